@@ -1,0 +1,144 @@
+//! The ledger's rules: accounts, and the entries that each kind of transfer writes. Entries sum to zero.
+
+use crate::api::Name;
+use crate::id::ConsumerId;
+use crate::money::{Amount, Split};
+use std::fmt;
+
+/// Whose money a line is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// What a consumer can still spend; never below zero.
+    ConsumerAvailable(ConsumerId),
+    /// What is set aside for a consumer's requests; never below zero.
+    ConsumerHeld(ConsumerId),
+    /// What an owner has earned; never below zero.
+    OwnerEarned(Name),
+    /// The platform's share; a sum, not a stored balance.
+    PlatformFees,
+    /// The outside; a sum, not a stored balance.
+    World,
+}
+
+impl Account {
+    /// Whether its balance is kept beside its entries. Those that every request touches are sums, so that no row is hot.
+    #[must_use]
+    pub const fn has_balance(&self) -> bool {
+        !matches!(self, Self::PlatformFees | Self::World)
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConsumerAvailable(id) => write!(f, "consumer:{id}:available"),
+            Self::ConsumerHeld(id) => write!(f, "consumer:{id}:held"),
+            Self::OwnerEarned(owner) => write!(f, "owner:{owner}:earned"),
+            Self::PlatformFees => f.write_str("platform:fees"),
+            Self::World => f.write_str("world"),
+        }
+    }
+}
+
+/// Why money moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// From outside into a consumer's balance.
+    Credit,
+    /// Set aside at accept.
+    Hold,
+    /// With the result, to owner and platform.
+    Capture,
+    /// Back to the consumer.
+    Release,
+}
+
+impl Kind {
+    /// The name in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Hold => "hold",
+            Self::Capture => "capture",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// One line: so much more (or, negative, less) on one account. Never zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The account.
+    pub account: Account,
+    /// In micro-USDC, signed.
+    pub micros: i64,
+}
+
+fn entry(account: Account, micros: i64) -> Option<Entry> {
+    (micros != 0).then_some(Entry { account, micros })
+}
+
+fn entries(lines: impl IntoIterator<Item = Option<Entry>>) -> Vec<Entry> {
+    lines.into_iter().flatten().collect()
+}
+
+/// Money comes in for a consumer.
+#[must_use]
+pub fn credit(consumer: ConsumerId, amount: Amount) -> Vec<Entry> {
+    entries([
+        entry(Account::World, -amount.as_micros()),
+        entry(Account::ConsumerAvailable(consumer), amount.as_micros()),
+    ])
+}
+
+/// The price is set aside. The first entry is the one that can be refused.
+#[must_use]
+pub fn hold(consumer: ConsumerId, price: Amount) -> Vec<Entry> {
+    entries([
+        entry(Account::ConsumerAvailable(consumer), -price.as_micros()),
+        entry(Account::ConsumerHeld(consumer), price.as_micros()),
+    ])
+}
+
+/// A hold goes to owner and platform.
+#[must_use]
+pub fn capture(consumer: ConsumerId, owner: &Name, split: Split) -> Vec<Entry> {
+    entries([
+        entry(Account::ConsumerHeld(consumer), -split.price.as_micros()),
+        entry(Account::OwnerEarned(owner.clone()), split.owner.as_micros()),
+        entry(Account::PlatformFees, split.fee.as_micros()),
+    ])
+}
+
+/// A hold goes back.
+#[must_use]
+pub fn release(consumer: ConsumerId, price: Amount) -> Vec<Entry> {
+    entries([
+        entry(Account::ConsumerHeld(consumer), -price.as_micros()),
+        entry(Account::ConsumerAvailable(consumer), price.as_micros()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::FeeRate;
+    use crate::time::Timestamp;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_entries_of_a_transfer_sum_to_zero_and_none_is_zero(micros in 0_i64..i64::MAX, bps in 0_u16..=10_000) {
+            let consumer = ConsumerId::new(Timestamp::from_millis(1), [3; 10]);
+            let price = Amount::from_micros(micros).unwrap();
+            let owner: Name = "demo".parse().unwrap();
+            let split = FeeRate::from_bps(bps).unwrap().split(price);
+            for lines in [credit(consumer, price), hold(consumer, price), capture(consumer, &owner, split), release(consumer, price)] {
+                prop_assert_eq!(lines.iter().map(|line| i128::from(line.micros)).sum::<i128>(), 0);
+                prop_assert!(lines.iter().all(|line| line.micros != 0));
+                prop_assert_eq!(lines.is_empty(), micros == 0);
+            }
+        }
+    }
+}
