@@ -1,0 +1,68 @@
+//! Named points between durable steps, where a crash test stops the process for good.
+//!
+//! With the feature `failpoints` and `RIPOST_FAILPOINT=name` (or `name:3`, the third time it is reached) the thread
+//! that reaches the point prints `reached name` on standard error and never goes on; the test then kills the process.
+//! Without the feature a point is nothing at all.
+
+/// Every point there is: one between each two durable steps. A crash test kills the host at each of them.
+pub const NAMES: &[&str] = &[
+    // accept: request, hold, idempotency key
+    "accept.before_transaction",
+    "accept.before_commit",
+    "accept.after_commit",
+    "accept.before_answer",
+    // a run
+    "run.before_claim_commit",
+    "run.after_claim_commit",
+    "run.before_handler",
+    "run.after_handler",
+    // a run that is to be repeated
+    "run_again.before_commit",
+    "run_again.after_commit",
+    // finish: outcome, capture or release, delivery
+    "finish.after_result_file",
+    "finish.before_commit",
+    "finish.after_commit",
+    // an attempt of a delivery
+    "delivery.before_claim_commit",
+    "delivery.after_claim_commit",
+    "delivery.before_send",
+    "delivery.after_send",
+    "record.before_commit",
+    "record.after_commit",
+    // a revision
+    "revision.before_rename",
+    "revision.after_rename",
+    "revision.before_swap",
+    // a consumer
+    "consumer.before_commit",
+    "consumer.after_commit",
+];
+
+/// Stops here for good if this is the point that the environment names.
+#[cfg(feature = "failpoints")]
+pub fn hit(name: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static WANTED: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    static REACHED: AtomicU32 = AtomicU32::new(0);
+    debug_assert!(NAMES.contains(&name), "a failpoint that is not in the list");
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("RIPOST_FAILPOINT").ok()?;
+        let (name, nth) =
+            text.split_once(':').map_or((text.as_str(), 1), |(name, nth)| (name, nth.parse().unwrap_or(1)));
+        Some((name.to_owned(), nth))
+    });
+    let Some((wanted, nth)) = wanted else { return };
+    if wanted == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == *nth {
+        eprintln!("reached {name}");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Nothing: the feature `failpoints` is off.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit(_name: &str) {}

@@ -1,0 +1,16 @@
+//! Durable state: SQL and nothing else. One method of [`Store`] is one transaction that means something.
+//!
+//! **Invariant:** this package knows no HTTP, no wasmtime and no configuration file; it decides nothing that
+//! `ripost-domain` can decide. Nothing is ever sent from inside a transaction.
+
+pub mod failpoint;
+mod store;
+
+pub mod sqlite;
+
+pub use store::{
+    Accept, AcceptError, Accepted, Answer, Balances, ClaimedDelivery, ClaimedRun, Consumer, ConsumerSummary, Ending,
+    Finish, Finished, Idempotency, Key, Lease, NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered,
+    RequestInput, RequestRecord, ResultMeta, RunAgain, Stats, Store, StoreError, StoredDelivery, StoredResult,
+    Violation, WriteError,
+};

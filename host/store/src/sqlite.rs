@@ -1,0 +1,328 @@
+//! The store on SQLite: one file, one writer thread that groups, readers beside it.
+
+mod audit;
+mod checkpoint;
+mod consumers;
+mod deliveries;
+mod files;
+mod ledger;
+mod readers;
+mod reads;
+mod requests;
+mod rows;
+mod schema;
+mod writer;
+
+use crate::failpoint;
+use crate::store::{
+    Accept, AcceptError, Accepted, Balances, ClaimedDelivery, ClaimedRun, Consumer, ConsumerSummary, Finish, Finished,
+    NewConsumer, OpenError, Payload, Record, Recovered, RequestRecord, RunAgain, Stats, Store, StoreError,
+    StoredResult, Violation, WriteError,
+};
+use async_trait::async_trait;
+use camino::{Utf8Path, Utf8PathBuf};
+use files::Kind;
+use readers::Readers;
+use ripost_domain::api::{ApiName, Digest, Name};
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::ledger::Account;
+use ripost_domain::money::Amount;
+use ripost_domain::time::Timestamp;
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::sync::Arc;
+use writer::{Fatal, Patience, Writer};
+
+const DATABASE_FILE: &str = "ripost.sqlite3";
+const LOCK_FILE: &str = "lock";
+
+/// How a store on SQLite is opened.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// The data folder; made (0700) if it is not there.
+    pub folder: Utf8PathBuf,
+    /// Operations that may wait for the writer. Default 4096.
+    pub queue_max: usize,
+    /// Operations of one commit. Default 512.
+    pub group_max: usize,
+    /// Connections that read. Default 4.
+    pub readers: usize,
+    /// Bodies above this many bytes are files. Default 64 KiB.
+    pub inline_max: usize,
+}
+
+impl SqliteConfig {
+    /// The defaults on this folder.
+    #[must_use]
+    pub const fn new(folder: Utf8PathBuf) -> Self {
+        Self { folder, queue_max: 4096, group_max: 512, readers: 4, inline_max: 64 << 10 }
+    }
+}
+
+/// The store of one process on one data folder.
+pub struct SqliteStore {
+    folder: Utf8PathBuf,
+    inline_max: usize,
+    writer: Arc<Writer>,
+    checkpoints: Arc<checkpoint::Checkpoints>,
+    readers: Readers,
+    /// Held for as long as the store lives.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the folder and starts the threads. Blocks. `fatal` is called when the disk has failed: an answer that is
+    /// given after that could not be trusted, so the process must end.
+    ///
+    /// # Errors
+    /// [`OpenError`]; data of a newer version is left as it is.
+    pub fn open(config: SqliteConfig, fatal: Fatal) -> Result<Self, OpenError> {
+        let lock = take_folder(&config.folder)?;
+        let path = config.folder.join(DATABASE_FILE);
+        let connection = schema::open_writer(&path)?;
+        let readers = Readers::open(&path, config.readers)?;
+        let writer = Writer::start(connection, config.queue_max, config.group_max, fatal)
+            .map_err(|error| OpenError::Database { path: path.to_string(), message: error.to_string() })?;
+        let checkpoints = checkpoint::Checkpoints::start(&path, writer.counts.clone())?;
+        Ok(Self {
+            folder: config.folder,
+            inline_max: config.inline_max,
+            writer: Arc::new(writer),
+            checkpoints: Arc::new(checkpoints),
+            readers,
+            _lock: lock,
+        })
+    }
+
+    async fn file(&self, id: RequestId, kind: Kind) -> Result<bytes::Bytes, StoreError> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || files::read(&folder, id, kind)).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// Makes the folder, sees that it can be written, and takes it for this process.
+fn take_folder(folder: &Utf8Path) -> Result<File, OpenError> {
+    let not_writable = |path: &Utf8Path, error: std::io::Error| OpenError::NotWritable {
+        path: path.to_string(),
+        message: error.to_string(),
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| not_writable(folder, error))?;
+    let path = folder.join(LOCK_FILE);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| not_writable(&path, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: folder.to_string() }),
+        Err(TryLockError::Error(error)) => Err(not_writable(&path, error)),
+    }
+}
+
+/// Re-checks the invariants on a data folder that no process is using; see [`Store::audit`].
+///
+/// # Errors
+/// There is no database, or it cannot be read.
+pub fn audit_folder(folder: &Utf8Path) -> Result<Vec<Violation>, StoreError> {
+    let path = folder.join(DATABASE_FILE);
+    if !path.exists() {
+        return Err(StoreError::File {
+            path: path.to_string(),
+            message: "there is no such file; name the data folder with --data".to_owned(),
+        });
+    }
+    let connection = schema::open_reader(&path).map_err(|error| StoreError::Sql(error.to_string()))?;
+    audit::audit(&connection).map_err(|error| StoreError::Sql(error.to_string()))
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        let points = Some(("accept.before_commit", "accept.after_commit"));
+        self.writer.write(Patience::None, points, move |work| requests::accept(work, &accept)).await?
+    }
+
+    async fn finish(&self, finish: Finish) -> Result<Finished, WriteError> {
+        let inline_max = self.inline_max;
+        let finish = Arc::new(finish);
+        if has_large(&finish, inline_max) {
+            let (folder, large) = (self.folder.clone(), finish.clone());
+            let written = tokio::task::spawn_blocking(move || files::write_large(&folder, &large, inline_max)).await;
+            written.map_err(|_| StoreError::Closed)??;
+            failpoint::hit("finish.after_result_file");
+        }
+        let points = Some(("finish.before_commit", "finish.after_commit"));
+        self.writer.write(Patience::Endless, points, move |work| requests::finish(work, &finish, inline_max)).await?
+    }
+
+    async fn run_again(&self, again: RunAgain) -> Result<(), WriteError> {
+        let points = Some(("run_again.before_commit", "run_again.after_commit"));
+        self.writer.write(Patience::Endless, points, move |work| requests::run_again(work, &again)).await?
+    }
+
+    async fn claim_runs(&self, now: Timestamp, limit: u32, bytes_max: usize) -> Result<Vec<ClaimedRun>, StoreError> {
+        let (due, _) = self.next_due().await?;
+        if due.is_none_or(|due| due > now) {
+            // No commit for nothing.
+            return Ok(Vec::new());
+        }
+        let points = Some(("run.before_claim_commit", "run.after_claim_commit"));
+        self.writer.write(Patience::Endless, points, move |work| requests::claim(work, now, limit, bytes_max)).await
+    }
+
+    async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError> {
+        self.readers.read(move |connection| requests::expired(connection, now, limit)).await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let (_, due) = self.next_due().await?;
+        if due.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        let folder = self.folder.clone();
+        let points = Some(("delivery.before_claim_commit", "delivery.after_claim_commit"));
+        self.writer
+            .write(Patience::Endless, points, move |work| deliveries::claim(work, &folder, now, limit, bytes_max))
+            .await
+    }
+
+    async fn record(&self, record: Record) -> Result<(), WriteError> {
+        let points = Some(("record.before_commit", "record.after_commit"));
+        self.writer.write(Patience::Endless, points, move |work| deliveries::record(work, &record)).await?
+    }
+
+    async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
+        let recover = move |work: &mut writer::Work<'_>| {
+            Ok(Recovered { runs: requests::recover(work, now)?, deliveries: deliveries::recover(work, now)? })
+        };
+        self.writer.write(Patience::Endless, None, recover).await
+    }
+
+    async fn next_due(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
+        self.readers.read(reads::next_due).await
+    }
+
+    async fn consumer_by_key(&self, hash: [u8; 32]) -> Result<Option<Consumer>, StoreError> {
+        self.readers.read(move |connection| consumers::by_key(connection, &hash)).await
+    }
+
+    async fn consumer(&self, id: ConsumerId) -> Result<Option<Consumer>, StoreError> {
+        self.readers.read(move |connection| consumers::by_id(connection, id)).await
+    }
+
+    async fn add_consumer(&self, consumer: NewConsumer) -> Result<bool, StoreError> {
+        let points = Some(("consumer.before_commit", "consumer.after_commit"));
+        self.writer.write(Patience::None, points, move |work| consumers::add(work, &consumer)).await
+    }
+
+    async fn consumers(&self) -> Result<Vec<ConsumerSummary>, StoreError> {
+        self.readers.read(consumers::all).await
+    }
+
+    async fn credit(
+        &self,
+        consumer: ConsumerId,
+        amount: Amount,
+        at: Timestamp,
+    ) -> Result<Option<Balances>, StoreError> {
+        self.writer.write(Patience::None, None, move |work| consumers::credit(work, consumer, amount, at)).await
+    }
+
+    async fn balances(&self, consumer: ConsumerId) -> Result<Balances, StoreError> {
+        self.readers.read(move |connection| consumers::balances(connection, consumer)).await
+    }
+
+    async fn earned(&self, owner: &Name) -> Result<Amount, StoreError> {
+        let account = Account::OwnerEarned(owner.clone());
+        self.readers.read(move |connection| ledger::balance(connection, &account)).await
+    }
+
+    async fn idempotent(
+        &self,
+        consumer: ConsumerId,
+        api: &ApiName,
+        key: &str,
+    ) -> Result<Option<(RequestId, [u8; 32])>, StoreError> {
+        let (api, key) = (api.clone(), key.to_owned());
+        self.readers
+            .read(move |connection| {
+                requests::idempotent(connection, consumer, api.owner.as_str(), api.slug.as_str(), &key)
+            })
+            .await
+    }
+
+    async fn request(&self, id: RequestId) -> Result<Option<RequestRecord>, StoreError> {
+        self.readers.read(move |connection| reads::request(connection, id)).await
+    }
+
+    async fn result(&self, id: RequestId) -> Result<Option<StoredResult>, StoreError> {
+        let Some((meta, body)) = self.readers.read(move |connection| reads::result(connection, id)).await? else {
+            return Ok(None);
+        };
+        let body = match body {
+            Some(body) => body,
+            None => self.file(id, Kind::Result).await?,
+        };
+        Ok(Some(StoredResult { meta, body }))
+    }
+
+    async fn payload(&self, id: RequestId, event: &str) -> Result<Option<Payload>, StoreError> {
+        let event = event.to_owned();
+        let found = self.readers.read(move |connection| reads::payload(connection, id, &event)).await?;
+        match found {
+            Some((payload, true)) => Ok(Some(Payload { body: self.file(id, Kind::Webhook).await?, ..payload })),
+            found => Ok(found.map(|(payload, _)| payload)),
+        }
+    }
+
+    async fn revisions_in_use(&self) -> Result<Vec<Digest>, StoreError> {
+        self.readers.read(reads::revisions_in_use).await
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let stats = self.readers.read(reads::stats).await?;
+        let counts = &self.writer.counts;
+        Ok(Stats {
+            commits: counts.commits.load(Relaxed),
+            operations: counts.operations.load(Relaxed),
+            queued: self.writer.queued(),
+            ..stats
+        })
+    }
+
+    async fn audit(&self) -> Result<Vec<Violation>, StoreError> {
+        self.readers.read(audit::audit).await
+    }
+
+    async fn close(&self) {
+        self.readers.close();
+        let (writer, checkpoints) = (self.writer.clone(), self.checkpoints.clone());
+        let stopped = tokio::task::spawn_blocking(move || {
+            writer.stop();
+            checkpoints.stop();
+        });
+        if stopped.await.is_err() {
+            tracing::error!("The writer did not stop cleanly; its log is replayed at the next start");
+        }
+    }
+}
+
+/// Whether a finish has a body that goes into a file.
+fn has_large(finish: &Finish, inline_max: usize) -> bool {
+    use crate::store::Ending;
+    let answer = match &finish.ending {
+        Ending::Completed { answer } => Some(answer),
+        Ending::Failed { answer, .. } => answer.as_ref(),
+        Ending::Cancelled { .. } | Ending::Expired { .. } => None,
+    };
+    answer.is_some_and(|answer| answer.body.len() > inline_max)
+        || finish.delivery.as_ref().is_some_and(|delivery| delivery.payload.len() > inline_max)
+}

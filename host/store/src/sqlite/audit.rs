@@ -1,0 +1,82 @@
+//! Re-checks the invariants on the rows, trusting none of the code that wrote them.
+
+use crate::store::Violation;
+use rusqlite::Connection;
+
+/// Each query returns one line of text per row that breaks the rule.
+const RULES: &[(&str, &str)] = &[
+    (
+        "I1",
+        "SELECT 'the entries of transfer ' || transfer_id || ' sum to ' || sum(micros) FROM entries GROUP BY transfer_id HAVING sum(micros) <> 0 \
+         UNION ALL SELECT 'transfer ' || id || ' has no entries' FROM transfers WHERE id NOT IN (SELECT transfer_id FROM entries)",
+    ),
+    (
+        "I2",
+        "SELECT 'account ' || name || ' stands at ' || sum(micros) FROM accounts JOIN entries ON account_id = accounts.id \
+         WHERE balance IS NOT NULL GROUP BY accounts.id HAVING sum(micros) < 0",
+    ),
+    (
+        "I3",
+        "SELECT 'account ' || name || ' keeps ' || balance || ', its entries sum to ' || coalesce(sum(micros), 0) \
+         FROM accounts LEFT JOIN entries ON account_id = accounts.id WHERE balance IS NOT NULL \
+         GROUP BY accounts.id HAVING balance <> coalesce(sum(micros), 0)",
+    ),
+    (
+        "I4",
+        "SELECT 'request ' || hex(id) || ' (' || state || ') has ' || holds || ' holds and ' || ends || ' ends' FROM (\
+           SELECT id, state, price, (SELECT count(*) FROM transfers WHERE request_id = requests.id AND kind = 'hold') AS holds, \
+           (SELECT count(*) FROM transfers WHERE request_id = requests.id AND kind IN ('capture', 'release')) AS ends FROM requests) \
+         WHERE holds <> (price > 0) OR ends <> (price > 0 AND state IN ('completed', 'failed', 'cancelled', 'expired'))",
+    ),
+    (
+        "I5",
+        "SELECT 'request ' || hex(id) || ' is ' || state || ' and ' || settlement FROM requests WHERE settlement <> CASE \
+           WHEN price = 0 THEN 'none' WHEN state = 'completed' THEN 'captured' \
+           WHEN state IN ('failed', 'cancelled', 'expired') THEN 'released' ELSE 'held' END \
+         UNION ALL SELECT 'request ' || hex(requests.id) || ' is ' || state || ' and has a ' || kind FROM requests JOIN transfers ON request_id = requests.id \
+         WHERE (kind = 'capture' AND state <> 'completed') OR (kind = 'release' AND state NOT IN ('failed', 'cancelled', 'expired'))",
+    ),
+    (
+        "I6",
+        "SELECT 'consumer ' || hex(c.id) || ' has ' || c.held || ' held, its open requests cost ' || c.open FROM (\
+           SELECT consumers.id AS id, \
+             (SELECT coalesce(sum(price), 0) FROM requests WHERE consumer_id = consumers.id \
+               AND state IN ('accepted', 'running', 'awaiting_callback')) AS open, \
+             (SELECT coalesce(sum(CASE kind WHEN 'hold' THEN price ELSE -price END), 0) FROM transfers \
+               JOIN requests ON requests.id = request_id WHERE consumer_id = consumers.id) AS held FROM consumers) c \
+         WHERE c.held <> c.open",
+    ),
+    (
+        "I7",
+        "SELECT 'capture ' || transfers.id || ' of request ' || hex(request_id) || ' does not split its price into fee and owner''s part' \
+         FROM transfers JOIN requests ON requests.id = request_id WHERE kind = 'capture' AND (\
+           (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
+             WHERE transfer_id = transfers.id AND name = 'platform:fees') <> fee \
+           OR (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
+             WHERE transfer_id = transfers.id AND name LIKE 'owner:%') <> price - fee)",
+    ),
+    (
+        "I8",
+        "SELECT 'request ' || hex(id) || ' (' || state || ') has ' || rows || ' deliveries' FROM (\
+           SELECT id, state, webhook_url, (SELECT count(*) FROM deliveries WHERE request_id = requests.id AND event = 'completed') AS rows FROM requests) \
+         WHERE rows <> (webhook_url IS NOT NULL AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' has no payload' FROM deliveries WHERE id NOT IN (SELECT delivery_id FROM payloads) \
+         UNION ALL SELECT 'request ' || hex(id) || ' is completed and has no result' FROM requests \
+         WHERE state = 'completed' AND id NOT IN (SELECT request_id FROM results)",
+    ),
+];
+
+/// Lines of one rule; more say nothing new.
+const LINES_MAX: usize = 20;
+
+pub(super) fn audit(connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
+    let mut violations = Vec::new();
+    for (invariant, sql) in RULES {
+        let mut query = connection.prepare(sql)?;
+        let lines = query.query_map([], |row| row.get::<_, String>(0))?;
+        for line in lines.take(LINES_MAX) {
+            violations.push(Violation { invariant, detail: line? });
+        }
+    }
+    Ok(violations)
+}

@@ -1,0 +1,97 @@
+//! The ledger's rows: transfers with their entries, and the balances that are kept beside them.
+
+use super::writer::Work;
+use ripost_domain::id::RequestId;
+use ripost_domain::ledger::{Account, Entry, Kind};
+use ripost_domain::money::Amount;
+use ripost_domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::collections::HashMap;
+
+/// Row ids of accounts that were used lately; bounded.
+#[derive(Default)]
+pub(super) struct Accounts {
+    ids: HashMap<Account, i64>,
+}
+
+const ACCOUNTS_MAX: usize = 50_000;
+
+impl Accounts {
+    /// After a rollback: an account that was made in it is gone.
+    pub(super) fn forget(&mut self) {
+        self.ids.clear();
+    }
+
+    fn id(&mut self, connection: &Connection, account: &Account) -> rusqlite::Result<i64> {
+        if let Some(id) = self.ids.get(account) {
+            return Ok(*id);
+        }
+        let name = account.to_string();
+        let mut found = connection.prepare_cached("SELECT id FROM accounts WHERE name = ?1")?;
+        let id = match found.query_row([&name], |row| row.get(0)).optional()? {
+            Some(id) => id,
+            None => {
+                let balance = account.has_balance().then_some(0_i64);
+                connection
+                    .prepare_cached("INSERT INTO accounts (name, balance) VALUES (?1, ?2)")?
+                    .execute(params![name, balance])?;
+                connection.last_insert_rowid()
+            }
+        };
+        if self.ids.len() >= ACCOUNTS_MAX {
+            self.ids.clear();
+        }
+        self.ids.insert(account.clone(), id);
+        Ok(id)
+    }
+}
+
+/// The balance does not allow it; nothing was written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) available: Amount,
+}
+
+/// Writes one transfer. The balance condition is part of the first write: if it refuses, nothing was written.
+pub(super) fn transfer(
+    work: &mut Work<'_>,
+    kind: Kind,
+    request: Option<RequestId>,
+    at: Timestamp,
+    entries: &[Entry],
+) -> rusqlite::Result<Result<(), Refused>> {
+    let connection = work.connection;
+    let mut ids = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let id = work.accounts.id(connection, &entry.account)?;
+        if entry.account.has_balance() {
+            let mut update = connection
+                .prepare_cached("UPDATE accounts SET balance = balance + ?2 WHERE id = ?1 AND balance + ?2 >= 0")?;
+            if update.execute(params![id, entry.micros])? != 1 {
+                if ids.is_empty() {
+                    return Ok(Err(Refused { available: balance(connection, &entry.account)? }));
+                }
+                // A hold that is not there: our own books are wrong, and the operation must not go on.
+                return Err(rusqlite::Error::StatementChangedRows(0));
+            }
+        }
+        ids.push(id);
+    }
+    connection
+        .prepare_cached("INSERT INTO transfers (kind, request_id, created_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![kind.as_str(), request.as_ref().map(RequestId::as_bytes), at.as_millis()])?;
+    let transfer = connection.last_insert_rowid();
+    let mut insert =
+        connection.prepare_cached("INSERT INTO entries (transfer_id, account_id, micros) VALUES (?1, ?2, ?3)")?;
+    for (entry, account) in entries.iter().zip(ids) {
+        insert.execute(params![transfer, account, entry.micros])?;
+    }
+    Ok(Ok(()))
+}
+
+/// The kept balance of an account; zero if there is no such account.
+pub(super) fn balance(connection: &Connection, account: &Account) -> rusqlite::Result<Amount> {
+    let mut query = connection.prepare_cached("SELECT balance FROM accounts WHERE name = ?1")?;
+    let micros: Option<Option<i64>> = query.query_row([account.to_string()], |row| row.get(0)).optional()?;
+    Ok(micros.flatten().and_then(Amount::from_micros).unwrap_or(Amount::ZERO))
+}

@@ -1,0 +1,151 @@
+//! What is read without the writer.
+
+use super::rows;
+use crate::store::{Payload, RequestRecord, ResultMeta, Stats, StoredDelivery};
+use bytes::Bytes;
+use ripost_domain::api::Digest;
+use ripost_domain::delivery;
+use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
+use ripost_domain::request::{Settlement, State};
+use ripost_domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<RequestRecord>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT id, consumer_id, owner, slug, digest, state, settlement, attempt, created_at, expires_at, finished_at, price, fee, \
+             webhook_url, (SELECT problem FROM problems WHERE request_id = requests.id) AS problem FROM requests WHERE id = ?1",
+        )?
+        .query_row([id.as_bytes()], |row| {
+            Ok(RequestRecord {
+                id,
+                consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
+                api: rows::api(row)?,
+                digest: rows::digest(row)?,
+                state: rows::named(row, "state", State::from_name)?,
+                attempt: row.get("attempt")?,
+                created_at: rows::timestamp(row, "created_at")?,
+                expires_at: rows::timestamp(row, "expires_at")?,
+                finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Timestamp::from_millis),
+                split: rows::split(row)?,
+                settlement: rows::named(row, "settlement", Settlement::from_name)?,
+                webhook_url: row.get("webhook_url")?,
+                result: None,
+                problem: row.get::<_, Option<Vec<u8>>>("problem")?.map(Bytes::from),
+                delivery: None,
+            })
+        })
+        .optional()?;
+    let Some(mut record) = found else { return Ok(None) };
+    if record.state.is_terminal() {
+        record.result = result(connection, id)?.map(|(meta, _)| meta);
+        record.delivery = delivery(connection, id, "completed")?;
+    }
+    Ok(Some(record))
+}
+
+fn delivery(connection: &Connection, id: RequestId, event: &str) -> rusqlite::Result<Option<StoredDelivery>> {
+    connection
+        .prepare_cached(
+            "SELECT id, event, state, attempts, next_at, last_status, last_error FROM deliveries WHERE request_id = ?1 AND event = ?2",
+        )?
+        .query_row(params![id.as_bytes(), event], |row| {
+            let state = rows::named(row, "state", delivery::State::from_name)?;
+            let next_at = rows::timestamp(row, "next_at")?;
+            Ok(StoredDelivery {
+                id: DeliveryId::from_bytes(rows::id(row, "id")?),
+                event: row.get("event")?,
+                state,
+                attempts: row.get("attempts")?,
+                next_attempt_at: (state == delivery::State::Pending).then_some(next_at),
+                last_status: row.get("last_status")?,
+                last_error: row.get("last_error")?,
+            })
+        })
+        .optional()
+}
+
+/// Status, headers and length; the body unless it is a file.
+pub(super) fn result(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<(ResultMeta, Option<Bytes>)>> {
+    connection
+        .prepare_cached("SELECT status, headers, bytes, body FROM results WHERE request_id = ?1")?
+        .query_row([id.as_bytes()], |row| {
+            let bytes: i64 = row.get("bytes")?;
+            let meta = ResultMeta {
+                status: row.get("status")?,
+                headers: rows::headers(row, "headers")?,
+                bytes: u64::try_from(bytes).unwrap_or(0),
+            };
+            Ok((meta, body(row)?))
+        })
+        .optional()
+}
+
+fn body(row: &Row<'_>) -> rusqlite::Result<Option<Bytes>> {
+    Ok(row.get::<_, Option<Vec<u8>>>("body")?.map(Bytes::from))
+}
+
+/// The payload; its body is empty if it is a file (the flag says so).
+pub(super) fn payload(
+    connection: &Connection,
+    id: RequestId,
+    event: &str,
+) -> rusqlite::Result<Option<(Payload, bool)>> {
+    connection
+        .prepare_cached(
+            "SELECT deliveries.id, content_type, body FROM deliveries JOIN payloads ON payloads.delivery_id = deliveries.id \
+             WHERE request_id = ?1 AND event = ?2",
+        )?
+        .query_row(params![id.as_bytes(), event], |row| {
+            let inline = body(row)?;
+            let in_file = inline.is_none();
+            let payload = Payload {
+                delivery_id: DeliveryId::from_bytes(rows::id(row, "id")?),
+                body: inline.unwrap_or_default(),
+                content_type: row.get("content_type")?,
+            };
+            Ok((payload, in_file))
+        })
+        .optional()
+}
+
+pub(super) fn revisions_in_use(connection: &Connection) -> rusqlite::Result<Vec<Digest>> {
+    connection
+        .prepare_cached("SELECT DISTINCT digest FROM requests WHERE state IN ('accepted', 'running')")?
+        .query_map([], |row| rows::digest(row))?
+        .collect()
+}
+
+pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<(Option<Timestamp>, Option<Timestamp>)> {
+    let first = |sql: &str| -> rusqlite::Result<Option<Timestamp>> {
+        let millis: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(millis.map(Timestamp::from_millis))
+    };
+    let run = first("SELECT min(run_at) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'")?;
+    let delivery =
+        first("SELECT min(next_at) FROM deliveries WHERE state IN ('pending', 'in_flight') AND state = 'pending'")?;
+    Ok((run, delivery))
+}
+
+pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
+    let count = |sql: &str| -> rusqlite::Result<u64> {
+        let count: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    };
+    Ok(Stats {
+        requests_accepted: count(
+            "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'",
+        )?,
+        requests_running: count(
+            "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'running'",
+        )?,
+        deliveries_pending: count(
+            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'in_flight') AND state = 'pending'",
+        )?,
+        deliveries_in_flight: count(
+            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'in_flight') AND state = 'in_flight'",
+        )?,
+        deliveries_exhausted: count("SELECT count(*) FROM deliveries WHERE state = 'exhausted'")?,
+        ..Stats::default()
+    })
+}

@@ -1,0 +1,288 @@
+//! Requests: accept, claim, put back, finish.
+
+use super::ledger::{self, Refused};
+use super::rows;
+use super::writer::Work;
+use crate::store::{
+    Accept, AcceptError, Accepted, Answer, ClaimedRun, Ending, Finish, Finished, Lease, RequestInput, RunAgain,
+    WriteError,
+};
+use ripost_domain::api::Name;
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::ledger::Kind;
+use ripost_domain::request::{Settlement, State};
+use ripost_domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
+    requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
+    requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body";
+
+/// What may be refused comes first, so that a refusal needs no rollback.
+pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<Result<Accepted, AcceptError>> {
+    let connection = work.connection;
+    let (owner, slug) = (accept.api.owner.as_str(), accept.api.slug.as_str());
+    if let Some(key) = &accept.idempotency
+        && let Some((id, fingerprint)) = idempotent(connection, accept.consumer, owner, slug, &key.key)?
+    {
+        return Ok(Ok(Accepted::Existing { id, fingerprint }));
+    }
+    let price = accept.split.price;
+    if !price.is_zero() {
+        let entries = ripost_domain::ledger::hold(accept.consumer, price);
+        if let Err(Refused { available }) =
+            ledger::transfer(work, Kind::Hold, Some(accept.id), accept.created_at, &entries)?
+        {
+            return Ok(Err(AcceptError::InsufficientBalance { available, price }));
+        }
+    }
+    let settlement = if price.is_zero() { Settlement::None } else { Settlement::Held };
+    let (state, runs) = match accept.lease {
+        Lease::ThisProcess => (State::Running, 1),
+        Lease::Nobody => (State::Accepted, 0),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, \
+             created_at, expires_at, price, fee, webhook_url, traceparent) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            accept.id.as_bytes(),
+            accept.consumer.as_bytes(),
+            owner,
+            slug,
+            accept.digest.as_bytes(),
+            state.as_str(),
+            settlement.as_str(),
+            runs,
+            accept.created_at.as_millis(),
+            accept.expires_at.as_millis(),
+            price.as_micros(),
+            accept.split.fee.as_micros(),
+            accept.webhook_url,
+            accept.traceparent,
+        ])?;
+    let RequestInput { method, path, query, headers, body } = &accept.input;
+    connection
+        .prepare_cached(
+            "INSERT INTO inputs (request_id, method, path, query, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![accept.id.as_bytes(), method, path, query, rows::write_headers(headers), &body[..]])?;
+    if let Some(key) = &accept.idempotency {
+        connection
+            .prepare_cached(
+                "INSERT INTO idempotency (consumer_id, owner, slug, key, fingerprint, request_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![accept.consumer.as_bytes(), owner, slug, key.key, &key.fingerprint[..], accept.id.as_bytes()])?;
+    }
+    Ok(Ok(Accepted::New))
+}
+
+pub(super) fn idempotent(
+    connection: &Connection,
+    consumer: ConsumerId,
+    owner: &str,
+    slug: &str,
+    key: &str,
+) -> rusqlite::Result<Option<(RequestId, [u8; 32])>> {
+    connection
+        .prepare_cached(
+            "SELECT request_id, fingerprint FROM idempotency WHERE consumer_id = ?1 AND owner = ?2 AND slug = ?3 AND key = ?4",
+        )?
+        .query_row(params![consumer.as_bytes(), owner, slug, key], |row| {
+            Ok((RequestId::from_bytes(row.get(0)?), row.get(1)?))
+        })
+        .optional()
+}
+
+fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
+    Ok(ClaimedRun {
+        id: RequestId::from_bytes(rows::id(row, "id")?),
+        epoch: row.get("epoch")?,
+        attempt: row.get("attempt")?,
+        api: rows::api(row)?,
+        digest: rows::digest(row)?,
+        consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
+        created_at: rows::timestamp(row, "created_at")?,
+        expires_at: rows::timestamp(row, "expires_at")?,
+        split: rows::split(row)?,
+        webhook_url: row.get("webhook_url")?,
+        input: RequestInput {
+            method: row.get("method")?,
+            path: row.get("path")?,
+            query: row.get("query")?,
+            headers: rows::headers(row, "headers")?,
+            body: rows::bytes(row, "body")?,
+        },
+        traceparent: row.get("traceparent")?,
+    })
+}
+
+/// The due ones, oldest first; counted before they start.
+pub(super) fn claim(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    limit: u32,
+    bytes_max: usize,
+) -> rusqlite::Result<Vec<ClaimedRun>> {
+    let connection = work.connection;
+    let mut due = connection.prepare_cached(&format!(
+        "SELECT {CLAIMED_COLUMNS} FROM requests INDEXED BY requests_unfinished JOIN inputs ON inputs.request_id = requests.id \
+         WHERE state IN ('accepted', 'running') AND state = 'accepted' AND run_at <= ?1 AND expires_at > ?1 \
+         ORDER BY run_at LIMIT ?2"
+    ))?;
+    let mut rows = due.query(params![now.as_millis(), limit])?;
+    let (mut runs, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let mut run = claimed(row)?;
+        bytes += run.input.body.len();
+        if bytes > bytes_max && !runs.is_empty() {
+            break;
+        }
+        run.epoch += 1;
+        run.attempt += 1;
+        runs.push(run);
+    }
+    drop(rows);
+    let mut update = connection.prepare_cached(
+        "UPDATE requests SET state = 'running', epoch = ?2, attempt = ?3 WHERE id = ?1 AND state = 'accepted' AND epoch = ?2 - 1",
+    )?;
+    for run in &runs {
+        if update.execute(params![run.id.as_bytes(), run.epoch, run.attempt])? != 1 {
+            return Err(rusqlite::Error::StatementChangedRows(0));
+        }
+    }
+    Ok(runs)
+}
+
+/// Those whose deadline passed before they ran.
+pub(super) fn expired(connection: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<ClaimedRun>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {CLAIMED_COLUMNS} FROM requests INDEXED BY requests_deadline JOIN inputs ON inputs.request_id = requests.id \
+             WHERE state = 'accepted' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+        ))?
+        .query_map(params![now.as_millis(), limit], claimed)?
+        .collect()
+}
+
+pub(super) fn run_again(work: &mut Work<'_>, again: &RunAgain) -> rusqlite::Result<Result<(), WriteError>> {
+    let moved = work
+        .connection
+        .prepare_cached(
+            "UPDATE requests SET state = 'accepted', run_at = ?3 WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
+        )?
+        .execute(params![again.id.as_bytes(), again.epoch, again.run_at.as_millis()])?;
+    Ok(if moved == 1 { Ok(()) } else { Err(WriteError::Fenced) })
+}
+
+/// Everything that the process before had leased is due again.
+pub(super) fn recover(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<u64> {
+    let moved = work
+        .connection
+        .prepare_cached(
+            "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running') AND state = 'running'",
+        )?
+        .execute([now.as_millis()])?;
+    Ok(moved as u64)
+}
+
+/// Outcome, money and delivery; the files of large bodies are on the disk already.
+pub(super) fn finish(
+    work: &mut Work<'_>,
+    finish: &Finish,
+    inline_max: usize,
+) -> rusqlite::Result<Result<Finished, WriteError>> {
+    let state = finish.ending.state();
+    if !finish.from.may_become(state) {
+        return Ok(Err(WriteError::Fenced));
+    }
+    let connection = work.connection;
+    let ended = connection
+        .prepare_cached(
+            "UPDATE requests SET state = ?4, finished_at = ?5, settlement = \
+             CASE settlement WHEN 'held' THEN ?6 ELSE settlement END \
+             WHERE id = ?1 AND epoch = ?2 AND state = ?3 RETURNING consumer_id, owner, slug, price, fee, attempt",
+        )?
+        .query_row(
+            params![
+                finish.id.as_bytes(),
+                finish.epoch,
+                finish.from.as_str(),
+                state.as_str(),
+                finish.finished_at.as_millis(),
+                if state == State::Completed { Settlement::Captured.as_str() } else { Settlement::Released.as_str() },
+            ],
+            |row| {
+                let consumer = ConsumerId::from_bytes(rows::id(row, "consumer_id")?);
+                Ok((consumer, rows::api(row)?.owner, rows::split(row)?, row.get::<_, u32>("attempt")?))
+            },
+        )
+        .optional()?;
+    let Some((consumer, owner, split, attempt)) = ended else { return Ok(Err(WriteError::Fenced)) };
+    let settlement = settle(work, finish, state, consumer, &owner, split)?;
+    match &finish.ending {
+        Ending::Completed { answer } => insert_answer(connection, finish.id, answer, inline_max)?,
+        Ending::Failed { problem, answer } => {
+            insert_problem(connection, finish.id, problem)?;
+            if let Some(answer) = answer {
+                insert_answer(connection, finish.id, answer, inline_max)?;
+            }
+        }
+        Ending::Cancelled { problem } | Ending::Expired { problem } => insert_problem(connection, finish.id, problem)?,
+    }
+    if !finish.logs.is_empty() {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO run_logs (request_id, attempt, lines) VALUES (?1, ?2, ?3)")?
+            .execute(params![finish.id.as_bytes(), attempt, &finish.logs[..]])?;
+    }
+    if let Some(delivery) = &finish.delivery {
+        super::deliveries::insert(connection, finish.id, consumer, delivery, finish.finished_at, inline_max)?;
+    }
+    Ok(Ok(Finished { settlement }))
+}
+
+fn settle(
+    work: &mut Work<'_>,
+    finish: &Finish,
+    state: State,
+    consumer: ConsumerId,
+    owner: &Name,
+    split: ripost_domain::money::Split,
+) -> rusqlite::Result<Settlement> {
+    if split.price.is_zero() {
+        return Ok(Settlement::None);
+    }
+    let (kind, entries, settlement) = if state == State::Completed {
+        (Kind::Capture, ripost_domain::ledger::capture(consumer, owner, split), Settlement::Captured)
+    } else {
+        (Kind::Release, ripost_domain::ledger::release(consumer, split.price), Settlement::Released)
+    };
+    match ledger::transfer(work, kind, Some(finish.id), finish.finished_at, &entries)? {
+        Ok(()) => Ok(settlement),
+        // Less is held than this request's own hold: our books are wrong, and the operation must not go on.
+        Err(Refused { .. }) => Err(rusqlite::Error::StatementChangedRows(0)),
+    }
+}
+
+fn insert_answer(connection: &Connection, id: RequestId, answer: &Answer, inline_max: usize) -> rusqlite::Result<()> {
+    let body = (answer.body.len() <= inline_max).then_some(&answer.body[..]);
+    connection
+        .prepare_cached("INSERT INTO results (request_id, status, headers, bytes, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            id.as_bytes(),
+            answer.status,
+            rows::write_headers(&answer.headers),
+            i64::try_from(answer.body.len()).unwrap_or(i64::MAX),
+            body
+        ])?;
+    Ok(())
+}
+
+fn insert_problem(connection: &Connection, id: RequestId, problem: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO problems (request_id, problem) VALUES (?1, ?2)")?
+        .execute(params![id.as_bytes(), problem])?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! How values stand in columns.
+
+use bytes::Bytes;
+use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::money::{Amount, Split};
+use ripost_domain::time::Timestamp;
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+/// A column that holds what we never write.
+fn unreadable(what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, what.into())
+}
+
+pub(super) fn id(row: &Row<'_>, column: &str) -> rusqlite::Result<[u8; 16]> {
+    row.get(column)
+}
+
+pub(super) fn timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+pub(super) fn amount(row: &Row<'_>, column: &str) -> rusqlite::Result<Amount> {
+    Amount::from_micros(row.get(column)?).ok_or_else(|| unreadable("a negative amount"))
+}
+
+pub(super) fn split(row: &Row<'_>) -> rusqlite::Result<Split> {
+    let (price, fee) = (amount(row, "price")?, amount(row, "fee")?);
+    let owner = price.checked_sub(fee).ok_or_else(|| unreadable("a fee above its price"))?;
+    Ok(Split { price, fee, owner })
+}
+
+pub(super) fn api(row: &Row<'_>) -> rusqlite::Result<ApiName> {
+    let name = |column: &str| {
+        let text: String = row.get(column)?;
+        text.parse().map_err(|_| unreadable("a name"))
+    };
+    Ok(ApiName { owner: name("owner")?, slug: name("slug")? })
+}
+
+pub(super) fn digest(row: &Row<'_>) -> rusqlite::Result<Digest> {
+    row.get("digest").map(Digest::from_bytes)
+}
+
+pub(super) fn named<T>(row: &Row<'_>, column: &str, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    parse(&text).ok_or_else(|| unreadable("a state"))
+}
+
+pub(super) fn bytes(row: &Row<'_>, column: &str) -> rusqlite::Result<Bytes> {
+    row.get::<_, Vec<u8>>(column).map(Bytes::from)
+}
+
+/// Headers as one blob: for each, length and name, length and value, lengths as `u32` big-endian.
+pub(super) fn write_headers(headers: &[(String, Bytes)]) -> Vec<u8> {
+    let mut blob = Vec::with_capacity(headers.iter().map(|(name, value)| 8 + name.len() + value.len()).sum());
+    for (name, value) in headers {
+        for part in [name.as_bytes(), value] {
+            blob.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            blob.extend_from_slice(part);
+        }
+    }
+    blob
+}
+
+pub(super) fn headers(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<(String, Bytes)>> {
+    read_headers(&bytes(row, column)?).ok_or_else(|| unreadable("headers"))
+}
+
+fn read_headers(mut blob: &[u8]) -> Option<Vec<(String, Bytes)>> {
+    let mut part = || {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let (part, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        blob = rest;
+        Some(part)
+    };
+    let mut headers = Vec::new();
+    while let Some(name) = part() {
+        headers.push((String::from_utf8(name.to_vec()).ok()?, Bytes::copy_from_slice(part()?)));
+    }
+    blob.is_empty().then_some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn headers_survive_their_blob(headers: Vec<(String, Vec<u8>)>) {
+            let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect();
+            proptest::prop_assert_eq!(read_headers(&write_headers(&headers)), Some(headers));
+        }
+
+        #[test]
+        fn no_blob_makes_the_reader_panic(blob: Vec<u8>) {
+            let _ = read_headers(&blob);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Opening a database file, and bringing its tables to this version.
+
+use crate::store::OpenError;
+use camino::Utf8Path;
+use rusqlite::{Connection, OpenFlags};
+use std::time::Duration;
+
+/// One script a version; `user_version` counts those that have run.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+
+/// For others that look into the file while the gateway runs.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that are kept prepared.
+const STATEMENTS_MAX: usize = 64;
+/// Pages of the log after which the writer itself moves them into the file, if the checkpoint thread did not.
+const CHECKPOINT_PAGES: u32 = 8192;
+/// Page cache of the writer and of each reader, in KiB.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+const READER_CACHE_KIB: i64 = 2 * 1024;
+
+fn failed(path: &Utf8Path, error: &rusqlite::Error) -> OpenError {
+    OpenError::Database { path: path.to_string(), message: error.to_string() }
+}
+
+/// The writer's connection, with all migrations run. Data of a newer version is refused before anything is written.
+pub(super) fn open_writer(path: &Utf8Path) -> Result<Connection, OpenError> {
+    let failed = |error: rusqlite::Error| failed(path, &error);
+    let mut connection = Connection::open(path).map_err(failed)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    if found > known {
+        let path = path.parent().unwrap_or(path).to_string();
+        return Err(OpenError::Newer { path, found, known });
+    }
+    if found == 0 {
+        // Before the first table: it cannot be changed afterwards.
+        connection.pragma_update(None, "page_size", 8192).map_err(failed)?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    for (version, script) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
+        let migration = connection.transaction().map_err(failed)?;
+        migration.execute_batch(script).map_err(failed)?;
+        migration.pragma_update(None, "user_version", version).map_err(failed)?;
+        migration.commit().map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+/// A connection that cannot write.
+pub(super) fn open_reader(path: &Utf8Path) -> Result<Connection, OpenError> {
+    let failed = |error: rusqlite::Error| failed(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+/// The connection of the checkpoint thread: it moves pages and changes no row.
+pub(super) fn open_checkpointer(path: &Utf8Path) -> Result<Connection, OpenError> {
+    let failed = |error: rusqlite::Error| failed(path, &error);
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB).map_err(failed)?;
+    Ok(connection)
+}

@@ -1,0 +1,644 @@
+//! What the host asks of a database, whichever it is.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ripost_domain::api::{ApiName, Digest, Name};
+use ripost_domain::delivery::{self, Next};
+use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
+use ripost_domain::money::{Amount, Split};
+use ripost_domain::request::{self, Settlement};
+use ripost_domain::time::Timestamp;
+
+/// A call as the handler will see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestInput {
+    /// The method, upper case.
+    pub method: String,
+    /// What follows `/api/{owner}/api/{slug}`; empty or begins with `/`.
+    pub path: String,
+    /// Without the question mark.
+    pub query: Option<String>,
+    /// Lower-case names.
+    pub headers: Vec<(String, Bytes)>,
+    /// Without the gateway's fields.
+    pub body: Bytes,
+}
+
+/// Whether the accepting process runs the request itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// State `running` at epoch 1, attempt 1, from the first moment.
+    ThisProcess,
+    /// State `accepted`, due at once; the sweep finds it.
+    Nobody,
+}
+
+/// The consumer's name for one intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key, unique for one consumer and API.
+    pub key: String,
+    /// SHA-256 of the original call.
+    pub fingerprint: [u8; 32],
+}
+
+/// One accepted call: request, hold and idempotency key become durable together or not at all.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    /// Its id.
+    pub id: RequestId,
+    /// What was called.
+    pub api: ApiName,
+    /// The revision that answers it.
+    pub digest: Digest,
+    /// Who calls and pays.
+    pub consumer: ConsumerId,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its deadline.
+    pub expires_at: Timestamp,
+    /// Price and shares, frozen here.
+    pub split: Split,
+    /// Where the result goes, if anywhere.
+    pub webhook_url: Option<String>,
+    /// What the handler sees.
+    pub input: RequestInput,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+    /// If the consumer sent one.
+    pub idempotency: Option<Idempotency>,
+    /// Who runs it first.
+    pub lease: Lease,
+}
+
+/// What became of an accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// A new request, durable.
+    New,
+    /// The idempotency key named an earlier one; nothing was written.
+    Existing {
+        /// The request of that key.
+        id: RequestId,
+        /// The fingerprint it came with.
+        fingerprint: [u8; 32],
+    },
+}
+
+/// The database did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The writer's queue is full: nothing was written, try again later.
+    #[error("the writer's queue is full")]
+    Busy,
+    /// The commit failed: nothing of its group was written.
+    #[error("the commit failed: {0}")]
+    CommitFailed(String),
+    /// One statement failed: nothing of this operation was written.
+    #[error("the database refused: {0}")]
+    Sql(String),
+    /// A row or file holds what we never write.
+    #[error("stored data is not readable: {0}")]
+    Corrupt(String),
+    /// A result file could not be written or read.
+    #[error("file {path}: {message}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The store is closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A call was not accepted; nothing was written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcceptError {
+    /// The balance does not cover the price.
+    #[error("the balance {available} does not cover the price {price}")]
+    InsufficientBalance {
+        /// What is left.
+        available: Amount,
+        /// What it costs.
+        price: Amount,
+    },
+    /// The store's failure.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A write-back did not take place.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else ended or claimed it meanwhile; drop the result.
+    #[error("another run or a cancellation was first")]
+    Fenced,
+    /// The store's failure.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the owner answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers as the owner gave them, lower-case names.
+    pub headers: Vec<(String, Bytes)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A request's end: a result is captured, everything else released.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// The owner's answer.
+    Completed {
+        /// The result.
+        answer: Answer,
+    },
+    /// It failed.
+    Failed {
+        /// The problem (RFC 9457) as JSON.
+        problem: Bytes,
+        /// If the failure was an answer (a 4xx or 5xx of the owner's): it stays readable as the result.
+        answer: Option<Answer>,
+    },
+    /// Withdrawn; the problem says by whom.
+    Cancelled {
+        /// The problem.
+        problem: Bytes,
+    },
+    /// The deadline passed.
+    Expired {
+        /// The problem.
+        problem: Bytes,
+    },
+}
+
+impl Ending {
+    /// The state it leads to.
+    #[must_use]
+    pub const fn state(&self) -> request::State {
+        match self {
+            Self::Completed { .. } => request::State::Completed,
+            Self::Failed { .. } => request::State::Failed,
+            Self::Cancelled { .. } => request::State::Cancelled,
+            Self::Expired { .. } => request::State::Expired,
+        }
+    }
+}
+
+/// A delivery with its payload, made and frozen.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// Also the `webhook-id`.
+    pub id: DeliveryId,
+    /// `completed`.
+    pub event: String,
+    /// Where to.
+    pub url: String,
+    /// The exact bytes of every attempt.
+    pub payload: Bytes,
+    /// `content-type` of the payload.
+    pub content_type: String,
+    /// W3C trace context to send along.
+    pub traceparent: Option<String>,
+    /// `ThisProcess`: in flight as attempt 1, counted; `Nobody`: pending, due at once.
+    pub lease: Lease,
+}
+
+/// The end of a run: outcome, money and delivery in one transaction.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// Which request.
+    pub id: RequestId,
+    /// The run's fencing epoch; only the current one may finish.
+    pub epoch: u32,
+    /// From which state: `Running`, or `Accepted` for one that expired before it ran.
+    pub from: request::State,
+    /// How it ended.
+    pub ending: Ending,
+    /// When.
+    pub finished_at: Timestamp,
+    /// Bounded, for the owner; JSON lines; empty: none.
+    pub logs: Bytes,
+    /// If a webhook goes out.
+    pub delivery: Option<NewDelivery>,
+}
+
+/// What a finish did with the money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// `Captured`, `Released` or `None`.
+    pub settlement: Settlement,
+}
+
+/// A run that ended with "not now".
+#[derive(Debug, Clone)]
+pub struct RunAgain {
+    /// Which request.
+    pub id: RequestId,
+    /// The run's epoch.
+    pub epoch: u32,
+    /// When the next run is due.
+    pub run_at: Timestamp,
+}
+
+/// A request to run, claimed by this process: counted before it starts.
+#[derive(Debug, Clone)]
+pub struct ClaimedRun {
+    /// Its id.
+    pub id: RequestId,
+    /// The epoch that write-backs must name.
+    pub epoch: u32,
+    /// 1 for the first run.
+    pub attempt: u32,
+    /// What was called.
+    pub api: ApiName,
+    /// The revision it was accepted under.
+    pub digest: Digest,
+    /// Who called.
+    pub consumer: ConsumerId,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its deadline.
+    pub expires_at: Timestamp,
+    /// Price and shares as of accept.
+    pub split: Split,
+    /// Where the result goes.
+    pub webhook_url: Option<String>,
+    /// What the handler sees.
+    pub input: RequestInput,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+}
+
+/// A delivery to attempt, claimed by this process: counted before it is sent.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Of which request.
+    pub request_id: RequestId,
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// The epoch that the record must name.
+    pub epoch: u32,
+    /// The number of this attempt, from 1.
+    pub attempt: u32,
+    /// `completed`.
+    pub event: String,
+    /// Where to.
+    pub url: String,
+    /// What to send.
+    pub payload: Bytes,
+    /// `content-type` of the payload.
+    pub content_type: String,
+    /// W3C trace context to send along.
+    pub traceparent: Option<String>,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// The claim's epoch.
+    pub epoch: u32,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u32,
+    /// The endpoint's status, if it answered.
+    pub status: Option<u16>,
+    /// Class of the failure, stable kebab-case; `None`: delivered.
+    pub error_class: Option<String>,
+    /// For people.
+    pub error_detail: Option<String>,
+    /// The beginning of the endpoint's answer.
+    pub excerpt: Bytes,
+    /// What follows; a failure that was ours gives the attempt back (`counted` false).
+    pub next: Next,
+    /// Whether the attempt counts against the schedule.
+    pub counted: bool,
+}
+
+/// What a start found left over by the process before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Runs whose process is gone, due again.
+    pub runs: u64,
+    /// Attempts whose process is gone, due again (and counted).
+    pub deliveries: u64,
+}
+
+/// A consumer with the key that it used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its id.
+    pub id: ConsumerId,
+    /// For people.
+    pub name: String,
+    /// A public key gets no secret, listing, feed, cancel or redeliver.
+    pub key_is_public: bool,
+    /// The webhook secret, encrypted by the host.
+    pub sealed_secret: Bytes,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// One line of the operator's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSummary {
+    /// Its id.
+    pub id: ConsumerId,
+    /// For people.
+    pub name: String,
+    /// What it has.
+    pub balances: Balances,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A key at rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// SHA-256 of the key.
+    pub hash: [u8; 32],
+    /// Whether it is printed where anybody can read it.
+    pub public: bool,
+}
+
+/// A consumer to add.
+#[derive(Debug, Clone)]
+pub struct NewConsumer {
+    /// Its id.
+    pub id: ConsumerId,
+    /// For people; unique.
+    pub name: String,
+    /// Its first key.
+    pub key: Key,
+    /// The webhook secret, encrypted by the host.
+    pub sealed_secret: Bytes,
+    /// The first balance.
+    pub credit: Amount,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A consumer's money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Balances {
+    /// Can be spent.
+    pub available: Amount,
+    /// Set aside for requests under way.
+    pub held: Amount,
+}
+
+/// What is known of a result without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultMeta {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers as the owner gave them.
+    pub headers: Vec<(String, Bytes)>,
+    /// Length of the body in bytes.
+    pub bytes: u64,
+}
+
+/// A result with its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResult {
+    /// Status and headers.
+    pub meta: ResultMeta,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A frozen webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// The `webhook-id`.
+    pub delivery_id: DeliveryId,
+    /// The exact bytes.
+    pub body: Bytes,
+    /// Their `content-type`.
+    pub content_type: String,
+}
+
+/// One delivery as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// `completed`.
+    pub event: String,
+    /// Where it stands.
+    pub state: delivery::State,
+    /// Attempts counted.
+    pub attempts: u32,
+    /// When the next one is due, if one is.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Status of the last answer.
+    pub last_status: Option<u16>,
+    /// Class of the last failure.
+    pub last_error: Option<String>,
+}
+
+/// One request as it stands.
+#[derive(Debug, Clone)]
+pub struct RequestRecord {
+    /// Its id.
+    pub id: RequestId,
+    /// Whose it is.
+    pub consumer: ConsumerId,
+    /// What was called.
+    pub api: ApiName,
+    /// The revision it was accepted under.
+    pub digest: Digest,
+    /// Where the execution stands.
+    pub state: request::State,
+    /// Runs started.
+    pub attempt: u32,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its deadline.
+    pub expires_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Price and shares.
+    pub split: Split,
+    /// What became of the money.
+    pub settlement: Settlement,
+    /// Where the result goes.
+    pub webhook_url: Option<String>,
+    /// What the owner answered, of a completed or failed one.
+    pub result: Option<ResultMeta>,
+    /// Of a failed, cancelled or expired one: a problem as JSON.
+    pub problem: Option<Bytes>,
+    /// The delivery of `completed`.
+    pub delivery: Option<StoredDelivery>,
+}
+
+/// Numbers for metrics and status; cheap to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Groups committed since start.
+    pub commits: u64,
+    /// Operations in those groups.
+    pub operations: u64,
+    /// Waiting for the writer now.
+    pub queued: u64,
+    /// Requests waiting for a run.
+    pub requests_accepted: u64,
+    /// Requests running.
+    pub requests_running: u64,
+    /// Deliveries waiting for an attempt.
+    pub deliveries_pending: u64,
+    /// Deliveries in flight.
+    pub deliveries_in_flight: u64,
+    /// Deliveries with no attempts left.
+    pub deliveries_exhausted: u64,
+}
+
+/// A rule of the ledger or of the state machines that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// `I1` to `I8`.
+    pub invariant: &'static str,
+    /// Which rows.
+    pub detail: String,
+}
+
+/// The data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Written by a newer version of the program.
+    #[error(
+        "the data folder {path} was written by a newer version (schema {found}, this program knows {known}): use that version, or another folder"
+    )]
+    Newer {
+        /// The folder.
+        path: String,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// Another process has it.
+    #[error("the data folder {path} is in use by another ripost process: stop it, or use another folder")]
+    InUse {
+        /// The folder.
+        path: String,
+    },
+    /// Not writable.
+    #[error("the data folder {path} cannot be written: {message}")]
+    NotWritable {
+        /// The folder or file.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// SQLite's failure.
+    #[error("opening the database {path}: {message}")]
+    Database {
+        /// The file.
+        path: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// The durable state of one gateway.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes request, hold and idempotency key durable; returns after the commit. Never waits for room in the
+    /// writer's queue: full is [`StoreError::Busy`].
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError>;
+
+    /// Ends a request: outcome, capture or release, delivery.
+    async fn finish(&self, finish: Finish) -> Result<Finished, WriteError>;
+
+    /// Puts a run back: `running` → `accepted`, due at `run_at`.
+    async fn run_again(&self, again: RunAgain) -> Result<(), WriteError>;
+
+    /// Claims up to `limit` requests that are due and not past their deadline, oldest first: `accepted` → `running`,
+    /// epoch and attempt one more. `bytes_max` bounds the sum of their bodies (at least one is returned).
+    async fn claim_runs(&self, now: Timestamp, limit: u32, bytes_max: usize) -> Result<Vec<ClaimedRun>, StoreError>;
+
+    /// Requests in `accepted` whose deadline has passed; to be finished as expired. Their epoch is as stored.
+    async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError>;
+
+    /// Claims up to `limit` due deliveries, longest due first: `pending` → `in_flight`, epoch and attempts one more.
+    async fn claim_deliveries(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+
+    /// Writes an attempt and moves the delivery on.
+    async fn record(&self, record: Record) -> Result<(), WriteError>;
+
+    /// At start: everything leased by an earlier process is due again.
+    async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError>;
+
+    /// When the next run or delivery is due; `None`: nothing waits.
+    async fn next_due(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError>;
+
+    /// Who holds the key with this hash.
+    async fn consumer_by_key(&self, hash: [u8; 32]) -> Result<Option<Consumer>, StoreError>;
+
+    /// By id.
+    async fn consumer(&self, id: ConsumerId) -> Result<Option<Consumer>, StoreError>;
+
+    /// Adds a consumer with a key and a first balance; false if the name is taken (nothing is written).
+    async fn add_consumer(&self, consumer: NewConsumer) -> Result<bool, StoreError>;
+
+    /// All consumers, by name.
+    async fn consumers(&self) -> Result<Vec<ConsumerSummary>, StoreError>;
+
+    /// Adds to a consumer's balance; `None` if there is no such consumer.
+    async fn credit(&self, consumer: ConsumerId, amount: Amount, at: Timestamp)
+    -> Result<Option<Balances>, StoreError>;
+
+    /// A consumer's money.
+    async fn balances(&self, consumer: ConsumerId) -> Result<Balances, StoreError>;
+
+    /// What an owner has earned.
+    async fn earned(&self, owner: &Name) -> Result<Amount, StoreError>;
+
+    /// The request of an idempotency key.
+    async fn idempotent(
+        &self,
+        consumer: ConsumerId,
+        api: &ApiName,
+        key: &str,
+    ) -> Result<Option<(RequestId, [u8; 32])>, StoreError>;
+
+    /// One request.
+    async fn request(&self, id: RequestId) -> Result<Option<RequestRecord>, StoreError>;
+
+    /// What the owner answered.
+    async fn result(&self, id: RequestId) -> Result<Option<StoredResult>, StoreError>;
+
+    /// The exact bytes of a webhook.
+    async fn payload(&self, id: RequestId, event: &str) -> Result<Option<Payload>, StoreError>;
+
+    /// Digests that unfinished requests name.
+    async fn revisions_in_use(&self) -> Result<Vec<Digest>, StoreError>;
+
+    /// Numbers for metrics and status.
+    async fn stats(&self) -> Result<Stats, StoreError>;
+
+    /// Re-checks invariants I1 to I8 on the stored rows; empty: all hold.
+    async fn audit(&self) -> Result<Vec<Violation>, StoreError>;
+
+    /// Waits for what is queued, checkpoints and closes. Later calls are [`StoreError::Closed`].
+    async fn close(&self);
+}
