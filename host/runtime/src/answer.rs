@@ -1,0 +1,153 @@
+//! A guest's answer, checked before anybody else sees it.
+
+use bytes::Bytes;
+
+use crate::bindings::types;
+use crate::call::{Failure, Problem, Response};
+use crate::limits::Limits;
+use crate::run_error::RunError;
+
+type Attributes = Vec<(String, String)>;
+
+pub(crate) fn checked(
+    answer: Result<types::Response, types::Failure>,
+    limits: &Limits,
+) -> Result<Result<Response, Failure>, RunError> {
+    match answer {
+        Ok(answer) => response(answer, limits).map(Ok),
+        Err(types::Failure::Invalid(answer)) => problem(answer, limits).map(|it| Err(Failure::Invalid(it))),
+        Err(types::Failure::Failed(answer)) => problem(answer, limits).map(|it| Err(Failure::Failed(it))),
+        Err(types::Failure::Retry(types::Retry { after_s, problem: answer })) => {
+            problem(answer, limits).map(|problem| Err(Failure::Retry { after_s, problem }))
+        }
+    }
+}
+
+fn response(answer: types::Response, limits: &Limits) -> Result<Response, RunError> {
+    // 1xx is not an answer, and beyond 599 nobody knows what it means.
+    if !(200..=599).contains(&answer.status) {
+        return Err(RunError::InvalidResponse(format!("its status is {}, not 200 to 599", answer.status)));
+    }
+    if answer.body.len() > limits.response_body_bytes {
+        return Err(RunError::ResponseTooLarge {
+            part: "body",
+            bytes: answer.body.len(),
+            bytes_max: limits.response_body_bytes,
+        });
+    }
+    let fields: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    within("headers", fields + attributes_bytes(&answer.attributes), limits.response_headers_bytes)?;
+    let headers = answer.headers.into_iter().map(header).collect::<Result<_, _>>()?;
+    Ok(Response { status: answer.status, headers, body: Bytes::from(answer.body), attributes: answer.attributes })
+}
+
+fn header((mut name, value): (String, Vec<u8>)) -> Result<(String, Bytes), RunError> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(RunError::InvalidResponse(format!("`{}` is not a header name", shown(&name))));
+    }
+    // RFC 9110 §5.5: no control characters, so that no field can end early and begin another one.
+    if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+        return Err(RunError::InvalidResponse(format!("the value of header `{name}` has a control character")));
+    }
+    name.make_ascii_lowercase();
+    Ok((name, Bytes::from(value)))
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn problem(answer: types::Problem, limits: &Limits) -> Result<Problem, RunError> {
+    let text = answer.kind.len() + answer.title.len() + answer.detail.as_ref().map_or(0, String::len);
+    within("problem", text + attributes_bytes(&answer.attributes), limits.response_headers_bytes)?;
+    Ok(Problem {
+        kind: answer.kind,
+        title: answer.title,
+        detail: answer.detail,
+        status: answer.status.filter(|status| (400..=599).contains(status)),
+        attributes: answer.attributes,
+    })
+}
+
+fn within(part: &'static str, bytes: usize, bytes_max: usize) -> Result<(), RunError> {
+    if bytes > bytes_max { Err(RunError::ResponseTooLarge { part, bytes, bytes_max }) } else { Ok(()) }
+}
+
+fn attributes_bytes(attributes: &Attributes) -> usize {
+    attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// A guest's text inside an error: short and in one line.
+fn shown(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> types::Response {
+        types::Response {
+            status: 200,
+            headers: vec![("Content-Type".to_owned(), b"text/plain\t; x".to_vec())],
+            body: b"hi".to_vec(),
+            attributes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_good_answer_passes_with_names_in_lower_case() {
+        let response = checked(Ok(answer()), &Limits::default()).unwrap().unwrap();
+        assert_eq!(response.headers[0].0, "content-type");
+        assert_eq!(response.body, "hi");
+    }
+
+    #[test]
+    fn an_answer_that_http_cannot_carry_is_refused() {
+        let limits = Limits::default();
+        for status in [0, 100, 199, 600, 65535] {
+            let error = checked(Ok(types::Response { status, ..answer() }), &limits).unwrap_err();
+            assert_eq!(error.kind(), "invalid-response");
+        }
+        for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("é", "x"), ("a", "x\r\nb: c"), ("a", "\0")] {
+            let headers = vec![(name.to_owned(), value.as_bytes().to_vec())];
+            let error = checked(Ok(types::Response { headers, ..answer() }), &limits).unwrap_err();
+            assert_eq!(error.kind(), "invalid-response", "{name:?}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_over_its_limits_is_refused_with_both_figures() {
+        let limits = Limits { response_body_bytes: 3, response_headers_bytes: 10, ..Limits::default() };
+        let error = checked(Ok(types::Response { body: vec![0; 4], headers: Vec::new(), ..answer() }), &limits);
+        assert_eq!(error.unwrap_err(), RunError::ResponseTooLarge { part: "body", bytes: 4, bytes_max: 3 });
+        let error = checked(Ok(answer()), &limits).unwrap_err();
+        assert!(matches!(error, RunError::ResponseTooLarge { part: "headers", .. }));
+        let problem = types::Problem {
+            kind: "k".to_owned(),
+            title: "a title that is too long".to_owned(),
+            detail: None,
+            status: None,
+            attributes: Vec::new(),
+        };
+        let error = checked(Err(types::Failure::Failed(problem)), &limits).unwrap_err();
+        assert!(matches!(error, RunError::ResponseTooLarge { part: "problem", .. }));
+    }
+
+    #[test]
+    fn a_problem_has_an_error_status_or_none() {
+        for (status, kept) in [(Some(200), None), (Some(404), Some(404)), (Some(599), Some(599)), (Some(600), None)] {
+            let problem = types::Problem {
+                kind: "k".to_owned(),
+                title: "t".to_owned(),
+                detail: None,
+                status,
+                attributes: Vec::new(),
+            };
+            let failure = checked(Err(types::Failure::Invalid(problem)), &Limits::default()).unwrap().unwrap_err();
+            let Failure::Invalid(problem) = failure else { panic!("{failure:?}") };
+            assert_eq!(problem.status, kept);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! From bytes to something that can be called: [`Admitted`] (looked at, nothing run), [`Compiled`], and [`Handler`]
+//! (linked and type-checked). Each step has its own errors, and all of them come before the first call.
+
+mod admit;
+mod load_error;
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+use crate::bindings::{HandleParams, HandleResult};
+use crate::engine::Scheme;
+use crate::guest::State;
+use crate::limits::Limits;
+
+pub(crate) use self::admit::{Admitted, admit};
+pub use self::load_error::LoadError;
+
+/// Machine code, not linked yet.
+pub(crate) struct Compiled {
+    component: Component,
+    export: ComponentExportIndex,
+    admitted: Admitted,
+}
+
+impl Compiled {
+    /// Blocking, for as long as the compiler takes.
+    pub(crate) fn new(engine: &Engine, wasm: &[u8], admitted: Admitted, limits: &Limits) -> Result<Self, LoadError> {
+        let component =
+            Component::from_binary(engine, wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        if let Some(needs) = component.resources_required() {
+            let most = [("memories", needs.num_memories, limits.memories), ("tables", needs.num_tables, limits.tables)];
+            for (what, count, count_max) in most {
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                if count > count_max {
+                    return Err(LoadError::TooMany { what, count, count_max });
+                }
+            }
+        }
+        let export = handle_export(engine, &component, &admitted.handle)?;
+        if admitted.scheme == Scheme::Large {
+            // Made here, or else the first call would pay for it.
+            component.initialize_copy_on_write_image().map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        }
+        Ok(Compiled { component, export, admitted })
+    }
+
+    pub(crate) fn link(
+        self,
+        linker: &Linker<State>,
+        wasm: &[u8],
+        memory_bytes_max: usize,
+    ) -> Result<Handler, LoadError> {
+        let pre =
+            linker.instantiate_pre(&self.component).map_err(|error| LoadError::WrongShape(format!("{error:#}")))?;
+        Ok(Handler(Arc::new(Linked {
+            pre,
+            export: self.export,
+            digest: hex(&Sha256::digest(wasm)),
+            imports: self.admitted.imports,
+            scheme: self.admitted.scheme,
+            memory_bytes_max,
+        })))
+    }
+}
+
+/// Finds `handle` and checks its type, so that a component built against another contract fails here and not in the
+/// first call.
+fn handle_export(engine: &Engine, component: &Component, name: &str) -> Result<ComponentExportIndex, LoadError> {
+    let shape = |error: wasmtime::Error| LoadError::WrongShape(format!("{error:#}"));
+    let missing = || LoadError::WrongShape(format!("`{name}` has no function `handle`"));
+    let interface = component.get_export_index(None, name).ok_or_else(missing)?;
+    let export = component.get_export_index(Some(&interface), "handle").ok_or_else(missing)?;
+    let ty = component.component_type();
+    let function = handle_type(engine, &ty, name).ok_or_else(missing)?;
+    function.typecheck::<HandleParams<'_>, HandleResult>(&ty.instance_type()).map_err(shape)?;
+    Ok(export)
+}
+
+fn handle_type(engine: &Engine, ty: &wasmtime::component::types::Component, name: &str) -> Option<ComponentFunc> {
+    let ComponentItem::ComponentInstance(interface) = ty.get_export(engine, name)?.ty else { return None };
+    let ComponentItem::ComponentFunc(function) = interface.get_export(engine, "handle")?.ty else { return None };
+    Some(function)
+}
+
+/// A component that can be called, with a fresh instance for each call. Cheap to clone; calls that hold one finish on
+/// it, whatever was loaded since.
+#[derive(Clone)]
+pub struct Handler(Arc<Linked>);
+
+struct Linked {
+    pre: InstancePre<State>,
+    export: ComponentExportIndex,
+    digest: String,
+    imports: Vec<String>,
+    scheme: Scheme,
+    memory_bytes_max: usize,
+}
+
+impl Handler {
+    /// SHA-256 of the component, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// The capabilities it imports, by their short names (`log`, `kv`), and `wasi` if it imports any of that.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// Which engine it runs in.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.0.scheme
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<State> {
+        &self.0.pre
+    }
+
+    pub(crate) fn export(&self) -> &ComponentExportIndex {
+        &self.0.export
+    }
+
+    pub(crate) fn memory_bytes_max(&self) -> usize {
+        self.0.memory_bytes_max
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Handler")
+            .field("digest", &self.0.digest)
+            .field("scheme", &self.0.scheme)
+            .finish_non_exhaustive()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,246 @@
+//! A look at the bytes before anything is compiled: size, kind, validity, what it imports and exports, what memory it
+//! starts with.
+
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmtime::Engine;
+
+use super::LoadError;
+use crate::engine::{SMALL_FIRST_MEMORY_BYTES_MAX, SMALL_MEMORY_BYTES_MAX, Scheme};
+use crate::limits::Limits;
+
+const HANDLE: &str = "handle";
+const TRANSFORMS: [&str; 3] = ["transform-request", "transform-response", "transform-webhook"];
+const CAPABILITIES: [&str; 9] = ["log", "progress", "clock", "random", "config", "secrets", "kv", "outbound", "step"];
+const WASI: [&str; 6] = ["io", "clocks", "random", "cli", "filesystem", "sockets"];
+const PAGE_BYTES: u64 = 65_536;
+
+/// A component that may be compiled.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// The full name of the interface it exports.
+    pub(crate) handle: String,
+    /// Short names of our interfaces, `wasi` for any of that.
+    pub(crate) imports: Vec<String>,
+    pub(crate) scheme: Scheme,
+}
+
+/// What one pass over the sections found.
+#[derive(Debug, Default)]
+struct Sections {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    first_memory_bytes: u64,
+}
+
+pub(crate) fn admit(wasm: &[u8], limits: &Limits, features: WasmFeatures) -> Result<Admitted, LoadError> {
+    if wasm.len() > limits.component_bytes_max {
+        return Err(LoadError::TooLarge { bytes: wasm.len(), bytes_max: limits.component_bytes_max });
+    }
+    kind(wasm)?;
+    // Before the compiler sees it: its own authors do not count crashes of the compiler as vulnerabilities.
+    Validator::new_with_features(features).validate_all(wasm).map_err(|error| LoadError::Invalid(error.to_string()))?;
+    let sections = sections(wasm).map_err(|error| LoadError::Invalid(error.to_string()))?;
+    // The world first: to who wrote a transform, its imports are not the news.
+    let handle = exported_handle(&sections.exports)?;
+    let imports = imported(&sections.imports)?;
+    let memory_bytes_max = limits.memory_bytes as u64;
+    if sections.first_memory_bytes > memory_bytes_max {
+        return Err(LoadError::InitialMemory { bytes: sections.first_memory_bytes, bytes_max: memory_bytes_max });
+    }
+    let small =
+        sections.first_memory_bytes <= SMALL_FIRST_MEMORY_BYTES_MAX && limits.memory_bytes <= SMALL_MEMORY_BYTES_MAX;
+    Ok(Admitted { handle, imports, scheme: if small { Scheme::Small } else { Scheme::Large } })
+}
+
+fn kind(wasm: &[u8]) -> Result<(), LoadError> {
+    if wasm.is_empty() {
+        return Err(LoadError::NotAComponent("it is empty"));
+    }
+    if Engine::detect_precompiled(wasm).is_some() || wasm.starts_with(b"\x7fELF") {
+        return Err(LoadError::Precompiled);
+    }
+    if Parser::is_component(wasm) {
+        return Ok(());
+    }
+    if Parser::is_core_wasm(wasm) {
+        return Err(LoadError::CoreModule);
+    }
+    if wasm.starts_with(b"\0asm") {
+        return Err(LoadError::NotAComponent("it begins like one and then breaks off or names an unknown version"));
+    }
+    if is_text(wasm) {
+        return Err(LoadError::Text);
+    }
+    Err(LoadError::NotAComponent("it does not begin with the bytes `\\0asm`"))
+}
+
+/// `(module …` or `(component …`, after space and comments.
+fn is_text(bytes: &[u8]) -> bool {
+    let Ok(mut text) = std::str::from_utf8(bytes) else { return false };
+    loop {
+        text = text.trim_start();
+        if let Some(rest) = text.strip_prefix(";;") {
+            text = rest.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if let Some(rest) = text.strip_prefix("(;") {
+            text = rest.split_once(";)").map_or("", |(_, rest)| rest);
+        } else {
+            let Some(rest) = text.strip_prefix('(') else { return false };
+            let rest = rest.trim_start();
+            return rest.starts_with("module") || rest.starts_with("component");
+        }
+    }
+}
+
+fn sections(wasm: &[u8]) -> Result<Sections, wasmparser::BinaryReaderError> {
+    let mut found = Sections::default();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload? {
+            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                for import in imports {
+                    found.imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(exports) if depth == 1 => {
+                for export in exports {
+                    found.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    // A module that is instantiated twice counts once here; the limiter of the run sees both.
+                    let bytes = memory?.initial.saturating_mul(PAGE_BYTES);
+                    found.first_memory_bytes = found.first_memory_bytes.saturating_add(bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// `(package, interface, version)` of `ripost:plugin/handle@1.0.0`.
+fn parts(name: &str) -> Option<(&str, &str, &str)> {
+    let (package, rest) = name.split_once('/')?;
+    let (interface, version) = rest.split_once('@')?;
+    Some((package, interface, version))
+}
+
+fn ours(name: &str) -> Option<&str> {
+    match parts(name) {
+        Some(("ripost:plugin", interface, version)) if version.starts_with("1.") => Some(interface),
+        _ => None,
+    }
+}
+
+fn exported_handle(exports: &[String]) -> Result<String, LoadError> {
+    let handle = exports.iter().find(|name| ours(name) == Some(HANDLE));
+    let transforms: Vec<&str> =
+        exports.iter().map(String::as_str).filter(|name| ours(name).is_some_and(|i| TRANSFORMS.contains(&i))).collect();
+    let wrong = |why: String| Err(LoadError::WrongWorld { exports: exports.to_vec(), why });
+    let kind = |name: &str| match ours(name) {
+        Some("transform-request") => "request",
+        Some("transform-response") => "response",
+        _ => "webhook",
+    };
+    match (handle, transforms.as_slice()) {
+        (Some(handle), []) => Ok(handle.clone()),
+        (Some(handle), transforms) => wrong(format!(
+            "the component exports both `{handle}` and `{}`: a component is a handler or a transform, so build one of each",
+            transforms.join("`, `")
+        )),
+        (None, [transform]) => wrong(format!(
+            "this is a {} transform (`{transform}`): a handler must export `ripost:plugin/handle@1.0.0`",
+            kind(transform)
+        )),
+        (None, [_, _, ..]) => wrong(format!(
+            "the component exports `{}`, which are transforms: a handler must export `ripost:plugin/handle@1.0.0`",
+            transforms.join("`, `")
+        )),
+        (None, []) => {
+            if let Some(name) = exports.iter().find(|name| name.starts_with("wasi:http/")) {
+                return Err(LoadError::WasiHttp { name: name.clone() });
+            }
+            if let Some(name) = exports.iter().find(|name| name.starts_with("ripost:plugin/")) {
+                return wrong(format!(
+                    "the component exports `{name}`, which this version of Ripost does not know: update Ripost, or build against ripost:plugin@1.0.0"
+                ));
+            }
+            if exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
+                return wrong(
+                    "the component is a command-line program (`wasi:cli/run`): a handler must export `ripost:plugin/handle@1.0.0`"
+                        .to_owned(),
+                );
+            }
+            let has = if exports.is_empty() { "nothing".to_owned() } else { format!("`{}`", exports.join("`, `")) };
+            wrong(format!("the component exports {has}: a handler must export `ripost:plugin/handle@1.0.0`"))
+        }
+    }
+}
+
+fn imported(imports: &[String]) -> Result<Vec<String>, LoadError> {
+    let mut names: Vec<String> = Vec::new();
+    for name in imports {
+        let short = match (ours(name), parts(name)) {
+            (Some("types"), _) => continue,
+            (Some(interface), _) if CAPABILITIES.contains(&interface) => interface,
+            _ if name.starts_with("ripost:plugin/") => {
+                return Err(LoadError::UnknownCapability { name: name.clone() });
+            }
+            _ if name.starts_with("wasi:http/") => return Err(LoadError::WasiHttp { name: name.clone() }),
+            (None, Some((package, _, version)))
+                if version.starts_with("0.2.")
+                    && package.strip_prefix("wasi:").is_some_and(|package| WASI.contains(&package)) =>
+            {
+                "wasi"
+            }
+            _ => return Err(LoadError::ForeignImport { name: name.clone() }),
+        };
+        if !names.iter().any(|name| name == short) {
+            names.push(short.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_known_behind_space_and_comments() {
+        assert!(is_text(b" ;; one\n (; two ;) ( component )"));
+        assert!(is_text(b"(module)"));
+        assert!(!is_text(b"(call)"));
+        assert!(!is_text(b";; only a comment"));
+        assert!(!is_text(b"\xff(module"));
+    }
+
+    #[test]
+    fn imports_are_ours_or_wasi_0_2_or_refused_by_name() {
+        let imports = |names: &[&str]| imported(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            imports(&[
+                "ripost:plugin/types@1.0.0",
+                "ripost:plugin/log@1.3.0",
+                "wasi:io/poll@0.2.3",
+                "wasi:cli/stdout@0.2.0"
+            ]),
+            Ok(vec!["log".to_owned(), "wasi".to_owned()])
+        );
+        let foreign = |name: &str| Err(LoadError::ForeignImport { name: name.to_owned() });
+        for name in ["wasi:keyvalue/store@0.2.0", "wasi:io/poll@0.3.0", "acme:x/y", "f"] {
+            assert_eq!(imports(&[name]), foreign(name));
+        }
+        assert_eq!(
+            imports(&["ripost:plugin/log@2.0.0"]),
+            Err(LoadError::UnknownCapability { name: "ripost:plugin/log@2.0.0".to_owned() })
+        );
+        assert_eq!(
+            imports(&["wasi:http/outgoing-handler@0.2.0"]),
+            Err(LoadError::WasiHttp { name: "wasi:http/outgoing-handler@0.2.0".to_owned() })
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Why a file cannot be a handler, in words for its owner.
+
+/// One clear sentence each, saying what to do. Split by the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Make it smaller, or ask for a higher limit.
+    #[error(
+        "the component has {bytes} bytes and the limit is {bytes_max}: strip it (`strip = true`, `opt-level = \"s\"`), or have the operator raise the limit"
+    )]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Deploy the component, not what was compiled from it.
+    #[error(
+        "the file is compiled machine code (`.cwasm`), which is never loaded because it could do anything: deploy the component it was made from"
+    )]
+    Precompiled,
+    /// Make a component of it.
+    #[error(
+        "the file is a core WebAssembly module, not a component: componentise it (`ripost build`, or `wasm-tools component new`)"
+    )]
+    CoreModule,
+    /// Assemble it.
+    #[error(
+        "the file is WebAssembly text: assemble it to a binary component first (`wasm-tools parse`, or `ripost build`)"
+    )]
+    Text,
+    /// It is something else.
+    #[error("the file is not a WebAssembly component: {0}")]
+    NotAComponent(&'static str),
+    /// Build or copy it again.
+    #[error(
+        "the component is damaged or uses features that are switched off here ({0}): build it again for WebAssembly 2.0 without threads, memory64, GC or multiple memories"
+    )]
+    Invalid(String),
+    /// Build it for the right world.
+    #[error("{why}")]
+    WrongWorld {
+        /// What it exports.
+        exports: Vec<String>,
+        /// What is wrong with that, and what to do.
+        why: String,
+    },
+    /// Wait for a later version, or use our own interfaces.
+    #[error(
+        "`{name}` is of wasi:http, which this version does not serve yet: export `ripost:plugin/handle@1.0.0` and call out through `ripost:plugin/outbound@1.0.0`"
+    )]
+    WasiHttp {
+        /// The import or export.
+        name: String,
+    },
+    /// It was built for another version of us.
+    #[error(
+        "the component imports `{name}`, which this version of Ripost does not have: update Ripost, or build against ripost:plugin@1.0.0"
+    )]
+    UnknownCapability {
+        /// The import.
+        name: String,
+    },
+    /// Do without it.
+    #[error(
+        "the component imports `{name}`, which no host function here answers: a handler may import ripost:plugin@1.0.0 and wasi 0.2 (io, clocks, random, cli, filesystem, sockets) and nothing else"
+    )]
+    ForeignImport {
+        /// The import.
+        name: String,
+    },
+    /// Use fewer.
+    #[error("the component needs {count} {what} and the limit is {count_max}: link its modules into one")]
+    TooMany {
+        /// `memories` or `tables`.
+        what: &'static str,
+        /// How many it needs.
+        count: usize,
+        /// The limit.
+        count_max: usize,
+    },
+    /// Start with less, or ask for more.
+    #[error(
+        "the component starts with {bytes} bytes of memory and its limit is {bytes_max}: raise `memory` in `[api.limits]`, or link it with less (`-zstack-size`, `--initial-memory`)"
+    )]
+    InitialMemory {
+        /// What it starts with, over all its memories.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// Build against our contract again.
+    #[error("the component was built against another form of the contract ({0}): build it against ripost:plugin@1.0.0")]
+    WrongShape(String),
+    /// Simplify it.
+    #[error("the component cannot be compiled here: {0}")]
+    Compile(String),
+}

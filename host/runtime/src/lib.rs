@@ -1,0 +1,33 @@
+//! The sandbox: components in, answers out. Every call runs in a fresh instance under limits.
+//!
+//! **Invariant:** this package knows wasmtime and the contract in `wit/`, and nothing else. It must not know the
+//! network, SQL, money, owners' manifests, or what a request means: whoever calls it says what a call may do
+//! and cost, and is told what came of it.
+//!
+//! The way of a call: [`Runtime::load`] admits, compiles and links a component once, off the request path;
+//! [`Runtime::run`] makes a store, instantiates, calls, checks the answer, and drops everything.
+
+mod answer;
+mod bindings;
+mod call;
+mod capability;
+mod component;
+mod engine;
+mod guest;
+mod instance;
+mod limits;
+mod log;
+mod meter;
+mod run_error;
+mod runtime;
+mod ticker;
+
+pub use crate::call::{
+    Call, Clock, Failure, NoProgress, Problem, ProgressSink, Request, Response, Run, Usage, fixed_clock,
+};
+pub use crate::component::{Handler, LoadError};
+pub use crate::engine::{RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
+pub use crate::limits::Limits;
+pub use crate::log::{Level, LogLine};
+pub use crate::run_error::RunError;
+pub use crate::runtime::Runtime;

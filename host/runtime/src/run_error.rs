@@ -1,0 +1,157 @@
+//! Why a run ended without an answer. Each message names the limit and its value: nobody should have to guess which
+//! one it was.
+
+use std::time::Duration;
+
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::guest::State;
+use crate::meter::OutOfCpu;
+
+const MIB: usize = 1024 * 1024;
+/// A guest's own words inside our message.
+const COMPLAINT_BYTES_MAX: usize = 512;
+
+/// The guest did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The guest broke.
+    #[error("the handler trapped: {message}")]
+    Trap {
+        /// What wasmtime says, and what the guest last complained of.
+        message: String,
+    },
+    /// The guest wanted more memory than it may have, and gave up.
+    #[error("the handler needs more memory than its limit of {} MiB", limit_bytes / MIB)]
+    MemoryLimit {
+        /// Over all its memories.
+        limit_bytes: usize,
+    },
+    /// The guest computed for too long.
+    #[error("the handler used up its CPU limit of {}", seconds(*limit))]
+    CpuLimit {
+        /// Thread time.
+        limit: Duration,
+    },
+    /// The guest computed and waited for too long.
+    #[error("the handler did not answer within its time limit of {}", seconds(*limit))]
+    WallLimit {
+        /// From instantiation on.
+        limit: Duration,
+    },
+    /// The guest called too deep.
+    #[error("the handler's calls went deeper than its stack of 512 KiB")]
+    StackOverflow,
+    /// The guest wanted more table elements than it may have, and gave up.
+    #[error("the handler needs more table elements than its limit of {limit_elements}")]
+    TableLimit {
+        /// Over all its tables.
+        limit_elements: usize,
+    },
+    /// The guest passed too much in one call.
+    #[error("the handler passed more data in one call than its limit of {limit_bytes} bytes")]
+    HostcallLimit {
+        /// Of one call between guest and host.
+        limit_bytes: usize,
+    },
+    /// The guest answered too much.
+    #[error("the handler's answer has a {part} of {bytes} bytes and the limit is {bytes_max}")]
+    ResponseTooLarge {
+        /// `body`, `headers` or `problem`.
+        part: &'static str,
+        /// What it has.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The guest answered what HTTP cannot carry.
+    #[error("the handler's answer is not valid: {0}")]
+    InvalidResponse(String),
+    /// The guest ended its own process in place of answering.
+    #[error("the handler exited with code {code} and gave no answer")]
+    Exit {
+        /// Its exit code.
+        code: i32,
+    },
+    /// All places are taken. Nobody's fault: run it again later.
+    #[error("no free place to run the handler: {0}")]
+    PoolExhausted(String),
+    /// We failed. Nobody else's fault.
+    #[error("the host failed to run the handler: {0}")]
+    Host(String),
+}
+
+impl RunError {
+    /// A stable name for problems, logs and metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            RunError::Trap { .. } => "handler-trapped",
+            RunError::MemoryLimit { .. } => "memory-limit",
+            RunError::CpuLimit { .. } => "cpu-limit",
+            RunError::WallLimit { .. } => "wall-limit",
+            RunError::StackOverflow => "stack-overflow",
+            RunError::TableLimit { .. } => "table-limit",
+            RunError::HostcallLimit { .. } => "hostcall-limit",
+            RunError::ResponseTooLarge { .. } => "response-too-large",
+            RunError::InvalidResponse(_) => "invalid-response",
+            RunError::Exit { .. } => "handler-exited",
+            RunError::PoolExhausted(_) => "pool-exhausted",
+            RunError::Host(_) => "host-failed",
+        }
+    }
+
+    /// Whether it is the owner's doing: final, and counted against the handler. If not, it may be run again.
+    #[must_use]
+    pub fn is_owners(&self) -> bool {
+        !matches!(self, RunError::PoolExhausted(_) | RunError::Host(_))
+    }
+}
+
+/// What an error of wasmtime means for the owner.
+pub(crate) fn classify(error: &wasmtime::Error, state: &State) -> RunError {
+    if error.downcast_ref::<OutOfCpu>().is_some() {
+        return RunError::CpuLimit { limit: state.limits.cpu };
+    }
+    if let Some(error) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return RunError::PoolExhausted(error.to_string());
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::StackOverflow) {
+        return RunError::StackOverflow;
+    }
+    let text = format!("{error:#}");
+    // wasmtime keeps this type to itself.
+    if trap.is_none() && text.contains("fuel allocated for hostcalls has been exhausted") {
+        return RunError::HostcallLimit { limit_bytes: state.limits.hostcall_fuel };
+    }
+    // Guests abort when memory is refused, each toolchain in its own way: the limit is the news, not the way.
+    if state.meters.memory_refused {
+        return RunError::MemoryLimit { limit_bytes: state.meters.memory_bytes_max };
+    }
+    if state.meters.table_refused {
+        return RunError::TableLimit { limit_elements: state.meters.table_elements_max };
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return RunError::Exit { code: *code };
+    }
+    if !state.entered {
+        return RunError::Host(text);
+    }
+    // The cause without the frames around it, which would be addresses that nobody can read.
+    let mut message = error.root_cause().to_string();
+    if let Some(complaint) = state.log.last_complaint() {
+        message.push_str("; it last said: ");
+        message.push_str(&complaint[..complaint.floor_char_boundary(COMPLAINT_BYTES_MAX)]);
+    }
+    RunError::Trap { message }
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}
