@@ -1,0 +1,172 @@
+//! What a handler may ask of the host while it runs.
+
+use std::{fmt::Display, sync::Arc};
+
+#[cfg(target_arch = "wasm32")]
+use crate::guest::Host;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::Recorder as Host;
+use crate::{Head, Level};
+
+/// The contract cuts a longer wish to this (`random.bytes` in `wit/`).
+const RANDOM_BYTES_MAX: u32 = 65_536;
+
+/// The run of a handler: the request it is for, and the host's services.
+///
+/// In a component its methods call the host. Natively they record, so that a handler can be tested as the function
+/// it is: see [`Context::test`].
+pub struct Context {
+    request: Arc<Head>,
+    host: Host,
+}
+
+impl Context {
+    pub(crate) fn new(request: Arc<Head>, host: Host) -> Self {
+        Self { request, host }
+    }
+
+    /// The request without its body: id, consumer, attempt, method, path, headers.
+    #[must_use]
+    pub fn request(&self) -> &Head {
+        &self.request
+    }
+
+    /// Writes one line to the owner's log, kept with the request. Mostly called through [`info!`](crate::info!) and
+    /// its like.
+    pub fn log(&self, level: Level, message: &str, fields: &[(&str, &dyn Display)]) {
+        self.host.log(level, message, fields);
+    }
+
+    /// Tells whoever watches how far the run is. Throttled by the host and perhaps dropped: nothing may rest on it.
+    ///
+    /// ```
+    /// # let ctx = ripost_sdk::Context::test();
+    /// ctx.progress(40, "sorting");
+    /// ctx.progress(None, "waiting for a supplier"); // no idea how long
+    /// ```
+    pub fn progress(&self, percent: impl Into<Option<u8>>, message: &str) {
+        self.host.report(percent.into(), message);
+    }
+
+    /// True once the consumer has cancelled: a good moment to stop.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.host.cancelled()
+    }
+
+    /// The wall clock, in milliseconds since 1970. [`time::rfc3339`](crate::time::rfc3339) prints it.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.host.now_ms()
+    }
+
+    /// Milliseconds until the host stops this run.
+    #[must_use]
+    pub fn remaining_ms(&self) -> u64 {
+        self.request.deadline_ms.saturating_sub(self.now_ms())
+    }
+
+    /// Random bytes, recorded by the host so that a run can be replayed.
+    #[must_use]
+    pub fn random(&self, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let missing = u32::try_from(len - bytes.len()).unwrap_or(u32::MAX).min(RANDOM_BYTES_MAX);
+            bytes.extend(self.host.random(missing));
+        }
+        bytes
+    }
+
+    /// A random number, every value as likely as any other.
+    #[must_use]
+    pub fn random_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.random(8));
+        u64::from_le_bytes(bytes)
+    }
+
+    /// A value of `[api.config]` in the manifest.
+    #[must_use]
+    pub fn config(&self, key: &str) -> Option<String> {
+        self.host.config(key)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Context {
+    /// A context for tests: it records instead of calling a host. Its clock stands still, its randomness is the same
+    /// in every run, and its request is [`testing::head`](crate::testing::head).
+    ///
+    /// ```
+    /// use ripost_sdk::{Context, Level};
+    ///
+    /// let ctx = Context::test().with_config("region", "eu");
+    /// ripost_sdk::warn!(ctx, region = ctx.config("region").unwrap(), "slow today");
+    ///
+    /// let line = &ctx.recorded().logs()[0];
+    /// assert_eq!((line.level, line.message.as_str()), (Level::Warn, "slow today"));
+    /// assert_eq!(line.fields, [("region".to_owned(), "eu".to_owned())]);
+    /// ```
+    #[must_use]
+    pub fn test() -> Self {
+        Self::test_for(crate::testing::head())
+    }
+
+    /// A context for tests of a request of your own.
+    #[must_use]
+    pub fn test_for(head: Head) -> Self {
+        Self::new(Arc::new(head), Host::default())
+    }
+
+    /// Gives the manifest's `[api.config]` one value.
+    #[must_use]
+    pub fn with_config(self, key: &str, value: &str) -> Self {
+        self.host.set_config(key, value);
+        self
+    }
+
+    /// What was logged and reported so far; also moves the clock and cancels.
+    #[must_use]
+    pub fn recorded(&self) -> &Host {
+        &self.host
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Context, testing::head};
+
+    #[test]
+    fn a_wish_for_more_random_bytes_than_one_call_gives_is_filled_by_several() {
+        let ctx = Context::test();
+        assert_eq!(ctx.random(200_000).len(), 200_000);
+        assert_eq!(ctx.recorded().random_calls(), 4);
+        assert_ne!(ctx.random_u64(), ctx.random_u64());
+        assert!(ctx.random(0).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_the_run_shrinks_with_the_clock_and_never_wraps() {
+        let ctx = Context::test();
+        let deadline_ms = head().deadline_ms;
+        ctx.recorded().set_now_ms(deadline_ms - 1_500);
+        assert_eq!(ctx.remaining_ms(), 1_500);
+        ctx.recorded().set_now_ms(deadline_ms + 10);
+        assert_eq!(ctx.remaining_ms(), 0);
+    }
+
+    #[test]
+    fn a_cancelled_run_is_told_so() {
+        let ctx = Context::test();
+        assert!(!ctx.cancelled());
+        ctx.recorded().cancel();
+        assert!(ctx.cancelled());
+    }
+
+    #[test]
+    fn config_that_the_manifest_does_not_have_is_none() {
+        let ctx = Context::test().with_config("region", "eu");
+        assert_eq!(ctx.config("region").as_deref(), Some("eu"));
+        assert_eq!(ctx.config("Region"), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Write [Ripost](https://github.com/ripost/ripost) handlers in Rust: a plain function, typed JSON in and out.
+//!
+//! **Invariant**: this crate knows the contract in `wit/` and nothing of the host that fulfils it.
+//!
+//! ```
+//! use ripost_sdk::{Context, Failure, Json};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize)]
+//! struct Order {
+//!     amounts: Vec<i64>,
+//! }
+//!
+//! #[derive(Debug, PartialEq, Serialize)]
+//! struct Sum {
+//!     total: i64,
+//! }
+//!
+//! #[ripost_sdk::handler]
+//! fn sum(ctx: &Context, Json(order): Json<Order>) -> Result<Json<Sum>, Failure> {
+//!     if order.amounts.is_empty() {
+//!         return Err(Failure::invalid("nothing-to-sum", "There is nothing to sum").detail("`amounts` is empty"));
+//!     }
+//!     ctx.progress(50, "adding up");
+//!     ripost_sdk::info!(ctx, amounts = order.amounts.len(), "adding up");
+//!     Ok(Json(Sum { total: order.amounts.iter().sum() }))
+//! }
+//!
+//! // The function stays a function: its tests run natively, on a context that records.
+//! let ctx = Context::test();
+//! let sum = sum(&ctx, Json(Order { amounts: vec![40, 2] })).unwrap();
+//! assert_eq!(sum, Json(Sum { total: 42 }));
+//! assert_eq!(ctx.recorded().progress()[0].percent, Some(50));
+//! ```
+//!
+//! # What a handler takes
+//! `&Context` first, if it is wanted, then what the body is read as, if it is wanted: anything that is [`FromRequest`]:
+//! [`Json<T>`](Json), [`String`], [`Vec<u8>`] or the whole [`Request`].
+//!
+//! # What a handler returns
+//! Anything that is [`IntoResponse`]: [`Json<T>`](Json), [`String`] and `&'static str` (text), [`Vec<u8>`] (bytes),
+//! `()` (204), a [`Response`] made by hand, or a `Result` of one of these whose error becomes a [`Failure`].
+//! Every `std::error::Error` becomes one with `?`: a failure of the owner's, whose text goes to the owner's log
+//! and not to the consumer.
+//!
+//! # What a handler should know
+//! - Each request runs in a fresh instance: `static`s start anew, and nothing outlives the answer.
+//! - A handler may run more than once for one request (`ctx.request().attempt` counts).
+//! - `SystemTime::now()` compiles and panics: there is [`Context::now_ms`]. A panic is logged with file and line
+//!   and ends the run as the owner's failure.
+//! - One handler a crate, and `crate-type = ["cdylib"]` alone: an `rlib` beside it makes components larger.
+
+mod context;
+mod failure;
+mod headers;
+mod json;
+mod log;
+mod request;
+mod response;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+pub mod time;
+
+#[cfg(target_arch = "wasm32")]
+mod bindings;
+#[cfg(target_arch = "wasm32")]
+mod guest;
+
+pub use context::Context;
+pub use failure::{Failure, Problem, Verdict};
+pub use headers::Headers;
+pub use json::Json;
+pub use log::Level;
+pub use request::{FromRequest, Head, Request};
+pub use response::{IntoResponse, Response};
+pub use ripost_sdk_macros::handler;
+
+/// For the code that the macros write, and for nobody else: may change in any release.
+#[doc(hidden)]
+pub mod __rt {
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings::handler::export_handler;
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings::handler::exports::ripost::plugin::handle::Guest;
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings::types;
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::{bindings::handler, guest::handle};
+}

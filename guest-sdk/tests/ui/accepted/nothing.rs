@@ -1,0 +1,4 @@
+#[ripost_sdk::handler]
+fn ping() {}
+
+fn main() {}

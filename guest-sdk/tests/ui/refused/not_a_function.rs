@@ -1,0 +1,4 @@
+#[ripost_sdk::handler]
+struct Report;
+
+fn main() {}
