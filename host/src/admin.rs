@@ -1,0 +1,9 @@
+//! For operators: `/admin/v1` and `/metrics`. The command line speaks to the same.
+
+mod api;
+mod consumers;
+mod status;
+
+pub use api::Admin;
+pub use consumers::{AddConsumer, AddedConsumer, ConsumerLine};
+pub use status::Status;

@@ -1,0 +1,95 @@
+//! Consumers: who may call, and with how much.
+
+use super::Admin;
+use crate::keyring;
+use crate::problem::{Kind, Problem};
+use ripost_domain::id::ConsumerId;
+use ripost_domain::money::Amount;
+use ripost_domain::time::Timestamp;
+use ripost_store::{Key, NewConsumer};
+use serde::{Deserialize, Serialize};
+
+/// Long enough for a company, short enough for a column.
+const NAME_CHARS_MAX: usize = 100;
+
+/// A consumer to add.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddConsumer {
+    /// For people; unique.
+    pub name: String,
+    /// The first balance.
+    #[serde(default)]
+    pub credit: Amount,
+    /// Whether the key will be printed where anybody can read it.
+    #[serde(default)]
+    pub public: bool,
+}
+
+/// The consumer with its key, which is shown this once.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AddedConsumer {
+    /// Its id.
+    pub consumer: ConsumerId,
+    /// For people.
+    pub name: String,
+    /// What it calls with.
+    pub key: String,
+    /// What it has.
+    pub balance: Amount,
+}
+
+/// One line of the list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConsumerLine {
+    /// Its id.
+    pub consumer: ConsumerId,
+    /// For people.
+    pub name: String,
+    /// Can be spent.
+    pub available: Amount,
+    /// Set aside.
+    pub held: Amount,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+pub(super) async fn add(admin: &Admin, fields: AddConsumer) -> Result<AddedConsumer, Problem> {
+    let name = fields.name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(Problem::new(Kind::InvalidValue, format!("A name has 1 to {NAME_CHARS_MAX} characters.")));
+    }
+    let key = keyring::new_consumer_key();
+    let now = admin.clock.now();
+    let id = ConsumerId::new(now, keyring::random());
+    let consumer = NewConsumer {
+        id,
+        name: name.to_owned(),
+        key: Key { hash: keyring::hash(key.as_bytes()), public: fields.public },
+        sealed_secret: admin.keyring.seal(id.as_bytes(), &keyring::new_webhook_secret()),
+        credit: fields.credit,
+        created_at: now,
+    };
+    if !admin.store.add_consumer(consumer).await? {
+        return Err(Problem::new(
+            Kind::NameTaken,
+            format!("There is a consumer `{name}` already. Choose another name."),
+        ));
+    }
+    tracing::info!(consumer.id = %id, name, credit = %fields.credit, "Added a consumer");
+    Ok(AddedConsumer { consumer: id, name: name.to_owned(), key, balance: fields.credit })
+}
+
+pub(super) async fn list(admin: &Admin) -> Result<Vec<ConsumerLine>, Problem> {
+    let consumers = admin.store.consumers().await?;
+    Ok(consumers
+        .into_iter()
+        .map(|summary| ConsumerLine {
+            consumer: summary.id,
+            name: summary.name,
+            available: summary.balances.available,
+            held: summary.balances.held,
+            created_at: summary.created_at,
+        })
+        .collect())
+}

@@ -1,0 +1,372 @@
+//! Builds the parts in order, owns every task, and stops them in reverse.
+
+mod development;
+mod folder;
+
+use crate::admin::Admin;
+use crate::cli;
+use crate::config::Config;
+use crate::delivery::{self, Secrets, Sender};
+use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
+use crate::gateway::idempotency::InFlight;
+use crate::gateway::identity::Identity;
+use crate::gateway::listener::{self, Serving};
+use crate::gateway::{Gateway, cors};
+use crate::keyring::{AdminToken, Keyring};
+use crate::live::Live;
+use crate::plugins::{Bare, Plugins, PluginsConfig};
+use crate::reconcile::Reconcile;
+use crate::runs::{self, Runs};
+use crate::telemetry::metrics::Metrics;
+use anyhow::Context as _;
+use camino::Utf8PathBuf;
+use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
+use ripost_domain::time::{Clock, SystemClock};
+use ripost_runtime::{Runtime, RuntimeConfig};
+use ripost_store::sqlite::{SqliteConfig, SqliteStore};
+use ripost_store::{OpenError, Store};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Where the data plane says where it listens.
+const ADDRESS_FILE: &str = "address";
+/// Exit code after the disk has failed (`EX_IOERR`): nothing that was answered is in doubt, nothing more is.
+const EXIT_IO: i32 = 74;
+
+/// The gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A value that only shows its fault when it is used.
+    #[error("configuration: {0}")]
+    Configuration(String),
+    /// The data folder belongs to a newer version.
+    #[error(transparent)]
+    NewerData(OpenError),
+    /// Another process has the data folder.
+    #[error(transparent)]
+    DataInUse(OpenError),
+    /// Another process has the address.
+    #[error("cannot listen on {address}: {source}; stop the other program, or choose another address with --listen")]
+    AddressInUse {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder that cannot be written.
+    #[error("the folder {path} cannot be written: {message}")]
+    CannotWrite {
+        /// Which.
+        path: Utf8PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// Anything else, with its causes.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Newer { .. } => Self::NewerData(error),
+            OpenError::InUse { .. } => Self::DataInUse(error),
+            OpenError::NotWritable { path, message } => Self::CannotWrite { path: path.into(), message },
+            OpenError::Database { .. } => Self::Other(error.into()),
+        }
+    }
+}
+
+/// A started gateway.
+pub struct App {
+    config: Config,
+    store: Arc<dyn Store>,
+    live: Arc<Live>,
+    tasks: TaskTracker,
+    egress: Arc<EgressClient>,
+    /// Cancelled first: no new work.
+    stopping: CancellationToken,
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::AddressInUse { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+impl App {
+    /// Starts everything; when this returns, calls are answered.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        // The address first: who cannot listen should not have touched the data.
+        let (listener, address) = bind(config.listen).await?;
+        let admin_listener = match config.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let data = config.data.clone();
+        let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
+            (Arc::new(open_store(&data).await?), Arc::new(SystemClock));
+        let keyring = Arc::new(Keyring::open(&data).map_err(|error| StartError::Other(error.into()))?);
+        let token_is_new = !data.join("admin-token").exists();
+        let token = AdminToken::open(&data).map_err(|error| StartError::Other(error.into()))?;
+        if config.dev {
+            development::seed(&*store, &keyring, &*clock).await?;
+        }
+        let recovered = store.recover(clock.now()).await.context("recovering what the process before left")?;
+        if recovered.runs + recovered.deliveries > 0 {
+            tracing::info!(
+                runs = recovered.runs,
+                deliveries = recovered.deliveries,
+                "Took over what the process before left"
+            );
+        }
+
+        let base: Arc<str> = match &config.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').into(),
+            None => format!("http://{address}").into(),
+        };
+        let tasks = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        let metrics = Arc::new(Metrics::new());
+        let live = Live::new();
+
+        let runtime = Arc::new(start_runtime(&config)?);
+        tracing::info!(runtime = %runtime.describe(), "Started the sandbox");
+        folder::ensure(&config.plugins_folder)?;
+        let plugins = Plugins::open(plugins_config(&config), runtime.clone(), clock.clone())
+            .map_err(|error| StartError::Other(error.into()))?;
+        plugins.scan().await;
+
+        let own =
+            std::iter::once(address).chain(admin_listener.as_ref().map(|(_, address)| *address)).collect::<Vec<_>>();
+        let url_policy = url_policy(&config)?;
+        let egress = Arc::new(start_egress(&config, url_policy.addresses.clone(), own, &TaskTracker::new())?);
+        let policy = config.delivery.policy().map_err(StartError::Configuration)?;
+        let sender = Sender::new(
+            &config.delivery,
+            policy,
+            url_policy.clone(),
+            delivery::Needs {
+                store: store.clone(),
+                egress: egress.clone(),
+                secrets: Secrets::new(store.clone(), keyring.clone()),
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+                tasks: tasks.clone(),
+                stopping: stopping.clone(),
+            },
+        );
+        let runs = Runs::new(
+            config.runs.clone(),
+            runs::Needs {
+                store: store.clone(),
+                runtime,
+                plugins: plugins.clone(),
+                live: live.clone(),
+                sender: sender.clone(),
+                keyring: keyring.clone(),
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+                base: base.clone(),
+                tasks: tasks.clone(),
+                stopping: stopping.clone(),
+            },
+        );
+        let gateway = Arc::new(Gateway {
+            store: store.clone(),
+            plugins: plugins.clone(),
+            live: live.clone(),
+            runs: runs.clone(),
+            identity: Identity::new(store.clone()),
+            keys: Arc::new(InFlight::default()),
+            keyring: keyring.clone(),
+            egress: egress.clone(),
+            url_policy,
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            fee: config.settlement.fee,
+            base: base.clone(),
+            limits: config.limits.clone(),
+            body_time: config.connections.body_time,
+            body_bytes: Arc::new(Semaphore::new(config.limits.bodies_in_memory)),
+            cors: if config.dev { cors::Policy::AnyOrigin } else { cors::Policy::None },
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+        });
+        let app = Self {
+            config,
+            store: store.clone(),
+            live: live.clone(),
+            tasks: tasks.clone(),
+            egress,
+            stopping: stopping.clone(),
+        };
+
+        let reconcile = Reconcile {
+            store: store.clone(),
+            runs,
+            sender,
+            plugins: plugins.clone(),
+            clock: clock.clone(),
+            stopping: stopping.clone(),
+        };
+        tasks.spawn(reconcile.clone().runs(app.config.runs.sweep));
+        tasks.spawn(reconcile.clone().deliveries(app.config.delivery.sweep));
+        tasks.spawn(reconcile.revisions());
+        tasks.spawn(plugins.clone().run(stopping.clone()));
+
+        let admin = |gateway: Option<Arc<Gateway>>| {
+            Arc::new(Admin {
+                store: store.clone(),
+                plugins: plugins.clone(),
+                live: live.clone(),
+                keyring: keyring.clone(),
+                token: token.clone(),
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+                started_at: clock.now(),
+                gateway,
+            })
+        };
+        let admin_address = match admin_listener {
+            Some((listener, address)) => {
+                tasks.spawn(listener::serve(listener, admin(None), app.serving()));
+                address
+            }
+            None => address,
+        };
+        if app.config.admin_listen.is_some() {
+            tasks.spawn(listener::serve(listener, gateway, app.serving()));
+        } else {
+            tasks.spawn(listener::serve(listener, admin(Some(gateway)), app.serving()));
+        }
+        folder::write(&data.join(cli::ADMIN_ADDRESS_FILE), &format!("http://{admin_address}\n"))?;
+        folder::write(&data.join(ADDRESS_FILE), &format!("http://{address}\n"))?;
+        tracing::info!(%address, %admin_address, public_url = %base, data = %data, dev = app.config.dev, "Listening on http://{address}");
+        if token_is_new {
+            // To the terminal and not to the log: logs travel.
+            println!("admin token (also in {}): {}", data.join("admin-token"), token.reveal());
+        }
+        Ok(app)
+    }
+
+    fn serving(&self) -> Serving {
+        Serving {
+            connections: Arc::new(Semaphore::new(self.config.connections.max)),
+            header_time: self.config.connections.header_time,
+            tasks: self.tasks.clone(),
+            stopping: self.stopping.clone(),
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT, then finishes what was accepted within the grace period and says what was left.
+    pub async fn run_until_stopped(self) {
+        let name = stop_signal().await;
+        let grace = self.config.shutdown.grace;
+        tracing::info!(signal = name, grace_s = grace.as_secs_f64(), "Stopping: no new work, finishing what runs");
+        self.stopping.cancel();
+        let _ = std::fs::remove_file(self.config.data.join(ADDRESS_FILE));
+        let _ = std::fs::remove_file(self.config.data.join(cli::ADMIN_ADDRESS_FILE));
+        self.tasks.close();
+        let drained = tokio::select! {
+            drained = tokio::time::timeout(grace, self.tasks.wait()) => drained.is_ok(),
+            _ = stop_signal() => false,
+        };
+        self.egress.shutdown();
+        match self.store.stats().await {
+            Ok(left) => tracing::info!(
+                drained,
+                requests_waiting = left.requests_accepted,
+                requests_running = left.requests_running,
+                deliveries_waiting = left.deliveries_pending,
+                deliveries_in_flight = left.deliveries_in_flight,
+                in_memory = self.live.len(),
+                "Stopped; what is left is found at the next start"
+            ),
+            Err(error) => tracing::warn!(drained, %error, "Stopped; what is left is found at the next start"),
+        }
+        // Bounded: a writer that hangs must not keep the process.
+        if tokio::time::timeout(Duration::from_secs(10), self.store.close()).await.is_err() {
+            tracing::error!("The store did not close in time; its log is replayed at the next start");
+        }
+    }
+}
+
+async fn stop_signal() -> &'static str {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    match (terminate, interrupt) {
+        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        },
+        _ => std::future::pending().await,
+    }
+}
+
+async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, StartError> {
+    let config = SqliteConfig::new(data.to_owned());
+    let fatal = Arc::new(|reason: String| {
+        tracing::error!(reason, "The disk has failed; ending, because an answer given now could not be trusted");
+        std::process::exit(EXIT_IO);
+    });
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(config, fatal)).await;
+    Ok(opened.context("opening the store")??)
+}
+
+fn start_runtime(config: &Config) -> Result<Runtime, StartError> {
+    let runtime = RuntimeConfig { instances_max: config.runs.concurrency, ..RuntimeConfig::default() };
+    Ok(Runtime::start(runtime).context("starting the sandbox")?)
+}
+
+fn plugins_config(config: &Config) -> PluginsConfig {
+    PluginsConfig {
+        quiet: config.plugins.quiet,
+        rename_settle: config.plugins.rename_settle,
+        rescan: config.plugins.rescan,
+        deleted_grace: config.plugins.deleted_grace,
+        bare: if config.dev { Bare::Serve } else { Bare::Refuse },
+        ..PluginsConfig::new(config.plugins_folder.clone(), config.data.join("revisions"))
+    }
+}
+
+fn url_policy(config: &Config) -> Result<UrlPolicy, StartError> {
+    let networks = |name: &str, texts: &[String]| {
+        let parsed = texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>();
+        parsed.map_err(|error| StartError::Configuration(format!("delivery.{name}: {error}")))
+    };
+    let addresses = Policy {
+        allow_loopback: config.dev,
+        extra_deny: networks("deny", &config.delivery.deny)?,
+        allow: networks("allow", &config.delivery.allow)?,
+    };
+    let plain_http = match (config.delivery.plain_http, config.dev) {
+        (true, _) => PlainHttp::Everywhere,
+        (false, true) => PlainHttp::Loopback,
+        (false, false) => PlainHttp::Refused,
+    };
+    Ok(UrlPolicy { addresses, plain_http })
+}
+
+fn start_egress(
+    config: &Config,
+    policy: Policy,
+    own: Vec<SocketAddr>,
+    tasks: &TaskTracker,
+) -> Result<EgressClient, StartError> {
+    let addresses = OwnAddresses::new(config.public_url.as_ref());
+    addresses.set_listeners(own);
+    let settings = Settings { policy, ca_file: config.delivery.ca_file.clone(), ..Settings::default() };
+    let resolver = SystemResolver::new().map_err(|error| StartError::Other(error.into()))?;
+    EgressClient::new(settings, Arc::new(addresses), Arc::new(resolver), tasks)
+        .map_err(|error| StartError::Configuration(format!("{error:#}")))
+}

@@ -1,0 +1,167 @@
+//! The command line: one file a command. What fails is one clear line, with an exit code that says whose turn it is.
+
+mod client;
+pub(crate) use client::ADMIN_ADDRESS_FILE;
+mod config;
+mod consumer;
+mod ledger;
+mod serve;
+mod status;
+
+use crate::config::{Config, ConfigError, Overrides};
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use url::Url;
+
+/// A self-hosted gateway for APIs that take longer than a connection should stay open.
+#[derive(Parser)]
+#[command(name = "ripost", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the gateway
+    Serve(serve::Serve),
+    /// Show what a running gateway has loaded and how much waits
+    Status(status::Status),
+    /// Add and list those who may call
+    #[command(subcommand)]
+    Consumer(consumer::Command),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Check the books of a data folder
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+}
+
+/// Options that every command that reads the configuration takes.
+#[derive(Args, Clone)]
+struct Common {
+    /// Configuration file [default: ./ripost.toml if it is there]
+    #[arg(long, env = "RIPOST_CONFIG", value_name = "FILE", global = true)]
+    config: Option<Utf8PathBuf>,
+    /// Data folder [default: ./ripost-data]
+    #[arg(long, env = "RIPOST_DATA", value_name = "DIR", global = true)]
+    data: Option<Utf8PathBuf>,
+}
+
+/// Options that only a gateway that is to be started takes.
+#[derive(Args, Clone, Default)]
+struct Listening {
+    /// Address of the data plane [default: 127.0.0.1:3000]
+    #[arg(long, env = "RIPOST_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Address of /admin/v1 and /metrics [default: that of the data plane]
+    #[arg(long, env = "RIPOST_ADMIN_LISTEN", value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// Folder that is watched for plugins [default: ./plugins]
+    #[arg(long, env = "RIPOST_PLUGINS", value_name = "DIR")]
+    plugins: Option<Utf8PathBuf>,
+    /// What the outside calls this gateway [default: http:// and the listen address]
+    #[arg(long, env = "RIPOST_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<Url>,
+    /// Development mode: owner `demo`, a well-known key with a balance, webhooks to this machine over plain HTTP
+    #[arg(long, env = "RIPOST_DEV")]
+    dev: bool,
+    /// Let development mode listen beyond loopback
+    #[arg(long, env = "RIPOST_DEV_EXPOSE")]
+    dev_expose: bool,
+}
+
+impl Common {
+    fn load(&self, listening: Listening) -> Result<Config, Failure> {
+        let overrides = Overrides {
+            listen: listening.listen,
+            admin_listen: listening.admin_listen,
+            data: self.data.clone(),
+            plugins: listening.plugins,
+            public_url: listening.public_url,
+            dev: listening.dev,
+            dev_expose: listening.dev_expose,
+        };
+        Config::load(self.config.as_deref(), overrides).map_err(Failure::from)
+    }
+}
+
+/// Why a command failed, as its exit code tells scripts (the numbers are those of sysexits.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Anything else.
+    Failure = 1,
+    /// The configuration.
+    Configuration = 64,
+    /// Data of a newer version.
+    NewerData = 65,
+    /// An address in use, or a gateway that does not answer.
+    Unavailable = 69,
+    /// A folder that cannot be written.
+    CannotWrite = 73,
+}
+
+/// A failed command: its exit code and its one line.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: Exit::Failure, error }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Configuration, error)
+    }
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are no errors.
+            return if error.use_stderr() { ExitCode::from(Exit::Configuration as u8) } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match cli.command {
+        Command::Serve(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Consumer(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Ledger(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { exit, error }) => {
+            eprintln!("ripost: {error:#}");
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,79 @@
+//! `ripost consumer add | list`
+
+use super::{Common, Failure, Listening, client};
+use crate::admin::{AddConsumer, AddedConsumer, ConsumerLine};
+use anyhow::Context as _;
+use clap::Subcommand;
+use http::Method;
+use ripost_domain::money::Amount;
+
+/// Those who may call.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Add one and print its key, which is shown this once
+    Add {
+        /// For people; unique
+        name: String,
+        /// First balance in USDC
+        #[arg(long, default_value = "0", value_name = "USDC")]
+        credit: Amount,
+        /// The key will be printed where anybody can read it: it gets no secret and no listing
+        #[arg(long)]
+        public: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List all with their balances
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Command {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Add { name, credit, public, json, common } => {
+                let config = common.load(Listening::default())?;
+                let fields =
+                    serde_json::to_value(AddConsumer { name, credit, public }).context("writing the request")?;
+                let added: AddedConsumer =
+                    client::ask(&config.data, Method::POST, "/admin/v1/consumers", Some(&fields))?;
+                if json {
+                    println!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
+                } else {
+                    println!(
+                        "consumer: {}\nname: {}\nbalance: {} USDC\nkey: {}",
+                        added.consumer, added.name, added.balance, added.key
+                    );
+                    println!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
+                }
+            }
+            Self::List { json, common } => {
+                let config = common.load(Listening::default())?;
+                let lines: Vec<ConsumerLine> = client::ask(&config.data, Method::GET, "/admin/v1/consumers", None)?;
+                if json {
+                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    return Ok(());
+                }
+                println!("{:<32} {:<24} {:>20} {:>20}", "CONSUMER", "NAME", "AVAILABLE USDC", "HELD USDC");
+                for line in lines {
+                    println!(
+                        "{:<32} {:<24} {:>20} {:>20}",
+                        line.consumer.to_string(),
+                        line.name,
+                        line.available.to_string(),
+                        line.held.to_string()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! `ripost serve`
+
+use super::{Common, Exit, Failure, Listening};
+use crate::app::{App, StartError};
+use crate::telemetry;
+use anyhow::Context as _;
+use clap::Args;
+
+/// Start the gateway.
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    listening: Listening,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.common.load(self.listening)?;
+        telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Configuration, anyhow::anyhow!(error)))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
+        runtime.block_on(async {
+            let app = App::start(config).await.map_err(|error| {
+                let exit = match &error {
+                    StartError::Configuration(_) => Exit::Configuration,
+                    StartError::NewerData(_) => Exit::NewerData,
+                    StartError::AddressInUse { .. } | StartError::DataInUse(_) => Exit::Unavailable,
+                    StartError::CannotWrite { .. } => Exit::CannotWrite,
+                    StartError::Other(_) => Exit::Failure,
+                };
+                Failure::new(exit, anyhow::Error::new(error))
+            })?;
+            app.run_until_stopped().await;
+            Ok(())
+        })
+    }
+}

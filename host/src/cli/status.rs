@@ -1,0 +1,71 @@
+//! `ripost status`
+
+use super::{Common, Failure, Listening, client};
+use crate::admin;
+use crate::plugins::{PluginStatus, State};
+use anyhow::Context as _;
+use clap::Args;
+use http::Method;
+use ripost_domain::api::Digest;
+
+/// Show what a running gateway has loaded and how much waits.
+#[derive(Args)]
+pub(super) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.common.load(Listening::default())?;
+        let status: admin::Status = client::ask(&config.data, Method::GET, "/admin/v1/status", None)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&status).context("writing JSON")?);
+            return Ok(());
+        }
+        println!("ripost {} since {}", status.version, status.started_at);
+        if status.plugins.is_empty() {
+            println!("no plugins: put a folder with a plugin.toml into the plugins folder");
+        }
+        for plugin in &status.plugins {
+            print_plugin(plugin);
+        }
+        let queues = &status.queues;
+        println!(
+            "requests: {} waiting, {} running; deliveries: {} waiting, {} in flight, {} exhausted",
+            queues.requests_accepted,
+            queues.requests_running,
+            queues.deliveries_pending,
+            queues.deliveries_in_flight,
+            queues.deliveries_exhausted
+        );
+        Ok(())
+    }
+}
+
+fn print_plugin(plugin: &PluginStatus) {
+    let state = match plugin.state {
+        State::Active => "active",
+        State::Compiling => "compiling",
+        State::Rejected => "rejected",
+        State::Missing => "missing",
+    };
+    let digest = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.short());
+    let version = plugin.version.as_deref().unwrap_or("-");
+    println!("{} {version}: {state} since {}, serving {}", plugin.folder, plugin.since, digest(plugin.active));
+    for api in &plugin.apis {
+        let refused = if api.not_granted.is_empty() {
+            String::new()
+        } else {
+            format!(" (not granted: {})", api.not_granted.join(", "))
+        };
+        println!("  /api/{}{refused}", api.name.replacen('/', "/api/", 1));
+    }
+    if let Some(reason) = &plugin.reason {
+        let stage = plugin.stage.map_or_else(String::new, |stage| format!(" at {stage}"));
+        println!("  {}{stage}: {reason}", digest(plugin.candidate));
+    }
+}

@@ -1,0 +1,223 @@
+//! What an operator can set: built-in defaults, then `ripost.toml`, then `RIPOST_*`, then flags. Unknown keys are errors.
+
+mod connections;
+mod delivery;
+mod limits;
+mod log;
+mod plugins;
+mod runs;
+mod settlement;
+mod shutdown;
+
+pub use connections::Connections;
+pub use delivery::Delivery;
+pub use limits::Limits;
+pub use log::{Format, Log};
+pub use plugins::Plugins;
+pub use runs::Runs;
+pub use settlement::Settlement;
+pub use shutdown::Shutdown;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use url::Url;
+
+/// The configuration is not usable; exit code 64.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named on the command line is not there.
+    #[error("reading configuration {path}")]
+    Read {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    #[error("configuration {path}: {message}")]
+    Parse {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Line, column and reason.
+        message: String,
+    },
+    /// Each value is fine, together they are not.
+    #[error("configuration: {0}")]
+    Contradiction(String),
+}
+
+/// Everything that can be set, with its value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of the data plane.
+    pub listen: SocketAddr,
+    /// Address of `/admin/v1` and `/metrics`; not set: that of the data plane.
+    pub admin_listen: Option<SocketAddr>,
+    /// The data folder.
+    pub data: Utf8PathBuf,
+    /// The folder that is watched for plugins.
+    pub plugins_folder: Utf8PathBuf,
+    /// What the outside calls us: links and callback URLs begin with it. Not set: the listen address.
+    pub public_url: Option<Url>,
+    /// Development mode.
+    pub dev: bool,
+    /// Lets development mode listen beyond loopback.
+    pub dev_expose: bool,
+    /// Connections and their times.
+    pub connections: Connections,
+    /// Sizes of what comes in.
+    pub limits: Limits,
+    /// Runs of handlers.
+    pub runs: Runs,
+    /// Delivery of webhooks.
+    pub delivery: Delivery,
+    /// Reload of plugins.
+    pub plugins: Plugins,
+    /// Shares.
+    pub settlement: Settlement,
+    /// Stopping.
+    pub shutdown: Shutdown,
+    /// Logs.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            admin_listen: None,
+            data: "./ripost-data".into(),
+            plugins_folder: "./plugins".into(),
+            public_url: None,
+            dev: false,
+            dev_expose: false,
+            connections: Connections::default(),
+            limits: Limits::default(),
+            runs: Runs::default(),
+            delivery: Delivery::default(),
+            plugins: Plugins::default(),
+            settlement: Settlement::default(),
+            shutdown: Shutdown::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// What flags and `RIPOST_*` may override.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--admin-listen`
+    pub admin_listen: Option<SocketAddr>,
+    /// `--data`
+    pub data: Option<Utf8PathBuf>,
+    /// `--plugins`
+    pub plugins: Option<Utf8PathBuf>,
+    /// `--public-url`
+    pub public_url: Option<Url>,
+    /// `--dev`
+    pub dev: bool,
+    /// `--dev-expose`
+    pub dev_expose: bool,
+}
+
+/// The file that is read when none is named, if it is there.
+const DEFAULT_FILE: &str = "ripost.toml";
+
+impl Config {
+    /// Reads the file (the named one must exist), lays the overrides over it and checks the whole.
+    ///
+    /// # Errors
+    /// [`ConfigError`], in words for the operator.
+    pub fn load(file: Option<&Utf8Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Utf8Path::new(DEFAULT_FILE));
+        let mut config = match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Parse {
+                path: path.to_owned(),
+                message: error.to_string().trim_end().to_owned(),
+            })?,
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Self::default(),
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+        };
+        config.listen = overrides.listen.unwrap_or(config.listen);
+        config.admin_listen = overrides.admin_listen.or(config.admin_listen);
+        config.data = overrides.data.unwrap_or(config.data);
+        config.plugins_folder = overrides.plugins.unwrap_or(config.plugins_folder);
+        config.public_url = overrides.public_url.or(config.public_url);
+        config.dev |= overrides.dev;
+        config.dev_expose |= overrides.dev_expose;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let contradiction = |text: String| Err(ConfigError::Contradiction(text));
+        if self.dev && !self.dev_expose && !self.listen.ip().is_loopback() {
+            return contradiction(format!(
+                "development mode has a well-known key and would listen on {}: use a loopback address, or say --dev-expose",
+                self.listen
+            ));
+        }
+        if self.dev_expose && !self.dev {
+            return contradiction("--dev-expose goes with --dev".to_owned());
+        }
+        if let Some(url) = &self.public_url {
+            let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+            if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || !plain {
+                return contradiction(format!("public_url {url} must be http(s)://host[:port] and nothing more"));
+            }
+        }
+        self.limits.check().and_then(|()| self.runs.check()).and_then(|()| self.delivery.check()).or_else(contradiction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("ripost.toml")).unwrap();
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), Overrides::default())
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it_and_its_line() {
+        let error = load("listen = \"127.0.0.1:0\"\n[runs]\nconcurency = 3\n").unwrap_err().to_string();
+        assert!(error.contains("concurency") && error.contains("line 3") && error.contains("concurrency"), "{error}");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(toml::to_string(&load(&text).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for text in [
+            "dev = true\nlisten = \"0.0.0.0:3000\"",
+            "dev_expose = true",
+            "public_url = \"https://example.com/path\"",
+            "public_url = \"ftp://example.com\"",
+            "[delivery]\nschedule = []",
+            "[delivery]\ndeadline = \"0 s\"",
+            "[limits]\nbody = \"0 B\"",
+            "[settlement]\nfee_bps = 10001",
+        ] {
+            assert!(load(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        assert!(matches!(
+            Config::load(Some("no/such.toml".into()), Overrides::default()),
+            Err(ConfigError::Read { .. })
+        ));
+    }
+}

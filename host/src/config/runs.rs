@@ -1,0 +1,53 @@
+//! Section `[runs]` of the configuration.
+
+use ripost_domain::units::{duration_text, size_text};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Section `[runs]`: how handlers are run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runs {
+    /// Accept and keep, but run nothing: for maintenance. What waits is found again when this is lifted. Default false.
+    pub paused: bool,
+    /// Instances at once over all APIs. Default 200.
+    pub concurrency: u32,
+    /// Requests in memory that wait for a run; more wait in the store only. Default 4096.
+    pub queued_max: u32,
+    /// Bodies of requests in memory that run or wait for a run, in bytes all together. Default 128 MiB.
+    #[serde(with = "size_text")]
+    pub queued_bytes_max: usize,
+    /// How often the store is asked for due runs when nothing else triggers it. Default 1 s.
+    #[serde(with = "duration_text")]
+    pub sweep: Duration,
+    /// Runs of one request that may be lost to crashes before it fails, over `max_attempts`. Default 5.
+    pub crashes_max: u32,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self {
+            paused: false,
+            concurrency: 200,
+            queued_max: 4096,
+            queued_bytes_max: 128 << 20,
+            sweep: Duration::from_secs(1),
+            crashes_max: 5,
+        }
+    }
+}
+
+impl Runs {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !(1..=1000).contains(&self.concurrency) {
+            return Err("runs.concurrency must be between 1 and 1000".to_owned());
+        }
+        if self.queued_max == 0 || self.queued_bytes_max == 0 || self.queued_bytes_max > u32::MAX as usize {
+            return Err("runs.queued_max must be at least 1 and runs.queued_bytes_max between 1 B and 4 GiB".to_owned());
+        }
+        if self.sweep < Duration::from_millis(10) {
+            return Err("runs.sweep must be at least 10 ms".to_owned());
+        }
+        Ok(())
+    }
+}

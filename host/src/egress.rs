@@ -1,0 +1,26 @@
+//! The only way out: resolve, guard, connect, exchange.
+//!
+//! A name is looked up once, every answer is checked by the table, and the connection goes to an address that was
+//! checked. Nothing is redirected, decoded, or sent through a proxy of the environment. Each exchange has one deadline
+//! for everything, and drives its own connection: no task is spawned for it, so what is dropped is closed.
+
+mod client;
+mod connect;
+mod connection;
+mod error;
+mod exchange;
+mod guard;
+mod own;
+mod pool;
+mod resolve;
+mod tls;
+
+pub use client::{EgressClient, Settings};
+pub use error::{EgressError, Phase, SendError};
+pub use exchange::{Answer, Outgoing};
+pub use guard::{Refused, Why};
+pub use own::OwnAddresses;
+pub use resolve::{Resolve, ResolveError, SystemResolver};
+
+#[cfg(test)]
+mod tests;

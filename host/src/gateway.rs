@@ -1,0 +1,143 @@
+//! The data plane: what consumers speak to.
+
+pub mod answer;
+mod body;
+mod consumer;
+pub mod cors;
+pub mod fields;
+pub mod idempotency;
+pub mod identity;
+pub mod listener;
+mod pipeline;
+pub mod prefer;
+mod requests;
+mod routing;
+pub mod view;
+
+use crate::config::Limits;
+use crate::egress::EgressClient;
+use crate::keyring::Keyring;
+use crate::live::Live;
+use crate::plugins::Plugins;
+use crate::problem::{Kind, Problem};
+use crate::runs::Runs;
+use crate::telemetry::metrics::{Metrics, State};
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use ripost_domain::address::UrlPolicy;
+use ripost_domain::money::FeeRate;
+use ripost_domain::time::Clock;
+use ripost_store::Store;
+use routing::{Route, route};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The parts that answer a call.
+pub struct Gateway {
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Which component answers which API.
+    pub plugins: Arc<Plugins>,
+    /// Progress and waiters.
+    pub live: Arc<Live>,
+    /// The runner.
+    pub runs: Arc<Runs>,
+    /// Who is calling.
+    pub identity: identity::Identity,
+    /// Accepts under way that have an idempotency key.
+    pub keys: Arc<idempotency::InFlight>,
+    /// Opens secrets for their holders.
+    pub keyring: Arc<Keyring>,
+    /// Looks webhook hosts up.
+    pub egress: Arc<EgressClient>,
+    /// Which URLs may be webhook URLs.
+    pub url_policy: UrlPolicy,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The platform's share.
+    pub fee: FeeRate,
+    /// What links begin with; no slash at its end.
+    pub base: Arc<str>,
+    /// Sizes of what comes in.
+    pub limits: Limits,
+    /// For a request's whole body.
+    pub body_time: Duration,
+    /// Bytes of bodies that are being read.
+    pub body_bytes: Arc<Semaphore>,
+    /// Which pages may call.
+    pub cors: cors::Policy,
+    /// Who owns the tasks.
+    pub tasks: TaskTracker,
+    /// Cancelled when the host stops: who waits has its `202`.
+    pub stopping: CancellationToken,
+}
+
+impl Gateway {
+    /// Answers one HTTP request; every failure is a problem.
+    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = match self.dispatch(request).await {
+            Ok(response) => response,
+            Err(problem) => {
+                self.metrics.refused.get_or_create(&State { state: class_of(problem.status()) }).inc();
+                problem.into_response()
+            }
+        };
+        self.cors.open(origin.as_ref(), &mut response);
+        response
+    }
+
+    async fn dispatch(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+        // The path is read before the request is moved into the pipeline.
+        match route(request.uri().path()) {
+            Route::Api { owner, slug, rest } => {
+                if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
+                    return Ok(preflight);
+                }
+                let path = request.uri().path();
+                let start = |part: &str| part.as_ptr() as usize - path.as_ptr() as usize;
+                let target = pipeline::Target {
+                    owner: start(owner)..start(owner) + owner.len(),
+                    slug: start(slug)..start(slug) + slug.len(),
+                    rest: path.len() - rest.len(),
+                };
+                self.call(request, target).await
+            }
+            Route::Request(id) => self.get(&request, requests::Part::Request, id).await,
+            Route::Result(id) => self.get(&request, requests::Part::Result, id).await,
+            Route::Webhook(id, event) => self.get(&request, requests::Part::Webhook(event), id).await,
+            Route::Consumer => self.consumer(&request).await,
+            Route::WebhookSecret => self.webhook_secret(&request).await,
+            Route::Healthz | Route::Readyz => {
+                let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
+                response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+                Ok(response)
+            }
+            Route::Unknown => Err(Problem::new(
+                Kind::NotFound,
+                "APIs are under /api/{owner}/api/{slug}, requests under /requests/{id}. Check the path.",
+            )),
+        }
+    }
+}
+
+/// Few values, so that the series stay few.
+const fn class_of(status: u16) -> &'static str {
+    match status {
+        401 => "unknown_key",
+        402 => "insufficient_balance",
+        404 => "not_found",
+        413 => "too_large",
+        429 => "rate_limited",
+        503 => "overloaded",
+        400..=499 => "invalid",
+        _ => "internal",
+    }
+}

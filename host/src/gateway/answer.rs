@@ -1,0 +1,114 @@
+//! What an owner answered, as it goes to a consumer: it can never act on our origin.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use ripost_domain::id::RequestId;
+use ripost_store::Answer;
+
+/// The header that names the request.
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("ripost-request-id");
+
+/// Whether an owner may set this header: nothing that acts on our origin or connection, or speaks in our name.
+fn may_pass(name: &str) -> bool {
+    const REFUSED: &[&str] = &[
+        "alt-svc",
+        "clear-site-data",
+        "connection",
+        "content-length",
+        "content-security-policy",
+        "content-security-policy-report-only",
+        "expect-ct",
+        "keep-alive",
+        "nel",
+        "preference-applied",
+        "public-key-pins",
+        "report-to",
+        "reporting-endpoints",
+        "service-worker-allowed",
+        "set-cookie",
+        "set-cookie2",
+        "strict-transport-security",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-content-type-options",
+        "x-frame-options",
+    ];
+    const REFUSED_PREFIXES: &[&str] = &["access-control-", "proxy-", "ripost-", "webhook-"];
+    !REFUSED.contains(&name) && !REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The owner's status, headers and body as a response of ours.
+#[must_use]
+pub fn response(id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let bodyless =
+        status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED || status == StatusCode::RESET_CONTENT;
+    let mut response = Response::new(Full::new(if bodyless { Bytes::new() } else { answer.body }));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in answer.headers {
+        let pair = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_maybe_shared(value).ok());
+        if let Some((name, value)) = pair.filter(|(name, _)| may_pass(name.as_str())) {
+            headers.append(name, value);
+        }
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REQUEST_ID.clone(), request_id_value(id));
+    response
+}
+
+/// An id as a header's value.
+///
+/// # Panics
+/// Never: ids are ASCII.
+#[must_use]
+pub fn request_id_value(id: RequestId) -> HeaderValue {
+    HeaderValue::from_str(&id.to_string()).expect("an id is ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripost_domain::time::Timestamp;
+
+    #[test]
+    fn an_answer_cannot_act_on_our_origin() {
+        let names = [
+            "set-cookie",
+            "strict-transport-security",
+            "access-control-allow-origin",
+            "connection",
+            "transfer-encoding",
+            "content-security-policy",
+            "ripost-request-id",
+            "clear-site-data",
+            "proxy-authenticate",
+            "x-content-type-options",
+        ];
+        let mut headers: Vec<(String, Bytes)> =
+            names.iter().map(|name| ((*name).to_owned(), Bytes::from_static(b"x"))).collect();
+        headers.push(("content-type".into(), Bytes::from_static(b"text/html")));
+        headers.push(("x-mine".into(), Bytes::from_static(b"1")));
+        let id = RequestId::new(Timestamp::from_millis(1), [1; 10]);
+        let response = response(id, Answer { status: 201, headers, body: Bytes::from_static(b"hi") });
+        let mut seen: Vec<(String, String)> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        seen.sort();
+        let expected = [
+            ("content-security-policy", "sandbox"),
+            ("content-type", "text/html"),
+            ("ripost-request-id", &id.to_string()),
+            ("x-content-type-options", "nosniff"),
+            ("x-mine", "1"),
+        ];
+        assert_eq!(seen, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(response.status(), 201);
+    }
+}

@@ -1,0 +1,51 @@
+//! Turns the header `X-Consumer-Key` into a consumer.
+
+use crate::keyring;
+use crate::problem::{Kind, Problem};
+use http::HeaderMap;
+use ripost_store::{Consumer, Store};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The header that carries the key.
+pub const HEADER: &str = "x-consumer-key";
+/// Known keys that are kept in memory; beyond that the store is asked.
+const KEYS_MAX: usize = 100_000;
+
+/// Who is calling. Known keys are kept: keys are never changed, only added.
+pub struct Identity {
+    store: Arc<dyn Store>,
+    known: RwLock<HashMap<[u8; 32], Arc<Consumer>>>,
+}
+
+impl Identity {
+    /// Knows nobody yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, known: RwLock::default() }
+    }
+
+    /// The consumer whose key the call carries.
+    ///
+    /// # Errors
+    /// No key, an unknown key, or the store's failure.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Consumer>, Problem> {
+        let Some(key) = headers.get(HEADER) else {
+            return Err(Problem::new(Kind::MissingKey, "Send your consumer key in the header X-Consumer-Key."));
+        };
+        // Keys are compared by their hashes, so the time a look-up takes says nothing about a key.
+        let hash = keyring::hash(key.as_bytes());
+        if let Some(consumer) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&hash) {
+            return Ok(consumer.clone());
+        }
+        let Some(consumer) = self.store.consumer_by_key(hash).await? else {
+            return Err(Problem::new(Kind::UnknownKey, "Check the key, or ask the operator of this gateway for one."));
+        };
+        let consumer = Arc::new(consumer);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < KEYS_MAX {
+            known.insert(hash, consumer.clone());
+        }
+        Ok(consumer)
+    }
+}

@@ -1,0 +1,369 @@
+//! One call, in order: identify, route, admit, the gateway's fields, idempotency, price, accept, answer.
+
+use super::answer::{self, REQUEST_ID, request_id_value};
+use super::fields::{self, Fields};
+use super::idempotency;
+use super::prefer::Prefer;
+use super::view::{self, Head, SettlementView};
+use super::{Gateway, identity};
+use crate::keyring;
+use crate::live::{Ended, Entry};
+use crate::plugins::ActiveApi;
+use crate::problem::{self, Kind, Problem};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use ripost_domain::address::{UrlRefused, WebhookUrl};
+use ripost_domain::id::RequestId;
+use ripost_domain::request::{Settlement, State};
+use ripost_store::{
+    Accept, AcceptError, Accepted, ClaimedRun, Consumer, Idempotency, Lease, RequestInput, StoreError, failpoint,
+};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For a look-up of the webhook's host when a request is accepted; what is slower is found out when it is sent to.
+const LOOKUP_BUDGET: Duration = Duration::from_millis(200);
+/// How soon a caller may usefully ask for the state again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Where in the path the names stand.
+pub(super) struct Target {
+    pub(super) owner: Range<usize>,
+    pub(super) slug: Range<usize>,
+    pub(super) rest: usize,
+}
+
+impl Gateway {
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        target: Target,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let (head, body) = request.into_parts();
+        let consumer = self.identity.identify(&head.headers).await?;
+        let path = head.uri.path();
+        let (owner, slug) = (&path[target.owner], &path[target.slug]);
+        // One snapshot for the whole call: a reload never changes a request half way.
+        let registry = self.plugins.registry();
+        let Some(api) = registry.api(owner, slug).cloned() else {
+            let detail = format!("`{owner}` offers no API `{slug}` here. Check both names.");
+            return Err(Problem::new(Kind::UnknownApi, detail));
+        };
+        let original = self.read(body).await?;
+        let prefer = Prefer::read(&head.headers);
+        let key = idempotency::key(&head.headers)?;
+        let key = key.map(|key| Idempotency {
+            fingerprint: idempotency::fingerprint(
+                head.method.as_str(),
+                head.uri.path_and_query().map_or(path, http::uri::PathAndQuery::as_str),
+                &head.headers,
+                &original,
+            ),
+            key,
+        });
+        let (fields, body) = fields::take(&head.headers, original)?;
+        let wait = prefer.wait_for(fields.webhook_url.is_some());
+        let _claim = match &key {
+            Some(key) => match self.earlier(&consumer, &api, key).await? {
+                Earlier::Request(id) => return self.answer_earlier(id, prefer, wait).await,
+                Earlier::None(claim) => Some(claim),
+            },
+            None => None,
+        };
+        self.check_price(&fields, &api)?;
+        let webhook_url = self.check_url(fields.webhook_url.as_deref()).await?;
+        let input = RequestInput {
+            method: head.method.as_str().to_owned(),
+            path: path[target.rest..].to_owned(),
+            query: head.uri.query().map(str::to_owned),
+            headers: passed_on(&head.headers),
+            body,
+        };
+        let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let accepted = self.accept(&consumer, &api, webhook_url, input, traceparent, key).await?;
+        match accepted {
+            New { id, entry, response } => {
+                let waited = match wait {
+                    Some(wait) => self.wait(&entry, wait).await,
+                    None => None,
+                };
+                drop(entry);
+                Ok(match waited {
+                    Some(ended) => answer_ended(id, ended, prefer),
+                    None => with_preference(response, prefer, false),
+                })
+            }
+            Before(id) => self.answer_earlier(id, prefer, wait).await,
+        }
+    }
+
+    /// The end, if it comes within `wait` and before the host stops.
+    async fn wait(&self, entry: &Entry, wait: Duration) -> Option<Ended> {
+        tokio::select! {
+            ended = entry.ended() => Some(ended),
+            () = tokio::time::sleep(wait) => None,
+            () = self.stopping.cancelled() => None,
+        }
+    }
+
+    fn check_price(&self, fields: &Fields, api: &ActiveApi) -> Result<(), Problem> {
+        match fields.max_price {
+            Some(max) if api.spec.price > max => Err(Problem::new(
+                Kind::PriceChanged,
+                format!("The price is {} USDC, above your max_price_usdc of {max}. Nothing was held.", api.spec.price),
+            )
+            .with("price_usdc", api.spec.price.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// URL rules, literals and a short look-up; what is only unknown is accepted and shows as a delivery failure.
+    async fn check_url(&self, text: Option<&str>) -> Result<Option<String>, Problem> {
+        let Some(text) = text else { return Ok(None) };
+        let url = WebhookUrl::parse(text, &self.url_policy).map_err(|refused| {
+            let kind = match refused {
+                UrlRefused::Address(_) => Kind::WebhookUrlForbidden,
+                UrlRefused::TooLong
+                | UrlRefused::Malformed
+                | UrlRefused::Scheme
+                | UrlRefused::PlainHttp
+                | UrlRefused::Credentials
+                | UrlRefused::Name
+                | UrlRefused::Port(_) => Kind::WebhookUrlInvalid,
+            };
+            Problem::new(kind, format!("webhook_url: {refused}.")).with("rule", refused.rule())
+        })?;
+        self.egress.lookup_at_accept(&url, LOOKUP_BUDGET).await.map_err(|refused| {
+            tracing::info!(reason = %refused, "A webhook URL was refused");
+            Problem::new(
+                Kind::WebhookUrlForbidden,
+                "The host of webhook_url resolves to an address that webhooks may not go to. Use a public host.",
+            )
+        })?;
+        Ok(Some(url.as_str().to_owned()))
+    }
+
+    /// The request that this idempotency key named before, or the right to accept one.
+    async fn earlier(&self, consumer: &Consumer, api: &ActiveApi, key: &Idempotency) -> Result<Earlier, Problem> {
+        let Some(claim) = self.keys.claim(consumer.id, &api.name, &key.key) else {
+            return Err(Problem::new(
+                Kind::RequestInProgress,
+                "Another call with this Idempotency-Key is being accepted this moment. Send it again after the time in Retry-After.",
+            )
+            .retry_after(Duration::from_secs(1)));
+        };
+        match self.store.idempotent(consumer.id, &api.name, &key.key).await? {
+            Some((id, fingerprint)) => same_call(id, fingerprint, key).map(Earlier::Request),
+            None => Ok(Earlier::None(claim)),
+        }
+    }
+
+    /// One transaction: request, hold, idempotency key. From here on a task of `app`'s carries the work.
+    async fn accept(
+        self: &Arc<Self>,
+        consumer: &Consumer,
+        api: &Arc<ActiveApi>,
+        webhook_url: Option<String>,
+        input: RequestInput,
+        traceparent: Option<String>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<AcceptOutcome, Problem> {
+        let now = self.clock.now();
+        let id = RequestId::new(now, keyring::random());
+        let split = self.fee.split(api.spec.price);
+        let slot = self.runs.reserve(input.body.len());
+        let entry = self.live.enter(id);
+        let claimed = ClaimedRun {
+            id,
+            epoch: 1,
+            attempt: 1,
+            api: api.name.clone(),
+            digest: api.digest,
+            consumer: consumer.id,
+            created_at: now,
+            expires_at: now.after(api.spec.expires_in),
+            split,
+            webhook_url,
+            input,
+            traceparent,
+        };
+        let accept = Accept {
+            id,
+            api: claimed.api.clone(),
+            digest: claimed.digest,
+            consumer: claimed.consumer,
+            created_at: now,
+            expires_at: claimed.expires_at,
+            split,
+            webhook_url: claimed.webhook_url.clone(),
+            input: claimed.input.clone(),
+            traceparent: claimed.traceparent.clone(),
+            idempotency: idempotency.clone(),
+            lease: if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody },
+        };
+        let response = accepted_response(&self.base, &claimed);
+        // A caller that hangs up drops this future; the commit and what follows from it must not go with it.
+        let this = self.clone();
+        let kept = entry.clone();
+        let committed = self.tasks.spawn(async move {
+            let outcome = this.store.accept(accept).await;
+            if let Ok(Accepted::New) = outcome {
+                failpoint::hit("accept.before_answer");
+                this.metrics.accepted.inc();
+                match slot {
+                    Some(slot) => this.runs.start(slot, claimed, kept),
+                    None => this.runs.wake(),
+                }
+            }
+            outcome
+        });
+        match committed.await {
+            Ok(Ok(Accepted::New)) => Ok(New { id, entry, response }),
+            Ok(Ok(Accepted::Existing { id, fingerprint })) => match &idempotency {
+                Some(key) => same_call(id, fingerprint, key).map(Before),
+                None => Err(Problem::new(Kind::Internal, "A call without an idempotency key met an earlier one.")),
+            },
+            Ok(Err(AcceptError::InsufficientBalance { available, price })) => Err(Problem::new(
+                Kind::InsufficientBalance,
+                format!("The price is {price} USDC and {available} USDC are left. Nothing was accepted; add to the balance and send it again."),
+            )
+            .with("price_usdc", price.to_string())
+            .with("available_usdc", available.to_string())),
+            Ok(Err(AcceptError::Store(error))) => Err(error.into()),
+            Err(_) => Err(StoreError::Closed.into()),
+        }
+    }
+
+    /// A call that was made before: the same `202` with the current state, or the answer if the caller waits for one.
+    async fn answer_earlier(
+        self: &Arc<Self>,
+        id: RequestId,
+        prefer: Prefer,
+        wait: Option<Duration>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let unknown =
+            || Problem::new(Kind::UnknownRequest, "The request that this idempotency key named is no longer kept.");
+        if let Some(wait) = wait {
+            // Entered before the state is read: an end in between is seen.
+            let entry = self.live.enter(id);
+            let record = self.store.request(id).await?.ok_or_else(unknown)?;
+            if !record.state.is_terminal() {
+                if let Some(ended) = self.wait(&entry, wait).await {
+                    return Ok(answer_ended(id, ended, prefer));
+                }
+            } else if let Some(stored) = self.store.result(id).await? {
+                let answer = ripost_store::Answer {
+                    status: stored.meta.status,
+                    headers: stored.meta.headers,
+                    body: stored.body,
+                };
+                return Ok(answer_ended(id, Ended::Answer(answer), prefer));
+            } else if let Some(json) = record.problem {
+                let status = serde_json::from_slice::<StoredStatus>(&json).map_or(502, |stored| stored.status);
+                return Ok(answer_ended(id, Ended::Problem { status, json }, prefer));
+            }
+        }
+        let record = self.store.request(id).await?.ok_or_else(unknown)?;
+        let body = self.current(record).await?;
+        Ok(with_preference(accepted_with(id, body), prefer, false))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct StoredStatus {
+    status: u16,
+}
+
+enum Earlier {
+    Request(RequestId),
+    None(idempotency::Claim),
+}
+
+enum AcceptOutcome {
+    New { id: RequestId, entry: Arc<Entry>, response: Response<Full<Bytes>> },
+    Before(RequestId),
+}
+use AcceptOutcome::{Before, New};
+
+fn same_call(id: RequestId, fingerprint: [u8; 32], key: &Idempotency) -> Result<RequestId, Problem> {
+    if fingerprint == key.fingerprint {
+        return Ok(id);
+    }
+    let detail = "This Idempotency-Key came with another method, path, body or webhook URL before. Use a new key for a new request.";
+    Err(Problem::new(Kind::IdempotencyMismatch, detail).with("requestId", id.to_string()))
+}
+
+/// What the owner sees of the headers: nothing that is for the gateway or for one connection only.
+fn passed_on(headers: &HeaderMap) -> Vec<(String, Bytes)> {
+    const KEPT_BACK: &[&str] = &[
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "idempotency-key",
+        "keep-alive",
+        "prefer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        identity::HEADER,
+    ];
+    const KEPT_BACK_PREFIXES: &[&str] = &["proxy-", "ripost-"];
+    let passes =
+        |name: &str| !KEPT_BACK.contains(&name) && !KEPT_BACK_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    headers
+        .iter()
+        .filter(|(name, _)| passes(name.as_str()))
+        .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
+        .collect()
+}
+
+fn accepted_response(base: &str, claimed: &ClaimedRun) -> Response<Full<Bytes>> {
+    let state = if claimed.split.price.is_zero() { Settlement::None } else { Settlement::Held };
+    let head = Head {
+        id: claimed.id,
+        status: State::Accepted,
+        api: &claimed.api,
+        created_at: claimed.created_at,
+        expires_at: claimed.expires_at,
+        finished_at: None,
+        settlement: SettlementView::new(state, claimed.split),
+        has_webhook: claimed.webhook_url.is_some(),
+    };
+    accepted_with(claimed.id, view::accepted(base, head))
+}
+
+fn accepted_with(id: RequestId, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::LOCATION, HeaderValue::from_str(&format!("/requests/{id}")).expect("an id is ASCII"));
+    headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    headers.insert(REQUEST_ID.clone(), request_id_value(id));
+    response
+}
+
+fn answer_ended(id: RequestId, ended: Ended, prefer: Prefer) -> Response<Full<Bytes>> {
+    let response = match ended {
+        Ended::Answer(answer) => answer::response(id, answer),
+        Ended::Problem { status, json } => {
+            let mut response = problem::response_of(status, json);
+            response.headers_mut().insert(REQUEST_ID.clone(), request_id_value(id));
+            response
+        }
+    };
+    with_preference(response, prefer, true)
+}
+
+fn with_preference(mut response: Response<Full<Bytes>>, prefer: Prefer, waited: bool) -> Response<Full<Bytes>> {
+    if let Some(applied) = prefer.applied(waited) {
+        response.headers_mut().insert("preference-applied", applied);
+    }
+    response
+}

@@ -1,0 +1,139 @@
+//! `GET /requests/{id}` and its parts. An unknown id and somebody else's are the same 404.
+
+use super::Gateway;
+use super::answer;
+use super::view::{self, DeliveryView, EMBEDDED_BYTES_MAX, Head, Outcome, SettlementView};
+use crate::problem::{Kind, Problem};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use ripost_domain::id::RequestId;
+use ripost_domain::request::State;
+use ripost_store::{Answer, RequestRecord};
+
+/// Which part of a request is asked for.
+pub(super) enum Part<'p> {
+    Request,
+    Result,
+    Webhook(&'p str),
+}
+
+impl Gateway {
+    pub(super) async fn get(
+        &self,
+        request: &Request<Incoming>,
+        part: Part<'_>,
+        id: RequestId,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        allow_get(request.method())?;
+        let consumer = self.identity.identify(request.headers()).await?;
+        let unknown = || {
+            Problem::new(Kind::UnknownRequest, "Check the id and the consumer key; requests are kept for a while only.")
+        };
+        let record =
+            self.store.request(id).await?.filter(|record| record.consumer == consumer.id).ok_or_else(unknown)?;
+        match part {
+            Part::Request => Ok(json(self.current(record).await?)),
+            Part::Result => self.result(record).await,
+            Part::Webhook(event) => {
+                let payload = self.store.payload(id, event).await?.ok_or_else(|| {
+                    Problem::new(
+                        Kind::NotFound,
+                        format!(
+                            "This request has no webhook `{event}`, or not yet. Its state is `{}`.",
+                            record.state.as_str()
+                        ),
+                    )
+                })?;
+                let mut response = Response::new(Full::new(payload.body));
+                let kind = HeaderValue::from_str(&payload.content_type)
+                    .unwrap_or(HeaderValue::from_static("application/json"));
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                let id = payload.delivery_id.to_string();
+                response.headers_mut().insert("webhook-id", HeaderValue::from_str(&id).expect("an id is ASCII"));
+                Ok(response)
+            }
+        }
+    }
+
+    async fn result(&self, record: RequestRecord) -> Result<Response<Full<Bytes>>, Problem> {
+        match self.store.result(record.id).await? {
+            Some(stored) => {
+                let answer = Answer { status: stored.meta.status, headers: stored.meta.headers, body: stored.body };
+                Ok(answer::response(record.id, answer))
+            }
+            None if record.state.is_terminal() => Err(Problem::new(
+                Kind::NotFound,
+                format!(
+                    "The request ended as `{}` without an answer; the reason is in its `error`.",
+                    record.state.as_str()
+                ),
+            )),
+            None => Err(Problem::new(
+                Kind::NotFinished,
+                format!("Its state is `{}`. Ask again later.", record.state.as_str()),
+            )
+            .retry_after(std::time::Duration::from_secs(1))),
+        }
+    }
+
+    /// The body of `GET /requests/{id}`.
+    pub(super) async fn current(&self, record: RequestRecord) -> Result<Bytes, Problem> {
+        let live = self.live.get(record.id);
+        // A lease alone is not a run yet: it may be waiting in memory for its turn.
+        let status = match (record.state, &live) {
+            (State::Running, Some(entry)) if !entry.has_started() => State::Accepted,
+            (state, _) => state,
+        };
+        let embedded = record.result.as_ref().is_some_and(|meta| meta.bytes <= EMBEDDED_BYTES_MAX as u64);
+        let answer = match (&record.result, embedded, record.state) {
+            (Some(_), true, State::Completed) => self.store.result(record.id).await?.map(|stored| Answer {
+                status: stored.meta.status,
+                headers: stored.meta.headers,
+                body: stored.body,
+            }),
+            (Some(meta), false, State::Completed) => {
+                // Only its type and length matter: it is linked.
+                let body = Bytes::from(vec![0; EMBEDDED_BYTES_MAX + 1]);
+                Some(Answer { status: meta.status, headers: meta.headers.clone(), body })
+            }
+            _ => None,
+        };
+        let outcome = match (&answer, &record.problem) {
+            (Some(answer), _) => Outcome::answer(answer),
+            (None, Some(problem)) => Outcome::problem(problem),
+            (None, None) => Outcome::none(),
+        };
+        let has_webhook = record.webhook_url.is_some();
+        let head = Head {
+            id: record.id,
+            status,
+            api: &record.api,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            finished_at: record.finished_at,
+            settlement: SettlementView::new(record.settlement, record.split),
+            has_webhook,
+        };
+        let progress = live.and_then(|entry| entry.progress());
+        Ok(view::current(&self.base, head, outcome, progress, DeliveryView::new(record.delivery, has_webhook)))
+    }
+}
+
+/// A JSON response.
+pub(super) fn json(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// # Errors
+/// 405 for anything but GET and HEAD.
+pub(super) fn allow_get(method: &Method) -> Result<(), Problem> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::MethodNotAllowed, "Use GET.").header(header::ALLOW, HeaderValue::from_static("GET, HEAD")))
+}

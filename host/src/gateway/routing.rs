@@ -1,0 +1,80 @@
+//! Which of our resources a path names.
+
+use ripost_domain::id::RequestId;
+
+/// A resource of the data plane.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'p> {
+    Api { owner: &'p str, slug: &'p str, rest: &'p str },
+    Request(RequestId),
+    Result(RequestId),
+    Webhook(RequestId, &'p str),
+    Consumer,
+    WebhookSecret,
+    Healthz,
+    Readyz,
+    Unknown,
+}
+
+/// Reads a path. An id that is none is an unknown request, which is what [`Route::Unknown`] answers too.
+pub(super) fn route(path: &str) -> Route<'_> {
+    if let Some(rest) = path.strip_prefix("/api/") {
+        return api(rest).unwrap_or(Route::Unknown);
+    }
+    if let Some(rest) = path.strip_prefix("/requests/") {
+        let (id, part) = rest.split_once('/').unwrap_or((rest, ""));
+        let Ok(id) = id.parse() else { return Route::Unknown };
+        return match part {
+            "" if !rest.ends_with('/') => Route::Request(id),
+            "result" => Route::Result(id),
+            part => match part.strip_prefix("webhooks/") {
+                Some(event) if !event.is_empty() && !event.contains('/') => Route::Webhook(id, event),
+                _ => Route::Unknown,
+            },
+        };
+    }
+    match path {
+        "/consumer" => Route::Consumer,
+        "/consumer/webhook-secret" => Route::WebhookSecret,
+        "/healthz" => Route::Healthz,
+        "/readyz" => Route::Readyz,
+        _ => Route::Unknown,
+    }
+}
+
+fn api(path: &str) -> Option<Route<'_>> {
+    let (owner, path) = path.split_once('/')?;
+    let path = path.strip_prefix("api/")?;
+    let (slug, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+    (!owner.is_empty() && !slug.is_empty()).then_some(Route::Api { owner, slug, rest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_what_the_contract_says() {
+        let id = "req_01jd6g0000e0g0g0g0g0g0g0g0";
+        let request: RequestId = id.parse().unwrap();
+        for (path, expected) in [
+            ("/api/demo/api/a".to_owned(), Route::Api { owner: "demo", slug: "a", rest: "" }),
+            ("/api/demo/api/a/b/c".to_owned(), Route::Api { owner: "demo", slug: "a", rest: "/b/c" }),
+            ("/api/demo/api/a/".to_owned(), Route::Api { owner: "demo", slug: "a", rest: "/" }),
+            ("/api/demo/a".to_owned(), Route::Unknown),
+            ("/api//api/a".to_owned(), Route::Unknown),
+            ("/api/demo/api/".to_owned(), Route::Unknown),
+            (format!("/requests/{id}"), Route::Request(request)),
+            (format!("/requests/{id}/"), Route::Unknown),
+            (format!("/requests/{id}/result"), Route::Result(request)),
+            (format!("/requests/{id}/webhooks/completed"), Route::Webhook(request, "completed")),
+            (format!("/requests/{id}/webhooks/"), Route::Unknown),
+            ("/requests/req_1".to_owned(), Route::Unknown),
+            ("/consumer".to_owned(), Route::Consumer),
+            ("/consumer/webhook-secret".to_owned(), Route::WebhookSecret),
+            ("/".to_owned(), Route::Unknown),
+        ] {
+            assert_eq!(route(&path), expected, "{path}");
+        }
+    }
+}

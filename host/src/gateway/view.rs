@@ -1,0 +1,320 @@
+//! A request as the outside sees it: the `202`, `GET /requests/{id}` and the webhook are one shape.
+
+use crate::live::Progress;
+use crate::problem::Problem;
+use bytes::Bytes;
+use ripost_domain::api::ApiName;
+use ripost_domain::delivery;
+use ripost_domain::id::{DeliveryId, RequestId};
+use ripost_domain::money::{Amount, Split};
+use ripost_domain::request::{self, Settlement};
+use ripost_domain::time::Timestamp;
+use ripost_store::{Answer, StoredDelivery};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A larger result is not embedded but linked: receivers and their libraries expect webhooks to be small.
+pub const EMBEDDED_BYTES_MAX: usize = 256 << 10;
+
+/// Where the parts of a request are.
+#[derive(Debug, Serialize)]
+pub struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    result: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<String>,
+}
+
+impl Links {
+    /// Absolute, below `base` (no slash at its end).
+    #[must_use]
+    pub fn new(base: &str, id: RequestId, has_webhook: bool) -> Self {
+        let this = format!("{base}/requests/{id}");
+        Self {
+            result: format!("{this}/result"),
+            webhook: has_webhook.then(|| format!("{this}/webhooks/completed")),
+            this,
+        }
+    }
+}
+
+/// What becomes of the money.
+#[derive(Debug, Serialize)]
+pub struct SettlementView {
+    state: Settlement,
+    price_usdc: Amount,
+    commission_usdc: Amount,
+    owner_revenue_usdc: Amount,
+    tx_hash: Option<String>,
+    chain: Option<String>,
+}
+
+impl SettlementView {
+    /// State and shares; nothing is on a chain in this version.
+    #[must_use]
+    pub const fn new(state: Settlement, split: Split) -> Self {
+        Self {
+            state,
+            price_usdc: split.price,
+            commission_usdc: split.fee,
+            owner_revenue_usdc: split.owner,
+            tx_hash: None,
+            chain: None,
+        }
+    }
+}
+
+/// Where the webhook stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryView {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<DeliveryId>,
+    attempts: u32,
+    next_attempt_at: Option<Timestamp>,
+    last_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+impl DeliveryView {
+    /// `None`: there is no row (yet); with a webhook URL that is `pending`, without one `none`.
+    #[must_use]
+    pub fn new(stored: Option<StoredDelivery>, has_webhook: bool) -> Self {
+        match stored {
+            Some(stored) => Self {
+                state: stored.state.as_str(),
+                id: Some(stored.id),
+                attempts: stored.attempts,
+                next_attempt_at: stored.next_attempt_at,
+                last_status: stored.last_status,
+                last_error: stored.last_error,
+            },
+            None => Self {
+                state: if has_webhook { delivery::State::Pending.as_str() } else { "none" },
+                id: None,
+                attempts: 0,
+                next_attempt_at: None,
+                last_status: None,
+                last_error: None,
+            },
+        }
+    }
+}
+
+/// How a request ended, for the fields `result…` and `error`.
+pub struct Outcome<'a> {
+    result: Option<Box<RawValue>>,
+    result_type: Option<&'a str>,
+    /// A result that is not embedded.
+    linked: bool,
+    error: Option<&'a RawValue>,
+}
+
+impl<'a> Outcome<'a> {
+    /// Not ended yet.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { result: None, result_type: None, linked: false, error: None }
+    }
+
+    /// A problem that was stored as JSON.
+    #[must_use]
+    pub fn problem(json: &'a [u8]) -> Self {
+        Self { error: serde_json::from_slice(json).ok(), ..Self::none() }
+    }
+
+    /// The owner's answer: JSON as it is, text as a JSON string with its type, anything else by link.
+    #[must_use]
+    pub fn answer(answer: &'a Answer) -> Self {
+        let content_type = content_type(&answer.headers);
+        if answer.body.is_empty() {
+            return Self::none();
+        }
+        if answer.body.len() <= EMBEDDED_BYTES_MAX {
+            let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+            let says_json =
+                kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json");
+            if says_json && let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(&answer.body) {
+                return Self { result: Some(raw), ..Self::none() };
+            }
+            let says_text = kind.is_empty() || kind.to_ascii_lowercase().starts_with("text/") || says_json;
+            if says_text && let Ok(text) = std::str::from_utf8(&answer.body) {
+                let raw = serde_json::value::to_raw_value(text).ok();
+                return Self { result: raw, result_type: content_type.or(Some("text/plain")), ..Self::none() };
+            }
+        }
+        Self { result_type: content_type.or(Some("application/octet-stream")), linked: true, ..Self::none() }
+    }
+}
+
+/// The `content-type` among an answer's headers, if it is text.
+#[must_use]
+pub fn content_type(headers: &[(String, Bytes)]) -> Option<&str> {
+    headers.iter().find(|(name, _)| name == "content-type").and_then(|(_, value)| std::str::from_utf8(value).ok())
+}
+
+/// The parts of a request that every form has.
+pub struct Head<'a> {
+    /// Its id.
+    pub id: RequestId,
+    /// Where the execution stands.
+    pub status: request::State,
+    /// What was called.
+    pub api: &'a ApiName,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its deadline.
+    pub expires_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What becomes of the money.
+    pub settlement: SettlementView,
+    /// Whether there is a webhook URL.
+    pub has_webhook: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    request_id: RequestId,
+    status: request::State,
+    api: String,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    links: Links,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<DeliveryView>,
+    settlement: SettlementView,
+    // `Some(None)` is an explicit null: there is a result, elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Option<Box<RawValue>>>,
+    #[serde(rename = "result_type", skip_serializing_if = "Option::is_none")]
+    result_type: Option<&'a str>,
+    #[serde(rename = "result_url", skip_serializing_if = "Option::is_none")]
+    result_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RawValue>,
+    #[serde(rename = "delivered_to", skip_serializing_if = "Option::is_none")]
+    delivered_to: Option<&'a str>,
+    #[serde(rename = "delivery_latency_ms", skip_serializing_if = "Option::is_none")]
+    delivery_latency_ms: Option<u64>,
+}
+
+impl<'a> View<'a> {
+    fn new(base: &str, head: Head<'a>, outcome: Outcome<'a>) -> Self {
+        let links = Links::new(base, head.id, head.has_webhook);
+        let result_url = outcome.linked.then(|| links.result.clone());
+        Self {
+            request_id: head.id,
+            status: head.status,
+            api: head.api.to_string(),
+            created_at: head.created_at,
+            expires_at: head.expires_at,
+            finished_at: head.finished_at,
+            progress: None,
+            links,
+            delivery: None,
+            settlement: head.settlement,
+            result: (outcome.result.is_some() || outcome.linked).then_some(outcome.result),
+            result_type: outcome.result_type,
+            result_url,
+            error: outcome.error,
+            delivered_to: None,
+            delivery_latency_ms: None,
+        }
+    }
+
+    fn to_json(&self) -> Bytes {
+        serde_json::to_vec(self).expect("a view is plain JSON").into()
+    }
+}
+
+/// The body of the `202` for a request that was accepted this moment.
+#[must_use]
+pub fn accepted(base: &str, head: Head<'_>) -> Bytes {
+    View::new(base, head, Outcome::none()).to_json()
+}
+
+/// The body of `GET /requests/{id}`.
+#[must_use]
+pub fn current(
+    base: &str,
+    head: Head<'_>,
+    outcome: Outcome<'_>,
+    progress: Option<Progress>,
+    delivery: DeliveryView,
+) -> Bytes {
+    View { progress, delivery: Some(delivery), ..View::new(base, head, outcome) }.to_json()
+}
+
+/// The webhook's payload: the same fields as they are now, without `delivery`.
+#[must_use]
+pub fn webhook(
+    base: &str,
+    head: Head<'_>,
+    outcome: Outcome<'_>,
+    progress: Option<Progress>,
+    delivered_to: &str,
+) -> Bytes {
+    let latency = head.finished_at.map(|at| at.since(head.created_at).as_millis());
+    let delivery_latency_ms = latency.map(|millis| u64::try_from(millis).unwrap_or(u64::MAX));
+    View { progress, delivered_to: Some(delivered_to), delivery_latency_ms, ..View::new(base, head, outcome) }.to_json()
+}
+
+/// A problem as it is stored with a request: with the request's id, so that it explains itself.
+#[must_use]
+pub fn stored_problem(problem: Problem, id: RequestId) -> Bytes {
+    problem.with("requestId", id.to_string()).to_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(content_type: &str, body: &'static [u8]) -> Answer {
+        let headers = vec![("content-type".to_owned(), Bytes::copy_from_slice(content_type.as_bytes()))];
+        Answer { status: 200, headers, body: Bytes::from_static(body) }
+    }
+
+    fn payload(answer: &Answer) -> serde_json::Value {
+        let api = ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() };
+        let head = Head {
+            id: RequestId::new(Timestamp::from_millis(1), [1; 10]),
+            status: request::State::Completed,
+            api: &api,
+            created_at: Timestamp::from_millis(1000),
+            expires_at: Timestamp::from_millis(9000),
+            finished_at: Some(Timestamp::from_millis(1850)),
+            settlement: SettlementView::new(
+                Settlement::None,
+                ripost_domain::money::FeeRate::DEFAULT.split(Amount::ZERO),
+            ),
+            has_webhook: true,
+        };
+        let json = webhook("https://gw.example", head, Outcome::answer(answer), None, "https://x.example/h");
+        serde_json::from_slice(&json).unwrap()
+    }
+
+    #[test]
+    fn json_travels_as_json_text_as_a_string_and_anything_else_by_link() {
+        let json = payload(&answer("application/json", br#"{"a":1}"#));
+        assert_eq!((&json["result"]["a"], &json["delivery_latency_ms"]), (&1.into(), &850.into()));
+        assert_eq!(json["delivered_to"], "https://x.example/h");
+        let text = payload(&answer("text/csv; charset=utf-8", b"a,b\n"));
+        assert_eq!((&text["result"], &text["result_type"]), (&"a,b\n".into(), &"text/csv; charset=utf-8".into()));
+        let binary = payload(&answer("image/png", b"\x89PNG"));
+        assert!(binary["result"].is_null() && binary.as_object().unwrap().contains_key("result"));
+        assert!(binary["result_url"].as_str().unwrap().ends_with("/result"));
+        let wrong = payload(&answer("application/json", b"nope"));
+        assert_eq!(wrong["result"], "nope");
+        let broken = payload(&answer("text/plain", b"\xff"));
+        assert!(broken["result_url"].is_string());
+    }
+}

@@ -1,0 +1,256 @@
+//! Randomness, ids, keys, and what is encrypted at rest.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use camino::{Utf8Path, Utf8PathBuf};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::signature::Secret;
+use sha2::{Digest as _, Sha256};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+/// Environment variable that holds the master key (base64 of 32 bytes) in place of the file.
+const MASTER_KEY_VARIABLE: &str = "RIPOST_MASTER_KEY";
+const MASTER_KEY_FILE: &str = "master.key";
+const ADMIN_TOKEN_FILE: &str = "admin-token";
+const NONCE_BYTES: usize = 24;
+
+/// A key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// Not readable or writable.
+    #[error("key file {path}")]
+    File {
+        /// Which.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a key.
+    #[error(
+        "{0} does not hold base64 of 32 bytes: restore it from a backup; without it the stored webhook secrets are lost"
+    )]
+    NotAKey(String),
+    /// A stored secret was sealed with another key, or damaged.
+    #[error(
+        "a stored webhook secret does not open with this master key: restore the master key that belongs to this data folder"
+    )]
+    DoesNotOpen,
+}
+
+/// `N` random bytes from the system.
+///
+/// # Panics
+/// If the system has no randomness; nothing could be kept secret then.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// SHA-256: what of a consumer's key or token is kept.
+#[must_use]
+pub fn hash(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+/// A new consumer key. It is shown once; only its hash is kept.
+#[must_use]
+pub fn new_consumer_key() -> String {
+    format!("ck_{}", URL_SAFE_NO_PAD.encode(random::<24>()))
+}
+
+/// A new webhook secret.
+#[must_use]
+pub fn new_webhook_secret() -> Secret {
+    Secret::from_bytes(random::<32>().to_vec()).expect("32 bytes are within the bounds")
+}
+
+/// Encrypts secrets at rest. What is sealed for one consumer does not open for another.
+pub struct Keyring {
+    cipher: XChaCha20Poly1305,
+    /// Keyed hash for what must be stable and say nothing.
+    mac: Hmac<Sha256>,
+}
+
+impl Keyring {
+    /// Reads the master key from the environment or from `<data>/master.key`, which is made (0600) if it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be read or made, or holds something else.
+    pub fn open(data: &Utf8Path) -> Result<Self, KeyringError> {
+        let (text, place) = match std::env::var(MASTER_KEY_VARIABLE) {
+            Ok(text) => (text, MASTER_KEY_VARIABLE.to_owned()),
+            Err(_) => {
+                let path = data.join(MASTER_KEY_FILE);
+                (read_or_create(&path, || STANDARD.encode(random::<32>()))?, path.to_string())
+            }
+        };
+        let key: [u8; 32] = STANDARD
+            .decode(text.trim())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(KeyringError::NotAKey(place))?;
+        let mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key).expect("HMAC takes keys of any length");
+        Ok(Self { cipher: XChaCha20Poly1305::new(&Key::from(key)), mac })
+    }
+
+    fn keyed_hash(&self, purpose: &str, parts: [&[u8]; 2]) -> [u8; 32] {
+        let mut mac = self.mac.clone();
+        mac.update(purpose.as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    /// A consumer as one owner knows it: stable, and different for each owner.
+    #[must_use]
+    pub fn opaque_consumer(&self, owner: &str, consumer: ConsumerId) -> String {
+        let hash = self.keyed_hash("consumer", [owner.as_bytes(), consumer.as_bytes()]);
+        format!("cus_{}", URL_SAFE_NO_PAD.encode(&hash[..15]))
+    }
+
+    /// The seed of a request's randomness: the same over all its runs.
+    #[must_use]
+    pub fn seed(&self, request: RequestId) -> [u8; 32] {
+        self.keyed_hash("seed", [request.as_bytes(), &[]])
+    }
+
+    /// Encrypts a webhook secret for its consumer's row.
+    ///
+    /// # Panics
+    /// Never for secrets, which are short.
+    #[must_use]
+    pub fn seal(&self, owner: &[u8], secret: &Secret) -> Bytes {
+        let nonce = random::<NONCE_BYTES>();
+        let payload = Payload { msg: secret.as_bytes(), aad: owner };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).expect("a secret is short enough to encrypt");
+        [&nonce[..], &sealed].concat().into()
+    }
+
+    /// Decrypts it again.
+    ///
+    /// # Errors
+    /// [`KeyringError::DoesNotOpen`]: another master key, another consumer's, or damaged.
+    pub fn unseal(&self, owner: &[u8], sealed: &[u8]) -> Result<Secret, KeyringError> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(KeyringError::DoesNotOpen)?;
+        let payload = Payload { msg: sealed, aad: owner };
+        let bytes = self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyringError::DoesNotOpen)?;
+        Secret::from_bytes(bytes).map_err(|_| KeyringError::DoesNotOpen)
+    }
+}
+
+/// The operator's token.
+#[derive(Clone)]
+pub struct AdminToken {
+    text: String,
+    hash: [u8; 32],
+}
+
+impl AdminToken {
+    /// Reads `<data>/admin-token`, or makes it (0600).
+    ///
+    /// # Errors
+    /// The file cannot be read or made.
+    pub fn open(data: &Utf8Path) -> Result<Self, KeyringError> {
+        let text =
+            read_or_create(&data.join(ADMIN_TOKEN_FILE), || format!("rat_{}", URL_SAFE_NO_PAD.encode(random::<32>())))?;
+        let text = text.trim().to_owned();
+        Ok(Self { hash: hash(text.as_bytes()), text })
+    }
+
+    /// Reads it without making it: for the command line beside a host.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(data: &Utf8Path) -> Result<Self, KeyringError> {
+        let path = data.join(ADMIN_TOKEN_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|source| KeyringError::File { path, source })?;
+        Ok(Self { hash: hash(text.trim().as_bytes()), text: text.trim().to_owned() })
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `offered` is this token; takes as long whichever it is.
+    #[must_use]
+    pub fn matches(&self, offered: &str) -> bool {
+        subtle::ConstantTimeEq::ct_eq(&self.hash[..], &hash(offered.as_bytes())[..]).into()
+    }
+}
+
+/// Written to a temporary name first: a crash leaves the whole file or none.
+fn read_or_create(path: &Utf8Path, make: impl FnOnce() -> String) -> Result<String, KeyringError> {
+    let failed = |source| KeyringError::File { path: path.to_owned(), source };
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        other => return other.map_err(failed),
+    }
+    let text = make();
+    let draft = path.with_extension("new");
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)?;
+        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+    };
+    write().map_err(failed)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_for_its_consumer_only_and_only_with_its_key() {
+        let (_a, first) = folder();
+        let (_b, second) = folder();
+        let keyring = Keyring::open(&first).unwrap();
+        let secret = new_webhook_secret();
+        let sealed = keyring.seal(b"one", &secret);
+        assert_eq!(Keyring::open(&first).unwrap().unseal(b"one", &sealed).unwrap().as_bytes(), secret.as_bytes());
+        assert!(keyring.unseal(b"two", &sealed).is_err());
+        assert!(Keyring::open(&second).unwrap().unseal(b"one", &sealed).is_err());
+        assert!(!sealed.windows(8).any(|window| secret.as_bytes().starts_with(window)));
+    }
+
+    #[test]
+    fn keys_and_tokens_are_readable_by_their_owner_alone() {
+        let (_guard, path) = folder();
+        Keyring::open(&path).unwrap();
+        let token = AdminToken::open(&path).unwrap();
+        for name in [MASTER_KEY_FILE, ADMIN_TOKEN_FILE] {
+            assert_eq!(std::fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert!(AdminToken::open(&path).unwrap().matches(token.reveal()));
+        assert!(!token.matches("rat_other"));
+    }
+
+    #[test]
+    fn a_damaged_master_key_is_named_and_not_replaced() {
+        let (_guard, path) = folder();
+        std::fs::write(path.join(MASTER_KEY_FILE), "not a key").unwrap();
+        assert!(matches!(Keyring::open(&path), Err(KeyringError::NotAKey(_))));
+        assert_eq!(std::fs::read_to_string(path.join(MASTER_KEY_FILE)).unwrap(), "not a key");
+    }
+}

@@ -1,0 +1,19 @@
+//! The gateway: its edges and its wiring. `main` is one line, so that two binaries can share this.
+//!
+//! **Invariant:** the packages below (`ripost-domain`, `ripost-store`, `ripost-runtime`) never import this one.
+//! Only `problem` makes an HTTP error, only `egress` opens a connection to the outside, and only `app` owns tasks.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod delivery;
+pub mod egress;
+pub mod gateway;
+pub mod keyring;
+pub mod live;
+pub mod plugins;
+pub mod problem;
+pub mod reconcile;
+pub mod runs;
+pub mod telemetry;

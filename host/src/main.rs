@@ -1,0 +1,5 @@
+//! The program `ripost`.
+
+fn main() -> std::process::ExitCode {
+    ripost::cli::main()
+}

@@ -1,0 +1,302 @@
+//! Plugins: from files in a folder to APIs that can be called, reloaded while calls go on.
+//!
+//! **watch** what changes ([`Plugins::run`]) → **read** it whole → **manifest** → **admit** and **compile** → **keep**
+//! the revision in the data folder → **swap** the whole [`Registry`]. File events are only hints: every way in ends
+//! in the same scan, which reads what is there. Whatever is wrong on that way leaves the last good revision serving,
+//! and is told in the log and in [`Plugins::status`].
+
+mod collect;
+mod loaded;
+mod manifest;
+mod pending;
+mod permits;
+mod record;
+mod registry;
+mod revision;
+mod scan;
+mod source;
+mod state;
+mod swap;
+mod watch;
+
+pub use manifest::{Above, ApiManifest, ApiSpec, Bounds, FILE_NAME, Manifest, ManifestError};
+pub use registry::{ActiveApi, Registry};
+pub use revision::RevisionError;
+pub use scan::{Activated, Rejected, ScanReport};
+pub use source::Bare;
+pub use state::{ApiStatus, PluginStatus, Stage, State};
+
+use arc_swap::ArcSwap;
+use camino::Utf8PathBuf;
+use loaded::{Loaded, Older};
+use permits::Permits;
+use record::Record;
+use revision::Revisions;
+use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::time::Clock;
+use ripost_runtime::{Limits, Runtime};
+use scan::{Look, Turn};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How plugins are found, judged and kept.
+#[derive(Debug, Clone)]
+pub struct PluginsConfig {
+    /// Where the plugins are; made if it is not there.
+    pub folder: Utf8PathBuf,
+    /// Where their revisions are kept, `<data>/revisions`; made if it is not there.
+    pub revisions_folder: Utf8PathBuf,
+    /// Without a write for so long, a file that is written in place counts as whole.
+    pub quiet: Duration,
+    /// After a rename into place, the wait for others that belong to it.
+    pub rename_settle: Duration,
+    /// How often the folder is read without an event.
+    pub rescan: Duration,
+    /// How long a deleted plugin may take to come back before it counts as missing.
+    pub deleted_grace: Duration,
+    /// What a component without a manifest is.
+    pub bare: Bare,
+    /// What an API may use that asks for nothing.
+    pub limits: Limits,
+    /// The most an API may ask for.
+    pub ceiling: Limits,
+    /// Replaced revisions kept ready in memory for the requests that were accepted under them.
+    pub older_max: usize,
+}
+
+impl PluginsConfig {
+    /// The defaults, for these two folders.
+    #[must_use]
+    pub fn new(folder: impl Into<Utf8PathBuf>, revisions_folder: impl Into<Utf8PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            revisions_folder: revisions_folder.into(),
+            quiet: Duration::from_millis(250),
+            rename_settle: Duration::from_millis(20),
+            rescan: Duration::from_secs(5),
+            deleted_grace: Duration::from_secs(5),
+            bare: Bare::Refuse,
+            limits: Limits::default(),
+            ceiling: Limits::ceiling(),
+            older_max: 8,
+        }
+    }
+}
+
+/// The folders cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The plugins folder cannot be made or read.
+    #[error("the plugins folder {path} cannot be used: {source}")]
+    Folder {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The revisions folder in the data folder cannot be made, read or cleared.
+    #[error("the revisions folder cannot be used: {0}")]
+    Revisions(#[from] RevisionError),
+}
+
+/// An API of a revision cannot be had, or a plugin not be removed. Split by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The revision is not there, or damaged.
+    #[error("{0}")]
+    Revision(#[from] RevisionError),
+    /// The revision is there and cannot be made ready.
+    #[error("revision {} cannot be made ready: {reason}", .digest.short())]
+    Load {
+        /// The revision.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
+    /// The revision offers other APIs.
+    #[error("revision {} does not offer {api}", .digest.short())]
+    NoSuchApi {
+        /// The revision.
+        digest: Digest,
+        /// What was asked for.
+        api: ApiName,
+    },
+    /// No plugin stands or stood in a folder of this name.
+    #[error("there is no plugin in a folder `{0}`")]
+    Unknown(String),
+    /// Its folder is there: the next scan would only bring it back.
+    #[error("the folder `{0}` is still there; delete it first")]
+    StillThere(String),
+    /// What serves could not be written down.
+    #[error("writing down what serves: {0}")]
+    Record(io::Error),
+    /// The thread that did the work broke down.
+    #[error("the work on a plugin was lost; try again")]
+    Lost,
+}
+
+/// Revisions swapped in and rejected since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reloads {
+    /// Swapped in, those of the start included.
+    pub ok: u64,
+    /// Rejected; the same again is not counted again.
+    pub rejected: u64,
+}
+
+/// The owner of the registry.
+pub struct Plugins {
+    config: PluginsConfig,
+    runtime: Arc<Runtime>,
+    clock: Arc<dyn Clock>,
+    revisions: Revisions,
+    registry: ArcSwap<Registry>,
+    status: ArcSwap<Vec<PluginStatus>>,
+    /// Held for a whole scan, on blocking threads only.
+    turn: Mutex<Turn>,
+    /// Held while one component is compiled, on blocking threads only.
+    compiler: Mutex<()>,
+    older: Mutex<Older>,
+    /// Held while an older revision is made ready: whoever else wants it waits here, and not on a thread.
+    older_turn: tokio::sync::Mutex<()>,
+    permits: Mutex<Permits>,
+    reloads_ok: AtomicU64,
+    reloads_rejected: AtomicU64,
+}
+
+impl Plugins {
+    /// Opens both folders and reads which revisions served last; nothing serves before the first [`Plugins::scan`].
+    /// Blocking, shortly. Once in a process, and one process for each revisions folder.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, read or written.
+    pub fn open(
+        mut config: PluginsConfig,
+        runtime: Arc<Runtime>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let usable = std::fs::create_dir_all(&config.folder).and_then(|()| config.folder.canonicalize_utf8());
+        // File events carry the real path.
+        config.folder = usable.map_err(|source| OpenError::Folder { path: config.folder.clone(), source })?;
+        let revisions = Revisions::open(config.revisions_folder.clone())?;
+        let record = Record::read(revisions.folder()).unwrap_or_else(|error| {
+            tracing::error!(%error, "Which revisions served last cannot be read; only what is in the plugins folder will serve");
+            None
+        });
+        let older_max = config.older_max;
+        let plugins = Self {
+            config,
+            runtime,
+            clock,
+            revisions,
+            registry: ArcSwap::from_pointee(Registry::default()),
+            status: ArcSwap::default(),
+            turn: Mutex::default(),
+            compiler: Mutex::new(()),
+            older: Mutex::new(Older::new(older_max)),
+            older_turn: tokio::sync::Mutex::new(()),
+            permits: Mutex::default(),
+            reloads_ok: AtomicU64::new(0),
+            reloads_rejected: AtomicU64::new(0),
+        };
+        let turn = plugins.turn_from(record.unwrap_or_default());
+        *lock(&plugins.turn) = turn;
+        Ok(Arc::new(plugins))
+    }
+
+    /// What serves now. Once for each call; no lock.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// How each plugin is, in the order of their folders' names.
+    #[must_use]
+    pub fn status(&self) -> Vec<PluginStatus> {
+        self.status.load().to_vec()
+    }
+
+    /// How many revisions were swapped in and rejected.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        Reloads { ok: self.reloads_ok.load(Ordering::Relaxed), rejected: self.reloads_rejected.load(Ordering::Relaxed) }
+    }
+
+    /// Reads the folder and puts into service what is new and good. A folder that cannot be read, a bad plugin and a
+    /// missing one leave what served before; at the start that is what served when the host was stopped.
+    pub async fn scan(self: &Arc<Self>) -> ScanReport {
+        self.scan_with(Look::settled()).await
+    }
+
+    /// Like [`Plugins::scan`], and judges again what was rejected before.
+    pub async fn reload(self: &Arc<Self>) -> ScanReport {
+        self.scan_with(Look::again()).await
+    }
+
+    /// An API as it was in a revision: the active one, or one that a request was accepted under.
+    ///
+    /// # Errors
+    /// The revision is not in the data folder, is damaged, cannot be made ready, or never had that API.
+    pub async fn api_at(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
+        if let Some(found) = self.ready(digest, api) {
+            return found;
+        }
+        let _turn = self.older_turn.lock().await;
+        if let Some(found) = self.ready(digest, api) {
+            return found;
+        }
+        let plugins = self.clone();
+        let loading = tokio::task::spawn_blocking(move || plugins.load_kept(digest, Above::Lower));
+        let loaded = Arc::new(loading.await.map_err(|_| PluginError::Lost)??);
+        lock(&self.older).insert(loaded.clone());
+        find(&loaded, api)
+    }
+
+    fn ready(&self, digest: Digest, api: &ApiName) -> Option<Result<Arc<ActiveApi>, PluginError>> {
+        let registry = self.registry.load();
+        let active = registry.api(api.owner.as_str(), api.slug.as_str()).filter(|active| active.digest == digest);
+        if let Some(active) = active {
+            return Some(Ok(active.clone()));
+        }
+        let loaded = lock(&self.older).get(digest)?;
+        Some(find(&loaded, api))
+    }
+
+    /// Makes a revision ready from the data folder. Blocking.
+    fn load_kept(&self, digest: Digest, above: Above) -> Result<Loaded, PluginError> {
+        let revision = self.revisions.load(&digest)?;
+        let failed = |reason: String| PluginError::Load { digest, reason };
+        let text = revision.manifest().ok_or_else(|| failed(format!("it has no {FILE_NAME}")))?;
+        let manifest =
+            Manifest::parse(FILE_NAME, text, &self.bounds(above)).map_err(|error| failed(error.to_string()))?;
+        self.load(&revision, Arc::new(manifest)).map_err(|failure| failed(failure.reason))
+    }
+
+    fn bounds(&self, above: Above) -> Bounds {
+        Bounds { default: self.config.limits.clone(), ceiling: self.config.ceiling.clone(), above }
+    }
+}
+
+impl std::fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugins")
+            .field("config", &self.config)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+fn find(loaded: &Loaded, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
+    let found = loaded.api(api).cloned();
+    found.ok_or_else(|| PluginError::NoSuchApi { digest: loaded.digest, api: api.clone() })
+}
+
+/// What a thread left behind that panicked is whole: every step is applied at once, at its end.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,358 @@
+//! `plugin.toml`: read, checked, and turned into values that cannot be wrong.
+//!
+//! A key that this version does not serve is an error, never ignored: an owner who asks for a schema or a
+//! transform must not believe to have it.
+
+mod keys;
+mod raw;
+
+use ripost_domain::api::{ApiName, Name};
+use ripost_domain::money::Amount;
+use ripost_domain::units;
+use ripost_runtime::Limits;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use toml::Spanned;
+
+/// The manifest's file name.
+pub const FILE_NAME: &str = "plugin.toml";
+/// A manifest's size; anything near it is no manifest.
+pub(super) const BYTES_MAX: usize = 256 * 1024;
+
+const EXPIRES_IN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+const EXPIRES_IN_DEFAULT: Duration = Duration::from_hours(1);
+const MAX_ATTEMPTS: RangeInclusive<u32> = 1..=10;
+const MAX_ATTEMPTS_DEFAULT: u32 = 3;
+const CONCURRENCY: RangeInclusive<u32> = 1..=1000;
+const CONCURRENCY_DEFAULT: u32 = 16;
+const VERSION_BYTES_MAX: usize = 64;
+
+/// What a plugin offers.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// `[plugin] name`.
+    pub plugin: Name,
+    /// `[plugin] version`, as the owner wrote it.
+    pub version: String,
+    /// At least one; no name twice.
+    pub apis: Vec<ApiManifest>,
+}
+
+/// One `[[api]]`.
+#[derive(Debug, Clone)]
+pub struct ApiManifest {
+    /// Owner and slug.
+    pub name: ApiName,
+    /// The handler's file: a plain name, ending in `.wasm`, that the watcher does not ignore.
+    pub handler: String,
+    /// Price and bounds of a request.
+    pub spec: ApiSpec,
+    /// What a run may use.
+    pub limits: Arc<Limits>,
+    /// What the handler's `config.get` answers from.
+    pub config: Arc<BTreeMap<String, String>>,
+}
+
+/// Price and bounds of an API's requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApiSpec {
+    /// For one request.
+    pub price: Amount,
+    /// From accept to the end of the last run, 1 s to 7 d.
+    pub expires_in: Duration,
+    /// Runs of one request, 1 to 10.
+    pub max_attempts: u32,
+    /// Runs of this API at once, 1 to 1000.
+    pub concurrency: u32,
+}
+
+/// What the operator allows.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// For an API that asks for nothing; never above the ceiling.
+    pub default: Limits,
+    /// The most an API may ask for.
+    pub ceiling: Limits,
+    /// What becomes of a wish above it.
+    pub above: Above,
+}
+
+/// What becomes of a wish above the ceiling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Above {
+    /// An error.
+    Refuse,
+    /// The ceiling: for a revision whose requests were accepted before the operator lowered it.
+    Lower,
+}
+
+/// What is wrong with a manifest, for its author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestError {
+    /// Which manifest, as its author would look for it: `reports/plugin.toml`.
+    pub file: String,
+    /// Counted from 1.
+    pub line: Option<usize>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl std::fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
+            None => write!(f, "{}: {}", self.file, self.message),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl Manifest {
+    /// Reads a manifest. `file` is what errors call it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line.
+    pub fn parse(file: &str, text: &str, bounds: &Bounds) -> Result<Self, ManifestError> {
+        let reader = Reader { file, text, bounds };
+        let document = toml::de::DeTable::parse(text).map_err(|error| reader.toml(&error))?;
+        keys::check(document.get_ref()).map_err(|wrong| reader.error(wrong.at, wrong.message))?;
+        let raw: raw::Manifest = toml::from_str(text).map_err(|error| reader.toml(&error))?;
+        reader.manifest(raw)
+    }
+
+    /// The files of the handlers, each once.
+    pub(super) fn handlers(&self) -> impl Iterator<Item = &str> {
+        let distinct: std::collections::BTreeSet<&str> = self.apis.iter().map(|api| api.handler.as_str()).collect();
+        distinct.into_iter()
+    }
+}
+
+/// Whether the watcher passes over a file or folder of this name: what editors and tools write beside the real one.
+pub(super) fn is_ignored(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp") || name == "4913"
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+    bounds: &'a Bounds,
+}
+
+impl Reader<'_> {
+    fn error(&self, at: usize, message: impl Into<String>) -> ManifestError {
+        let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        ManifestError { file: self.file.to_owned(), line: Some(line), message: message.into() }
+    }
+
+    fn toml(&self, error: &toml::de::Error) -> ManifestError {
+        let mut message = error.message().trim().replace('\n', ", ");
+        if message.ends_with("expected a string") {
+            message.push_str("; write it in quotes");
+        }
+        match error.span() {
+            Some(span) => self.error(span.start, message),
+            None => ManifestError { file: self.file.to_owned(), line: None, message },
+        }
+    }
+
+    fn manifest(&self, raw: raw::Manifest) -> Result<Manifest, ManifestError> {
+        let Some(plugin) = raw.plugin else {
+            return Err(self.error(0, "there is no [plugin]; begin with [plugin], name = \"…\" and version = \"…\""));
+        };
+        let at = plugin.span().start;
+        let raw::Plugin { name, version } = plugin.into_inner();
+        let name = name.ok_or_else(|| self.error(at, "[plugin] has no `name`; add name = \"my-plugin\""))?;
+        let version = version.ok_or_else(|| self.error(at, "[plugin] has no `version`; add version = \"1.0.0\""))?;
+        if version.get_ref().is_empty() || version.get_ref().len() > VERSION_BYTES_MAX {
+            let message = format!("`version` must have 1 to {VERSION_BYTES_MAX} bytes");
+            return Err(self.error(version.span().start, message));
+        }
+        let plugin = self.parsed("name", &name)?;
+        if raw.api.is_empty() {
+            return Err(
+                self.error(self.text.len(), "the plugin offers no API; add an [[api]] with owner, slug and handler")
+            );
+        }
+        let mut apis: Vec<ApiManifest> = Vec::with_capacity(raw.api.len());
+        let mut first_at = BTreeMap::new();
+        for api in raw.api {
+            let at = api.span().start;
+            let api = self.api(at, api.into_inner())?;
+            if let Some(first) = first_at.insert(api.name.clone(), at) {
+                let first = self.error(first, "").line.unwrap_or_default();
+                let message =
+                    format!("`{}` is offered twice, first on line {first}; change owner or slug of one", api.name);
+                return Err(self.error(at, message));
+            }
+            apis.push(api);
+        }
+        Ok(Manifest { plugin, version: version.into_inner(), apis })
+    }
+
+    fn api(&self, at: usize, raw: raw::Api) -> Result<ApiManifest, ManifestError> {
+        let missing =
+            |key: &str, example: &str| self.error(at, format!("an [[api]] has no `{key}`; add {key} = \"{example}\""));
+        let owner = self.parsed("owner", &raw.owner.ok_or_else(|| missing("owner", "demo"))?)?;
+        let slug = self.parsed("slug", &raw.slug.ok_or_else(|| missing("slug", "my-api"))?)?;
+        let handler = raw.handler.ok_or_else(|| missing("handler", "my-api.wasm"))?;
+        check_handler(handler.get_ref()).map_err(|message| self.error(handler.span().start, message))?;
+        self.only("delivery", raw.delivery.as_ref(), "webhook", &["off"])?;
+        self.only("payload", raw.payload.as_ref(), "request", &["result", "cloudevents"])?;
+        self.only("access", raw.access.as_ref(), "open", &["subscribed"])?;
+        let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
+        let expires_in = match &raw.expires_in {
+            None => EXPIRES_IN_DEFAULT,
+            Some(text) => {
+                let duration = self.quantity("expires_in", text, units::parse_duration)?;
+                if !EXPIRES_IN.contains(&duration) {
+                    let message = format!("`expires_in` is {} and must be between 1 s and 7 d", text.get_ref());
+                    return Err(self.error(text.span().start, message));
+                }
+                duration
+            }
+        };
+        let max_attempts =
+            self.count("max_attempts", raw.max_attempts.as_ref(), &MAX_ATTEMPTS, MAX_ATTEMPTS_DEFAULT)?;
+        let limits = raw.limits.unwrap_or_default();
+        let concurrency = self.count("concurrency", limits.concurrency.as_ref(), &CONCURRENCY, CONCURRENCY_DEFAULT)?;
+        Ok(ApiManifest {
+            name: ApiName { owner, slug },
+            handler: handler.into_inner(),
+            spec: ApiSpec { price, expires_in, max_attempts, concurrency },
+            limits: Arc::new(self.limits(&limits)?),
+            config: Arc::new(raw.config),
+        })
+    }
+
+    fn limits(&self, raw: &raw::Limits) -> Result<Limits, ManifestError> {
+        let Bounds { default, ceiling, .. } = self.bounds;
+        let size = |key, text, default: usize, most| {
+            self.limit(key, text, default.min(most), most, units::parse_size, |size| units::format_size(*size))
+        };
+        let time = |key, text, default: Duration, most| {
+            self.limit(key, text, default.min(most), most, units::parse_duration, |time| units::format_duration(*time))
+        };
+        let (component, memory) = (raw.component.as_ref(), raw.memory.as_ref());
+        let (cpu, wall) = (raw.cpu.as_ref(), raw.wall.as_ref());
+        Ok(Limits {
+            component_bytes_max: size(
+                "component",
+                component,
+                default.component_bytes_max,
+                ceiling.component_bytes_max,
+            )?,
+            memory_bytes: size("memory", memory, default.memory_bytes, ceiling.memory_bytes)?,
+            cpu: time("cpu", cpu, default.cpu, ceiling.cpu)?,
+            wall: time("wall", wall, default.wall, ceiling.wall)?,
+            ..default.clone()
+        })
+    }
+
+    /// A limit: more than nothing, and at most the ceiling.
+    fn limit<T: PartialOrd + Default, E: std::fmt::Display>(
+        &self,
+        key: &str,
+        text: Option<&Spanned<String>>,
+        default: T,
+        ceiling: T,
+        parse: impl Fn(&str) -> Result<T, E>,
+        format: impl Fn(&T) -> String,
+    ) -> Result<T, ManifestError> {
+        let Some(text) = text else { return Ok(default) };
+        let wish = self.quantity(key, text, parse)?;
+        if wish <= T::default() {
+            return Err(self.error(text.span().start, format!("`{key}` must be more than nothing")));
+        }
+        if wish <= ceiling {
+            return Ok(wish);
+        }
+        match self.bounds.above {
+            Above::Lower => Ok(ceiling),
+            Above::Refuse => {
+                let (wish, ceiling) = (format(&wish), format(&ceiling));
+                let message = format!(
+                    "`{key}` asks for {wish} and this host's ceiling is {ceiling}; ask for less, or have the operator raise it"
+                );
+                Err(self.error(text.span().start, message))
+            }
+        }
+    }
+
+    fn quantity<T, E: std::fmt::Display>(
+        &self,
+        key: &str,
+        text: &Spanned<String>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<T, ManifestError> {
+        parse(text.get_ref()).map_err(|error| self.error(text.span().start, format!("`{key}`: {error}")))
+    }
+
+    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &self,
+        key: &str,
+        text: &Spanned<String>,
+    ) -> Result<T, ManifestError> {
+        self.quantity(key, text, str::parse)
+    }
+
+    fn count(
+        &self,
+        key: &str,
+        value: Option<&Spanned<i64>>,
+        range: &RangeInclusive<u32>,
+        default: u32,
+    ) -> Result<u32, ManifestError> {
+        let Some(value) = value else { return Ok(default) };
+        u32::try_from(*value.get_ref()).ok().filter(|count| range.contains(count)).ok_or_else(|| {
+            let message =
+                format!("`{key}` is {} and must be between {} and {}", value.get_ref(), range.start(), range.end());
+            self.error(value.span().start, message)
+        })
+    }
+
+    /// A choice of which this version serves one.
+    fn only(
+        &self,
+        key: &str,
+        value: Option<&Spanned<String>>,
+        served: &str,
+        later: &[&str],
+    ) -> Result<(), ManifestError> {
+        let Some(value) = value else { return Ok(()) };
+        let text = value.get_ref().as_str();
+        if text == served {
+            return Ok(());
+        }
+        let message = if later.contains(&text) {
+            format!("{key} = \"{text}\" is not available in this version; write \"{served}\" or remove it")
+        } else {
+            format!("{key} = \"{text}\" means nothing; write \"{served}\" or remove it")
+        };
+        Err(self.error(value.span().start, message))
+    }
+}
+
+fn check_handler(name: &str) -> Result<(), String> {
+    let plain = !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
+    if !plain {
+        return Err(format!(
+            "handler = \"{name}\" is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\""
+        ));
+    }
+    if is_ignored(name) {
+        return Err(format!(
+            "handler = \"{name}\" is a name that is passed over as an editor's draft; rename the file"
+        ));
+    }
+    if name.len() <= ".wasm".len() || !name.ends_with(".wasm") {
+        return Err(format!("handler = \"{name}\" is no component's name; name a file that ends in .wasm"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! The manifest's tables as serde reads them: every value optional and with its place, so that each error can be
+//! worded for the author.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub(super) plugin: Option<Spanned<Plugin>>,
+    #[serde(default)]
+    pub(super) api: Vec<Spanned<Api>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plugin {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) version: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    pub(super) owner: Option<Spanned<String>>,
+    pub(super) slug: Option<Spanned<String>>,
+    pub(super) handler: Option<Spanned<String>>,
+    pub(super) price: Option<Spanned<String>>,
+    pub(super) expires_in: Option<Spanned<String>>,
+    pub(super) max_attempts: Option<Spanned<i64>>,
+    pub(super) delivery: Option<Spanned<String>>,
+    pub(super) payload: Option<Spanned<String>>,
+    pub(super) access: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) limits: Option<Limits>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) component: Option<Spanned<String>>,
+    pub(super) memory: Option<Spanned<String>>,
+    pub(super) cpu: Option<Spanned<String>>,
+    pub(super) wall: Option<Spanned<String>>,
+    pub(super) concurrency: Option<Spanned<i64>>,
+}

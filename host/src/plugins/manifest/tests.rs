@@ -1,0 +1,245 @@
+use super::*;
+
+const GOOD: &str = r#"
+[plugin]
+name = "reports"
+version = "1.2.0"
+
+[[api]]
+owner = "demo"
+slug = "daily"
+handler = "reports.wasm"
+price = "0.05"
+expires_in = "2 h"
+max_attempts = 5
+delivery = "webhook"
+payload = "request"
+access = "open"
+
+[api.config]
+region = "eu"
+
+[api.limits]
+memory = "128 MiB"
+cpu = "3 s"
+wall = "1 m"
+concurrency = 4
+
+[[api]]
+owner = "demo"
+slug = "weekly"
+handler = "reports.wasm"
+"#;
+
+fn bounds() -> Bounds {
+    Bounds { default: Limits::default(), ceiling: Limits::ceiling(), above: Above::Refuse }
+}
+
+fn refusal(text: &str) -> String {
+    Manifest::parse("reports/plugin.toml", text, &bounds()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_manifest_says_what_a_plugin_offers() {
+    let manifest = Manifest::parse("reports/plugin.toml", GOOD, &bounds()).unwrap();
+    assert_eq!((manifest.plugin.as_str(), manifest.version.as_str()), ("reports", "1.2.0"));
+    assert_eq!(manifest.handlers().collect::<Vec<_>>(), ["reports.wasm"]);
+    let [daily, weekly] = &manifest.apis[..] else { panic!("two APIs") };
+    assert_eq!(daily.name.to_string(), "demo/daily");
+    let spec = ApiSpec {
+        price: Amount::from_micros(50_000).unwrap(),
+        expires_in: Duration::from_secs(7200),
+        max_attempts: 5,
+        concurrency: 4,
+    };
+    assert_eq!(daily.spec, spec);
+    assert_eq!(daily.config.get("region").map(String::as_str), Some("eu"));
+    let limits = Limits {
+        memory_bytes: 128 << 20,
+        cpu: Duration::from_secs(3),
+        wall: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    assert_eq!(*daily.limits, limits);
+    let defaults =
+        ApiSpec { price: Amount::ZERO, expires_in: Duration::from_secs(3600), max_attempts: 3, concurrency: 16 };
+    assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
+}
+
+/// Changes one thing in the good manifest.
+fn with(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from:?}");
+    GOOD.replacen(from, to, 1)
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
+    let table = [
+        (String::new(), "1: there is no [plugin]; begin with [plugin], name = \"…\" and version = \"…\""),
+        (with("version = \"1.2.0\"\n", ""), "2: [plugin] has no `version`; add version = \"1.0.0\""),
+        (with("name = \"reports\"\n", ""), "2: [plugin] has no `name`; add name = \"my-plugin\""),
+        (
+            with("name = \"reports\"", "name = \"My Reports\""),
+            "3: `name`: `My Reports` is not a name: use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+        ),
+        (with("\"1.2.0\"", "\"\""), "4: `version` must have 1 to 64 bytes"),
+        (with("\"1.2.0\"", "1"), "4: invalid type: integer `1`, expected a string; write it in quotes"),
+        (
+            "[plugin]\nname = \"a\"\nversion = \"1\"\n".to_owned(),
+            "4: the plugin offers no API; add an [[api]] with owner, slug and handler",
+        ),
+        (
+            "[plugin]\nname = \"a\"\nversion = \"1\"\n[api]\nowner = \"demo\"\n".to_owned(),
+            "4: `api` is a list; write [[api]], in two brackets",
+        ),
+        (with("owner = \"demo\"\n", ""), "6: an [[api]] has no `owner`; add owner = \"demo\""),
+        (with("slug = \"daily\"\n", ""), "6: an [[api]] has no `slug`; add slug = \"my-api\""),
+        (with("handler = \"reports.wasm\"\n", ""), "6: an [[api]] has no `handler`; add handler = \"my-api.wasm\""),
+        (
+            with("slug = \"weekly\"", "slug = \"daily\""),
+            "26: `demo/daily` is offered twice, first on line 6; change owner or slug of one",
+        ),
+        (
+            with("owner = \"demo\"", "owner = \"Demo\""),
+            "7: `owner`: `Demo` is not a name: use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+        ),
+        (
+            with("\"reports.wasm\"", "\"../reports.wasm\""),
+            "9: handler = \"../reports.wasm\" is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\"",
+        ),
+        (
+            with("\"reports.wasm\"", "\"/etc/reports.wasm\""),
+            "9: handler = \"/etc/reports.wasm\" is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\"",
+        ),
+        (
+            with("\"reports.wasm\"", "\"..\""),
+            "9: handler = \"..\" is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\"",
+        ),
+        (
+            with("\"reports.wasm\"", "\".hidden.wasm\""),
+            "9: handler = \".hidden.wasm\" is a name that is passed over as an editor's draft; rename the file",
+        ),
+        (
+            with("\"reports.wasm\"", "\"plugin.toml\""),
+            "9: handler = \"plugin.toml\" is no component's name; name a file that ends in .wasm",
+        ),
+        (
+            with("price = \"0.05\"", "price = 0.05"),
+            "10: invalid type: floating point `0.05`, expected a string; write it in quotes",
+        ),
+        (with("\"0.05\"", "\"0.0000001\""), "10: `price`: an amount has at most six decimals"),
+        (
+            with("\"0.05\"", "\"-1\""),
+            "10: `price`: an amount is written as digits with at most six decimals, such as \"0.050000\"",
+        ),
+        (with("\"2 h\"", "\"8 d\""), "11: `expires_in` is 8 d and must be between 1 s and 7 d"),
+        (with("\"2 h\"", "\"999 ms\""), "11: `expires_in` is 999 ms and must be between 1 s and 7 d"),
+        (
+            with("\"2 h\"", "\"2 hours\""),
+            "11: `expires_in`: `2 hours` is not a duration: write a whole number and ms, s, m, h or d, such as \"30 s\"",
+        ),
+        (with("max_attempts = 5", "max_attempts = 0"), "12: `max_attempts` is 0 and must be between 1 and 10"),
+        (with("max_attempts = 5", "max_attempts = 11"), "12: `max_attempts` is 11 and must be between 1 and 10"),
+        (
+            with("\"webhook\"", "\"off\""),
+            "13: delivery = \"off\" is not available in this version; write \"webhook\" or remove it",
+        ),
+        (
+            with("\"request\"", "\"cloudevents\""),
+            "14: payload = \"cloudevents\" is not available in this version; write \"request\" or remove it",
+        ),
+        (with("\"request\"", "\"xml\""), "14: payload = \"xml\" means nothing; write \"request\" or remove it"),
+        (
+            with("\"open\"", "\"subscribed\""),
+            "15: access = \"subscribed\" is not available in this version; write \"open\" or remove it",
+        ),
+        (with("\"eu\"", "7"), "18: invalid type: integer `7`, expected a string; write it in quotes"),
+        (
+            with("\"128 MiB\"", "\"1 GiB\""),
+            "21: `memory` asks for 1 GiB and this host's ceiling is 512 MiB; ask for less, or have the operator raise it",
+        ),
+        (
+            with("\"128 MiB\"", "\"128 MB\""),
+            "21: `memory`: `128 MB` is not a size: write a whole number and B, KiB, MiB or GiB, such as \"64 MiB\"",
+        ),
+        (with("\"128 MiB\"", "\"0 B\""), "21: `memory` must be more than nothing"),
+        (
+            with("\"3 s\"", "\"10 m\""),
+            "22: `cpu` asks for 10 m and this host's ceiling is 5 m; ask for less, or have the operator raise it",
+        ),
+        (
+            with("\"1 m\"", "\"2 h\""),
+            "23: `wall` asks for 2 h and this host's ceiling is 1 h; ask for less, or have the operator raise it",
+        ),
+        (with("concurrency = 4", "concurrency = 0"), "24: `concurrency` is 0 and must be between 1 and 1000"),
+        (
+            with("concurrency = 4", "component = \"65 MiB\""),
+            "24: `component` asks for 65 MiB and this host's ceiling is 64 MiB; ask for less, or have the operator raise it",
+        ),
+        (with("price =", "prise ="), "10: unknown key `prise` in [[api]]; did you mean `price`?"),
+        (
+            with("max_attempts", "max-attempts"),
+            "12: unknown key `max-attempts` in [[api]]; did you mean `max_attempts`?",
+        ),
+        (
+            with("price = \"0.05\"", "transform = {}"),
+            "10: unknown key `transform` in [[api]]; did you mean `transforms`?",
+        ),
+        (
+            with("price = \"0.05\"", "memory = \"1 MiB\""),
+            "10: unknown key `memory` in [[api]]; it belongs in [api.limits]",
+        ),
+        (
+            with("cpu = \"3 s\"", "disk = \"3 s\""),
+            "22: unknown key `disk` in [api.limits]; the keys there are component, memory, cpu, wall, concurrency",
+        ),
+        (
+            with("version = \"1.2.0\"", "authors = []\nversion = \"1\""),
+            "4: unknown key `authors` in [plugin]; the keys there are name, version",
+        ),
+        (with("[plugin]", "[package]"), "2: unknown key `package` in a manifest; the keys there are plugin, api"),
+        (with("price = \"0.05\"", "price = \"0.05\"\nprice = \"1\""), "11: duplicate key"),
+        (with("price = \"0.05\"", "price = \"0.05"), "10: invalid basic string, expected `\"`"),
+    ];
+    for (text, message) in table {
+        assert_eq!(refusal(&text), format!("reports/plugin.toml:{message}"), "{text}");
+    }
+}
+
+#[test]
+fn a_key_of_a_later_version_is_refused_and_not_ignored() {
+    let later = [
+        "upstream = \"http://localhost:8080\"",
+        "reply = \"auto\"",
+        "cancel = \"any\"",
+        "capture_on = \"completion\"",
+        "schema = \"schema.json\"",
+        "cases = \"cases\"",
+        "transforms = { request = [] }",
+        "retry = { schedule = [] }",
+        "grants = { kv = true }",
+        "cors = { origins = [] }",
+    ];
+    for line in later {
+        let key = line.split(' ').next().unwrap();
+        let message = refusal(&with("price = \"0.05\"", line));
+        assert_eq!(message, format!("reports/plugin.toml:10: `{key}` is not available in this version; remove it"));
+    }
+    let grants = refusal(&format!("{GOOD}\n[api.grants]\nsecrets = [\"A\"]\n"));
+    assert!(grants.ends_with("`grants` is not available in this version; remove it"), "{grants}");
+}
+
+#[test]
+fn a_ceiling_lowered_later_bounds_a_revision_instead_of_losing_its_requests() {
+    let ceiling = Limits { memory_bytes: 32 << 20, wall: Duration::from_secs(5), ..Limits::ceiling() };
+    let mut bounds = Bounds { ceiling, ..bounds() };
+    let refused = Manifest::parse("reports/plugin.toml", GOOD, &bounds).unwrap_err();
+    assert!(refused.message.contains("128 MiB") && refused.message.contains("32 MiB"), "{refused}");
+    bounds.above = Above::Lower;
+    let manifest = Manifest::parse("reports/plugin.toml", GOOD, &bounds).unwrap();
+    assert_eq!(
+        (manifest.apis[0].limits.memory_bytes, manifest.apis[0].limits.wall),
+        (32 << 20, Duration::from_secs(5))
+    );
+    assert_eq!(manifest.apis[1].limits.memory_bytes, 32 << 20, "the default is never above the ceiling either");
+}

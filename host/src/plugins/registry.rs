@@ -1,0 +1,64 @@
+//! The snapshot of all active revisions. A call takes one and keeps it to its end, so that a reload never changes it
+//! half way.
+
+use super::manifest::ApiSpec;
+use ripost_domain::api::{ApiName, Digest};
+use ripost_runtime::{Handler, Limits};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// An API of a revision, ready to be called.
+#[derive(Debug)]
+pub struct ActiveApi {
+    /// Owner and slug.
+    pub name: ApiName,
+    /// The revision: manifest and components.
+    pub digest: Digest,
+    /// The plugin's name, from its manifest.
+    pub plugin: String,
+    /// The plugin's version, from its manifest.
+    pub version: String,
+    /// Price and bounds of a request.
+    pub spec: ApiSpec,
+    /// What a run may use.
+    pub limits: Arc<Limits>,
+    /// What the handler's `config.get` answers from.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// What is called.
+    pub handler: Handler,
+    /// Runs at once; the same for all revisions of this API.
+    pub permits: Arc<Semaphore>,
+}
+
+/// All active APIs.
+#[derive(Debug, Default)]
+pub struct Registry {
+    by_owner: HashMap<Box<str>, HashMap<Box<str>, Arc<ActiveApi>>>,
+}
+
+impl Registry {
+    /// Of these APIs; of two with one name the later counts, which the caller has ruled out.
+    pub(super) fn new<'a>(apis: impl IntoIterator<Item = &'a Arc<ActiveApi>>) -> Self {
+        let mut registry = Self::default();
+        for api in apis {
+            let slugs = registry.by_owner.entry(api.name.owner.as_str().into()).or_default();
+            slugs.insert(api.name.slug.as_str().into(), api.clone());
+        }
+        registry
+    }
+
+    /// The API of this name. Once for each call; allocates nothing.
+    #[must_use]
+    pub fn api(&self, owner: &str, slug: &str) -> Option<&Arc<ActiveApi>> {
+        self.by_owner.get(owner)?.get(slug)
+    }
+
+    /// All of them, in the order of their names.
+    #[must_use]
+    pub fn apis(&self) -> Vec<&Arc<ActiveApi>> {
+        let mut apis: Vec<&Arc<ActiveApi>> = self.by_owner.values().flat_map(HashMap::values).collect();
+        apis.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        apis
+    }
+}

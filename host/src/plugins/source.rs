@@ -1,0 +1,255 @@
+//! The plugins folder as it is now: which plugins are there, whether they changed, and their files, never half written.
+
+use super::manifest::{self, Bounds, Manifest, ManifestError, is_ignored};
+use super::revision::Revision;
+use camino::{Utf8Path, Utf8PathBuf};
+use ripost_domain::time::Timestamp;
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+
+/// Components in one folder; with more the folder is something else.
+const FILES_MAX: usize = 256;
+/// File systems count time in steps of up to two seconds: two writes within one can leave the same stamp.
+const STAMP_STEP_MS: i64 = 2000;
+
+/// Where a plugin stands.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The name of its folder (or of the bare component) in the plugins folder.
+    pub(super) key: String,
+    path: Utf8PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A folder with a manifest.
+    Folder,
+    /// A component without a manifest, `name.wasm`.
+    Bare,
+}
+
+/// What becomes of a component that stands in the plugins folder without a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bare {
+    /// `name.wasm` is the API `local/name`: development mode.
+    Serve,
+    /// Refused, saying what to do.
+    Refuse,
+}
+
+/// All plugins in the folder, in the order of their names; a folder that is not there has none.
+pub(super) fn places(folder: &Utf8Path) -> io::Result<Vec<Place>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut places = Vec::new();
+    for entry in entries {
+        let path = match Utf8PathBuf::from_path_buf(entry?.path()) {
+            Ok(path) => path,
+            Err(path) => {
+                tracing::warn!(path = %path.display(), "A plugin whose name is not UTF-8 is passed over; rename it");
+                continue;
+            }
+        };
+        let Some(key) = path.file_name().filter(|name| !is_ignored(name)) else { continue };
+        let kind = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => Kind::Folder,
+            Ok(metadata) if metadata.is_file() && key.ends_with(".wasm") => Kind::Bare,
+            // A stray file, or something that was removed this moment.
+            _ => continue,
+        };
+        places.push(Place { key: key.to_owned(), path, kind });
+    }
+    places.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+    Ok(places)
+}
+
+/// What tells that a plugin's files may have changed: manifest and components, with their stamps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fingerprint(BTreeMap<String, Stamp>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    file: (u64, u64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            file: (metadata.dev(), metadata.ino()),
+        }
+    }
+}
+
+impl Fingerprint {
+    /// Whether every change since `now` would show: no stamp is so young that another write could leave the same.
+    pub(super) fn is_conclusive(&self, now: Timestamp) -> bool {
+        self.0.values().all(|stamp| {
+            let changed_ms = stamp.changed.0.saturating_mul(1000).saturating_add(stamp.changed.1 / 1_000_000);
+            changed_ms < now.as_millis() - STAMP_STEP_MS
+        })
+    }
+}
+
+/// A plugin's files, read whole.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) manifest: Manifest,
+    pub(super) revision: Revision,
+}
+
+/// Why a plugin's files could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    /// There is no manifest, or nothing at all.
+    #[error("there is no {} in it", manifest::FILE_NAME)]
+    Gone,
+    /// They changed while they were read: look again.
+    #[error("the files are being written")]
+    Torn,
+    /// The manifest is wrong.
+    #[error("{0}")]
+    Manifest(#[from] ManifestError),
+    /// A file that the manifest names is not there, too large, or outside the folder.
+    #[error("{0}")]
+    Refused(String),
+    /// The disk.
+    #[error("reading {path}: {source}")]
+    Read { path: Utf8PathBuf, source: io::Error },
+}
+
+impl Place {
+    /// The stamps of manifest and components, without reading them.
+    pub(super) fn fingerprint(&self) -> Result<Fingerprint, SourceError> {
+        if self.kind == Kind::Bare {
+            let stamps = match fs::metadata(&self.path) {
+                Ok(metadata) => BTreeMap::from([(self.key.clone(), Stamp::of(&metadata))]),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+                Err(source) => return Err(SourceError::Read { path: self.path.clone(), source }),
+            };
+            return Ok(Fingerprint(stamps));
+        }
+        let read = |source| SourceError::Read { path: self.path.clone(), source };
+        let mut stamps = BTreeMap::new();
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fingerprint(stamps)),
+            entries => entries.map_err(read)?,
+        };
+        for entry in entries {
+            let Ok(name) = entry.map_err(read)?.file_name().into_string() else { continue };
+            let counts = name == manifest::FILE_NAME || (name.ends_with(".wasm") && !is_ignored(&name));
+            // A broken link is as good as no file; it shows when it is mended.
+            let Some(metadata) = counts.then(|| fs::metadata(self.path.join(&name)).ok()).flatten() else { continue };
+            if stamps.len() == FILES_MAX {
+                return Err(SourceError::Refused(format!("the folder has more than {FILES_MAX} components; split it")));
+            }
+            stamps.insert(name, Stamp::of(&metadata));
+        }
+        Ok(Fingerprint(stamps))
+    }
+
+    /// Reads manifest and components, whole: `before` is the fingerprint they had, and must be what they have after.
+    pub(super) fn read(&self, before: &Fingerprint, bounds: &Bounds, bare: Bare) -> Result<Source, SourceError> {
+        let source = match self.kind {
+            Kind::Folder => self.read_folder(before, bounds),
+            Kind::Bare => self.read_bare(before, bounds, bare),
+        };
+        // Also when it failed: what is wrong with half a file says nothing.
+        match self.fingerprint() {
+            Ok(after) if after == *before => source,
+            _ => Err(SourceError::Torn),
+        }
+    }
+
+    fn read_folder(&self, before: &Fingerprint, bounds: &Bounds) -> Result<Source, SourceError> {
+        let Some(stamp) = before.0.get(manifest::FILE_NAME) else { return Err(SourceError::Gone) };
+        let file = format!("{}/{}", self.key, manifest::FILE_NAME);
+        if stamp.len > manifest::BYTES_MAX as u64 {
+            let message = format!("{file} has {} bytes and a manifest has at most {}", stamp.len, manifest::BYTES_MAX);
+            return Err(SourceError::Refused(message));
+        }
+        let text = self.read_file(&self.path, manifest::FILE_NAME, stamp.len)?;
+        let Ok(text) = String::from_utf8(text) else {
+            return Err(SourceError::Refused(format!("{file} is not UTF-8 text; save it as UTF-8")));
+        };
+        let manifest = Manifest::parse(&file, &text, bounds)?;
+        self.with_components(manifest, text, before, &self.path)
+    }
+
+    fn read_bare(&self, before: &Fingerprint, bounds: &Bounds, bare: Bare) -> Result<Source, SourceError> {
+        if bare == Bare::Refuse {
+            return Err(SourceError::Refused(format!(
+                "{} has no manifest: put it into a folder of its own with a {}; only development mode serves bare components",
+                self.key,
+                manifest::FILE_NAME
+            )));
+        }
+        let name = self.key.trim_end_matches(".wasm");
+        let text = format!(
+            "[plugin]\nname = \"{name}\"\nversion = \"0\"\n\n[[api]]\nowner = \"local\"\nslug = \"{name}\"\nhandler = \"{}\"\n",
+            self.key
+        );
+        let manifest = Manifest::parse(&self.key, &text, bounds).map_err(|error| {
+            SourceError::Refused(format!("{} cannot be the API local/{name}: {}", self.key, error.message))
+        })?;
+        let folder = self.path.parent().expect("a place is inside the plugins folder");
+        self.with_components(manifest, text, before, folder)
+    }
+
+    fn with_components(
+        &self,
+        manifest: Manifest,
+        text: String,
+        before: &Fingerprint,
+        folder: &Utf8Path,
+    ) -> Result<Source, SourceError> {
+        let mut files = BTreeMap::from([(manifest::FILE_NAME.to_owned(), text.into_bytes())]);
+        for handler in manifest.handlers() {
+            let Some(stamp) = before.0.get(handler) else {
+                let message = format!("the handler `{handler}` is not in the folder; build it, or correct `handler`");
+                return Err(SourceError::Refused(message));
+            };
+            let apis = manifest.apis.iter().filter(|api| api.handler == handler);
+            let bytes_max = apis.map(|api| api.limits.component_bytes_max).max().unwrap_or_default();
+            if stamp.len > bytes_max as u64 {
+                let message = format!(
+                    "the handler `{handler}` has {} bytes and the limit is {bytes_max}; make it smaller, or raise `component` in [api.limits]",
+                    stamp.len
+                );
+                return Err(SourceError::Refused(message));
+            }
+            files.insert(handler.to_owned(), self.read_file(folder, handler, stamp.len)?);
+        }
+        Ok(Source { manifest, revision: Revision::new(files) })
+    }
+
+    /// Reads a file of a known length that is inside `folder`, wherever links may lead.
+    fn read_file(&self, folder: &Utf8Path, name: &str, len: u64) -> Result<Vec<u8>, SourceError> {
+        let path = folder.join(name);
+        let read = |source| SourceError::Read { path: path.clone(), source };
+        let real = path.canonicalize().map_err(read)?;
+        if !real.starts_with(folder.canonicalize().map_err(read)?) {
+            let message =
+                format!("`{name}` is a link that leads out of the plugin's folder; put the file itself there");
+            return Err(SourceError::Refused(message));
+        }
+        // A pipe would block for ever when opened.
+        if !fs::metadata(&real).map_err(read)?.is_file() {
+            return Err(SourceError::Refused(format!("`{name}` is not a file; put the component itself there")));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+        let file = File::open(&real).map_err(read)?;
+        file.take(len + 1).read_to_end(&mut bytes).map_err(read)?;
+        if bytes.len() as u64 == len { Ok(bytes) } else { Err(SourceError::Torn) }
+    }
+}

@@ -1,0 +1,189 @@
+//! Folders, a runtime, and what a test asks of them.
+
+use crate::plugins::{ActiveApi, PluginStatus, Plugins, PluginsConfig, State};
+use camino::{Utf8Path, Utf8PathBuf};
+use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::time::SystemClock;
+use ripost_runtime::{Runtime, RuntimeConfig};
+use std::fs;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+fn runtime() -> Arc<Runtime> {
+    static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
+    let start = || Runtime::start(RuntimeConfig { instances_max: 4, pooling: false, ..RuntimeConfig::default() });
+    RUNTIME.get_or_init(|| Arc::new(start().unwrap())).clone()
+}
+
+/// A plugins folder, a data folder and a place to prepare files.
+pub(super) struct Folders {
+    _root: tempfile::TempDir,
+    pub(super) plugins: Utf8PathBuf,
+    pub(super) revisions: Utf8PathBuf,
+    pub(super) stage: Utf8PathBuf,
+}
+
+impl Folders {
+    pub(super) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(root.path().canonicalize().unwrap()).unwrap();
+        let folders = Self {
+            _root: root,
+            plugins: path.join("plugins"),
+            revisions: path.join("data/revisions"),
+            stage: path.join("stage"),
+        };
+        fs::create_dir(&folders.plugins).unwrap();
+        fs::create_dir(&folders.stage).unwrap();
+        folders
+    }
+
+    /// A quiet time that no slow machine mistakes for a rename's, and no rescan that could be mistaken for an event.
+    pub(super) fn config(&self) -> PluginsConfig {
+        PluginsConfig {
+            quiet: Duration::from_secs(1),
+            rescan: Duration::from_secs(60),
+            deleted_grace: Duration::from_millis(200),
+            ..PluginsConfig::new(&self.plugins, &self.revisions)
+        }
+    }
+
+    pub(super) fn open(&self) -> Arc<Plugins> {
+        Plugins::open(self.config(), runtime(), Arc::new(SystemClock)).unwrap()
+    }
+
+    pub(super) fn open_with(&self, config: PluginsConfig) -> Arc<Plugins> {
+        Plugins::open(config, runtime(), Arc::new(SystemClock)).unwrap()
+    }
+
+    /// Opened, scanned, and watching until the guard goes.
+    pub(super) async fn watching(&self) -> Watching {
+        Watching::start(self.open()).await
+    }
+
+    /// A plugin written straight into the plugins folder.
+    pub(super) fn write(&self, folder: &str, manifest: &str, files: &[(&str, &[u8])]) -> Utf8PathBuf {
+        write(&self.plugins.join(folder), manifest, files)
+    }
+
+    /// A plugin with one API, `demo/{folder}`.
+    pub(super) fn write_one(&self, folder: &str, wasm: &[u8]) -> Utf8PathBuf {
+        self.write(folder, &manifest(folder, folder), &[("a.wasm", wasm)])
+    }
+
+    /// A file renamed into place.
+    pub(super) fn rename_into(&self, path: &Utf8Path, bytes: &[u8]) {
+        let draft = self.stage.join("draft");
+        fs::write(&draft, bytes).unwrap();
+        fs::rename(draft, path).unwrap();
+    }
+}
+
+pub(super) fn write(folder: &Utf8Path, manifest: &str, files: &[(&str, &[u8])]) -> Utf8PathBuf {
+    fs::create_dir_all(folder).unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    fs::write(folder.join("plugin.toml"), manifest).unwrap();
+    folder.to_owned()
+}
+
+/// A manifest with one API, `demo/{slug}`, whose handler is `a.wasm`.
+pub(super) fn manifest(plugin: &str, slug: &str) -> String {
+    format!(
+        "[plugin]\nname = \"{plugin}\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"{slug}\"\nhandler = \"a.wasm\"\n"
+    )
+}
+
+pub(super) fn name(slug: &str) -> ApiName {
+    ApiName { owner: "demo".parse().unwrap(), slug: slug.parse().unwrap() }
+}
+
+/// What a test sees of the plugins.
+pub(super) trait View {
+    fn plugins(&self) -> &Arc<Plugins>;
+
+    fn api(&self, slug: &str) -> Arc<ActiveApi> {
+        self.find(slug).unwrap_or_else(|| panic!("demo/{slug} is not served: {:#?}", self.plugins().status()))
+    }
+
+    fn find(&self, slug: &str) -> Option<Arc<ActiveApi>> {
+        self.plugins().registry().api("demo", slug).cloned()
+    }
+
+    fn digest(&self, slug: &str) -> Digest {
+        self.api(slug).digest
+    }
+
+    fn about(&self, folder: &str) -> PluginStatus {
+        let status = self.plugins().status();
+        status.into_iter().find(|status| status.folder == folder).unwrap_or_else(|| panic!("no plugin {folder}"))
+    }
+
+    fn state(&self, folder: &str) -> Option<State> {
+        self.plugins().status().into_iter().find(|status| status.folder == folder).map(|status| status.state)
+    }
+
+    fn reason(&self, folder: &str) -> String {
+        self.about(folder).reason.unwrap_or_default()
+    }
+}
+
+impl View for Arc<Plugins> {
+    fn plugins(&self) -> &Arc<Plugins> {
+        self
+    }
+}
+
+/// Plugins with their loop.
+pub(super) struct Watching {
+    plugins: Arc<Plugins>,
+    token: CancellationToken,
+}
+
+impl Watching {
+    pub(super) async fn start(plugins: Arc<Plugins>) -> Self {
+        plugins.scan().await;
+        let token = CancellationToken::new();
+        TaskTracker::new().spawn(plugins.clone().run(token.clone()));
+        let (hidden, probe) = (plugins.config.folder.join(".probe"), plugins.config.folder.join("probe"));
+        fs::create_dir(&hidden).unwrap();
+        let watching = Self { plugins, token };
+        // Until the event of a rename comes through, which is when the watcher is there.
+        while watching.state("probe").is_none() {
+            fs::rename(&hidden, &probe).unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            if watching.state("probe").is_none() {
+                fs::rename(&probe, &hidden).unwrap();
+            }
+        }
+        fs::rename(&probe, &hidden).unwrap();
+        watching.until("the probe is gone", |plugins| plugins.state("probe").is_none()).await;
+        fs::remove_dir(&hidden).unwrap();
+        watching
+    }
+
+    /// Waits for a condition, ten seconds at most; how long it took.
+    pub(super) async fn until(&self, what: &str, condition: impl Fn(&Arc<Plugins>) -> bool) -> Duration {
+        let start = Instant::now();
+        while !condition(&self.plugins) {
+            assert!(start.elapsed() < Duration::from_secs(10), "not {what} in time: {:#?}", self.plugins.status());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        start.elapsed()
+    }
+}
+
+impl View for Watching {
+    fn plugins(&self) -> &Arc<Plugins> {
+        &self.plugins
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
+}

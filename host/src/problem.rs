@@ -1,0 +1,279 @@
+//! The only place that makes an HTTP error: RFC 9457 problems with a stable `type` that say what to do.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Before the slug of every problem of the gateway's own.
+const TYPE_PREFIX: &str = "urn:ripost:problem:";
+
+/// Each kind of problem the gateway has. A new one does not compile until its line in [`Kind::line`] is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is described by its title in `line`")]
+pub enum Kind {
+    MalformedRequest,
+    InvalidHeader,
+    InvalidJson,
+    DuplicateField,
+    MissingKey,
+    UnknownKey,
+    MissingToken,
+    InsufficientBalance,
+    KeyIsPublic,
+    UnknownApi,
+    UnknownRequest,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    RequestInProgress,
+    NotFinished,
+    PriceChanged,
+    NameTaken,
+    BodyTooLarge,
+    IdempotencyMismatch,
+    WebhookUrlInvalid,
+    WebhookUrlForbidden,
+    WebhookEventsUnsupported,
+    InvalidValue,
+    HandlerTrapped,
+    CpuLimit,
+    MemoryLimit,
+    WallLimit,
+    StackOverflow,
+    ResourceLimit,
+    ResponseInvalid,
+    OwnerFailed,
+    OwnerUnavailable,
+    ConsumerError,
+    RevisionUnavailable,
+    RunLost,
+    DeadlineExceeded,
+    Overloaded,
+    StoreUnavailable,
+    Internal,
+}
+
+impl Kind {
+    /// Status, slug of the type, title.
+    const fn line(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::MalformedRequest => (400, "malformed-request", "The request is malformed"),
+            Self::InvalidHeader => (400, "invalid-header", "A header has a value that cannot be used"),
+            Self::InvalidJson => (400, "invalid-json", "The body is not the JSON that its content type promises"),
+            Self::DuplicateField => (400, "duplicate-field", "A field is given twice"),
+            Self::MissingKey => (401, "missing-key", "The header X-Consumer-Key is missing"),
+            Self::UnknownKey => (401, "unknown-key", "The consumer key is not known"),
+            Self::MissingToken => (401, "missing-token", "The admin token is missing or wrong"),
+            Self::InsufficientBalance => (402, "insufficient-balance", "The balance does not cover the price"),
+            Self::KeyIsPublic => (403, "key-is-public", "A public key may not do this"),
+            Self::UnknownApi => (404, "unknown-api", "There is no such API"),
+            Self::UnknownRequest => (404, "unknown-request", "There is no such request"),
+            Self::NotFound => (404, "not-found", "There is nothing here"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed here"),
+            Self::RequestTimeout => (408, "request-timeout", "The body did not arrive in time"),
+            Self::RequestInProgress => {
+                (409, "request-in-progress", "A request with this idempotency key is being accepted")
+            }
+            Self::NotFinished => (409, "not-finished", "The request has no result yet"),
+            Self::PriceChanged => (409, "price-changed", "The price is above the maximum that the request allows"),
+            Self::NameTaken => (409, "name-taken", "The name is taken"),
+            Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
+            Self::IdempotencyMismatch => {
+                (422, "idempotency-mismatch", "The idempotency key was used for another request")
+            }
+            Self::WebhookUrlInvalid => (422, "webhook-url-invalid", "The webhook URL cannot be used"),
+            Self::WebhookUrlForbidden => {
+                (422, "webhook-url-forbidden", "The webhook URL points where webhooks may not go")
+            }
+            Self::WebhookEventsUnsupported => (422, "webhook-events-unsupported", "A webhook event is not available"),
+            Self::InvalidValue => (422, "invalid-value", "A value cannot be used"),
+            Self::HandlerTrapped => (502, "handler-trapped", "The handler broke off without an answer"),
+            Self::CpuLimit => (502, "cpu-limit", "The handler used more CPU time than its limit"),
+            Self::MemoryLimit => (502, "memory-limit", "The handler used more memory than its limit"),
+            Self::WallLimit => (502, "wall-limit", "The handler took longer than its limit"),
+            Self::StackOverflow => (502, "stack-overflow", "The handler used more stack than its limit"),
+            Self::ResourceLimit => (502, "resource-limit", "The handler went over one of its limits"),
+            Self::ResponseInvalid => (502, "response-invalid", "The handler's answer cannot be used"),
+            Self::OwnerFailed => (502, "owner-failed", "The owner's side failed"),
+            Self::OwnerUnavailable => {
+                (502, "owner-unavailable", "The owner's side was not ready, and no runs are left")
+            }
+            Self::ConsumerError => (400, "request-refused", "The owner's side refused the request"),
+            Self::RevisionUnavailable => {
+                (502, "revision-unavailable", "The revision that this request was accepted under cannot be run")
+            }
+            Self::RunLost => (502, "run-lost", "The runs of this request were lost to restarts of the gateway"),
+            Self::DeadlineExceeded => (504, "deadline-exceeded", "The request was not answered before its deadline"),
+            Self::Overloaded => (503, "overloaded", "The gateway has more work than it may take on"),
+            Self::StoreUnavailable => (503, "store-unavailable", "The gateway cannot write at the moment"),
+            Self::Internal => (500, "internal", "Something is wrong with the gateway"),
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        self.line().0
+    }
+}
+
+/// One problem.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// A stable URI.
+    #[serde(rename = "type")]
+    kind: Cow<'static, str>,
+    title: Cow<'static, str>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(flatten, skip_serializing_if = "serde_json::Map::is_empty")]
+    members: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem of the gateway's own; `detail` says what to do.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (status, slug, title) = kind.line();
+        Self {
+            kind: format!("{TYPE_PREFIX}{slug}").into(),
+            title: title.into(),
+            status,
+            detail: Some(detail.into()),
+            members: serde_json::Map::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// An owner's problem, under the owner's own prefix, so that no guest can imitate one of the gateway's.
+    #[must_use]
+    pub fn of_owner(owner: &str, status: u16, problem: ripost_runtime::Problem) -> Self {
+        let kind: String = problem
+            .kind
+            .chars()
+            .map(|letter| if letter.is_ascii_lowercase() || letter.is_ascii_digit() { letter } else { '-' })
+            .take(64)
+            .collect();
+        let kind = if kind.is_empty() { "failed".to_owned() } else { kind };
+        let mut members = serde_json::Map::new();
+        if !problem.attributes.is_empty() {
+            let attributes = problem.attributes.into_iter().map(|(name, value)| (name, value.into())).collect();
+            members.insert("attributes".to_owned(), serde_json::Value::Object(attributes));
+        }
+        Self {
+            kind: format!("urn:ripost:owner:{owner}:problem:{kind}").into(),
+            title: problem.title.into(),
+            status,
+            detail: problem.detail,
+            members,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Adds a member to the body.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header to the response.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The stable URI.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The JSON body.
+    ///
+    /// # Panics
+    /// Never: there is nothing in it that JSON cannot say.
+    #[must_use]
+    pub fn to_json(&self) -> Bytes {
+        serde_json::to_vec(self).expect("a problem is plain JSON").into()
+    }
+
+    /// The whole response.
+    #[must_use]
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = response_of(self.status, self.to_json());
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// A response from a problem that was stored as JSON.
+#[must_use]
+pub fn response_of(status: u16, json: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(json));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+impl From<ripost_store::StoreError> for Problem {
+    fn from(error: ripost_store::StoreError) -> Self {
+        use ripost_store::StoreError as E;
+        match error {
+            E::Busy => Self::new(Kind::Overloaded, "Nothing was written. Send the request again after the time in Retry-After.")
+                .retry_after(Duration::from_secs(1)),
+            E::CommitFailed(_) | E::Closed => Self::new(
+                Kind::StoreUnavailable,
+                "Nothing was written. Send the request again after the time in Retry-After; an idempotency key makes that safe.",
+            )
+            .retry_after(Duration::from_secs(2)),
+            E::Sql(cause) | E::Corrupt(cause) => {
+                tracing::error!(error = %cause, "The store refused an operation");
+                Self::new(Kind::Internal, "The operator finds the cause in the log.")
+            }
+            E::File { path, message } => {
+                tracing::error!(%path, error = %message, "A result file cannot be used");
+                Self::new(Kind::Internal, "The operator finds the cause in the log.")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_cannot_imitate_a_problem_of_the_gateway() {
+        let problem = ripost_runtime::Problem {
+            kind: "../insufficient balance:x".into(),
+            title: "Nope".into(),
+            detail: None,
+            status: None,
+            attributes: vec![("status".into(), "200".into())],
+        };
+        let json: serde_json::Value =
+            serde_json::from_slice(&Problem::of_owner("demo", 400, problem).to_json()).unwrap();
+        assert_eq!(json["type"], "urn:ripost:owner:demo:problem:---insufficient-balance-x");
+        assert_eq!(json["status"], 400);
+        assert_eq!(json["attributes"]["status"], "200");
+    }
+}

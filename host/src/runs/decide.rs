@@ -1,0 +1,234 @@
+//! What a run's outcome means for its request. Pure: the table of answers, applied.
+
+use crate::problem::{Kind, Problem};
+use bytes::Bytes;
+use ripost_domain::api::ApiName;
+use ripost_domain::request::{Fault, Verdict, judge, run_backoff};
+use ripost_domain::time::Timestamp;
+use ripost_runtime::{Failure, Response, RunError};
+use ripost_store::Answer;
+use std::time::Duration;
+
+/// A request's end, before it is turned into rows.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The result.
+    Completed(Answer),
+    /// It failed; if that was an answer, it stays readable.
+    Failed(Problem, Option<Answer>),
+    /// Its deadline passed.
+    Expired(Problem),
+}
+
+/// What follows a run.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Nothing more.
+    End(End),
+    /// Another run, not before this.
+    RunAgain(Timestamp),
+}
+
+/// What a decision depends on besides the outcome.
+pub(super) struct Context<'a> {
+    /// Which API.
+    pub(super) api: &'a ApiName,
+    /// The number of this run.
+    pub(super) attempt: u32,
+    /// How many there may be.
+    pub(super) max_attempts: u32,
+    /// The request's deadline.
+    pub(super) expires_at: Timestamp,
+    /// Now.
+    pub(super) now: Timestamp,
+}
+
+/// The end of a request whose deadline passed.
+pub(super) fn expired() -> End {
+    End::Expired(Problem::new(
+        Kind::DeadlineExceeded,
+        "The hold was released. Send the request again, or ask the owner for a longer expires_in.",
+    ))
+}
+
+/// Decides.
+pub(super) fn decide(outcome: Result<Result<Response, Failure>, RunError>, context: &Context<'_>) -> Decision {
+    match outcome {
+        Ok(Ok(response)) => answered(response, context),
+        Ok(Err(failure)) => refused(failure, context),
+        // Ours: run again, whoever's turn it is.
+        Err(error @ (RunError::PoolExhausted(_) | RunError::Host(_))) => match run_at(context, None) {
+            Some(at) => Decision::RunAgain(at),
+            None => Decision::End(End::Failed(broken(&error), None)),
+        },
+        Err(RunError::WallLimit { .. }) if context.now >= context.expires_at => Decision::End(expired()),
+        Err(error) => Decision::End(End::Failed(broken(&error), None)),
+    }
+}
+
+fn answered(response: Response, context: &Context<'_>) -> Decision {
+    let retry_after = response
+        .headers
+        .iter()
+        .find(|(name, _)| name == "retry-after")
+        .and_then(|(_, value)| std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs));
+    let answer = Answer { status: response.status, headers: response.headers, body: response.body };
+    match judge(answer.status, retry_after) {
+        Verdict::Completed => Decision::End(End::Completed(answer)),
+        Verdict::RunAgain { after } => again(context, after, Some(answer)),
+        Verdict::Failed(fault) => {
+            let (kind, whose) = match fault {
+                Fault::Consumer => {
+                    (Kind::ConsumerError, "Its answer is under links.result; mend the request and send it again.")
+                }
+                Fault::Owner => {
+                    (Kind::OwnerFailed, "Its answer is under links.result. The hold was released; ask the owner.")
+                }
+            };
+            let problem = Problem::new(kind, format!("The handler answered with status {}. {whose}", answer.status));
+            Decision::End(End::Failed(problem, Some(answer)))
+        }
+    }
+}
+
+fn refused(failure: Failure, context: &Context<'_>) -> Decision {
+    let owner = context.api.owner.as_str();
+    let of_owner = |problem: ripost_runtime::Problem, allowed: std::ops::RangeInclusive<u16>, default: u16| {
+        let status = problem.status.filter(|status| allowed.contains(status)).unwrap_or(default);
+        Problem::of_owner(owner, status, problem)
+    };
+    match failure {
+        Failure::Invalid(problem) => Decision::End(End::Failed(of_owner(problem, 400..=499, 422), None)),
+        Failure::Failed(problem) => Decision::End(End::Failed(of_owner(problem, 500..=599, 502), None)),
+        Failure::Retry { after_s, problem } => {
+            let after = after_s.map(|seconds| Duration::from_secs(seconds.into()));
+            match run_at(context, after) {
+                Some(at) => Decision::RunAgain(at),
+                None => Decision::End(End::Failed(of_owner(problem, 500..=599, 503), None)),
+            }
+        }
+    }
+}
+
+/// When the next run is due; `None`: no run is left, or it would begin after the deadline.
+fn run_at(context: &Context<'_>, after: Option<Duration>) -> Option<Timestamp> {
+    let at = context.now.after(after.unwrap_or_else(|| run_backoff(context.attempt)));
+    (context.attempt < context.max_attempts && at < context.expires_at).then_some(at)
+}
+
+fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>) -> Decision {
+    run_at(context, after).map_or_else(
+        || {
+            let detail = format!(
+                "It asked to be run again, and this was run {} of {}. The hold was released.",
+                context.attempt, context.max_attempts
+            );
+            Decision::End(End::Failed(Problem::new(Kind::OwnerUnavailable, detail), answer))
+        },
+        Decision::RunAgain,
+    )
+}
+
+/// The problem of a run that ended without an answer; the error names the limit and its value.
+fn broken(error: &RunError) -> Problem {
+    let kind = match error {
+        RunError::CpuLimit { .. } => Kind::CpuLimit,
+        RunError::MemoryLimit { .. } => Kind::MemoryLimit,
+        RunError::WallLimit { .. } => Kind::WallLimit,
+        RunError::StackOverflow => Kind::StackOverflow,
+        RunError::TableLimit { .. } | RunError::HostcallLimit { .. } => Kind::ResourceLimit,
+        RunError::ResponseTooLarge { .. } | RunError::InvalidResponse(_) => Kind::ResponseInvalid,
+        RunError::Trap { .. } | RunError::Exit { .. } => Kind::HandlerTrapped,
+        RunError::PoolExhausted(_) | RunError::Host(_) => Kind::Internal,
+    };
+    Problem::new(kind, format!("{error}. The hold was released; the owner finds more in the log of the request."))
+}
+
+/// The problem of a request whose runs all ended with the process that ran them.
+pub(super) fn lost(attempts: u32) -> End {
+    let detail =
+        format!("{attempts} runs began and none came back. The hold was released; the owner finds more in the log.");
+    End::Failed(Problem::new(Kind::RunLost, detail), None)
+}
+
+/// The problem of a request whose revision cannot be loaded any more.
+pub(super) fn unavailable(reason: &str) -> End {
+    End::Failed(Problem::new(Kind::RevisionUnavailable, format!("{reason}. The hold was released.")), None)
+}
+
+/// The bytes of logs as they are kept: one JSON object a line.
+pub(super) fn log_lines(logs: &[ripost_runtime::LogLine], dropped: u64) -> Bytes {
+    let mut lines = Vec::new();
+    for line in logs {
+        let fields: serde_json::Map<_, _> =
+            line.fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let json = serde_json::json!({ "level": line.level.as_str(), "message": line.message, "fields": fields });
+        lines.extend_from_slice(json.to_string().as_bytes());
+        lines.push(b'\n');
+    }
+    if dropped > 0 {
+        lines.extend_from_slice(format!("{{\"dropped\":{dropped}}}\n").as_bytes());
+    }
+    lines.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(attempt: u32) -> Context<'static> {
+        static API: std::sync::OnceLock<ApiName> = std::sync::OnceLock::new();
+        let api = API.get_or_init(|| ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() });
+        let now = Timestamp::from_millis(1_000_000);
+        Context { api, attempt, max_attempts: 3, expires_at: now.after(Duration::from_secs(3600)), now }
+    }
+
+    fn response(status: u16, headers: &[(&str, &'static str)]) -> Result<Result<Response, Failure>, RunError> {
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::from_static(value.as_bytes()))).collect();
+        Ok(Ok(Response { status, headers, body: Bytes::new(), attributes: Vec::new() }))
+    }
+
+    #[test]
+    fn an_answer_that_says_not_now_is_run_again_until_no_run_is_left() {
+        let at = |decision| match decision {
+            Decision::RunAgain(at) => at.since(context(1).now),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(at(decide(response(503, &[]), &context(1))), Duration::from_secs(1));
+        assert_eq!(at(decide(response(500, &[("retry-after", "7")]), &context(2))), Duration::from_secs(7));
+        let last = decide(response(503, &[]), &context(3));
+        assert!(matches!(last, Decision::End(End::Failed(_, Some(Answer { status: 503, .. })))), "{last:?}");
+        let too_late = decide(response(503, &[("retry-after", "3600")]), &context(1));
+        assert!(matches!(too_late, Decision::End(End::Failed(..))), "{too_late:?}");
+    }
+
+    #[test]
+    fn an_owners_problem_keeps_a_fitting_status_only() {
+        let problem = |status| ripost_runtime::Problem {
+            kind: "unknown-action".into(),
+            title: "No".into(),
+            detail: None,
+            status,
+            attributes: Vec::new(),
+        };
+        for (given, status) in [(Some(404), 404), (Some(500), 422), (Some(200), 422), (None, 422)] {
+            match decide(Ok(Err(Failure::Invalid(problem(given)))), &context(1)) {
+                Decision::End(End::Failed(problem, None)) => {
+                    assert_eq!(problem.status(), status);
+                    assert_eq!(problem.kind(), "urn:ripost:owner:demo:problem:unknown-action");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_cut_off_by_the_deadline_expires() {
+        let error = || Err(RunError::WallLimit { limit: Duration::from_secs(1) });
+        let mut late = context(1);
+        late.expires_at = late.now;
+        assert!(matches!(decide(error(), &late), Decision::End(End::Expired(_))));
+        assert!(matches!(decide(error(), &context(1)), Decision::End(End::Failed(..))));
+    }
+}

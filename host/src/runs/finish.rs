@@ -1,0 +1,158 @@
+//! The end of a request: outcome, money and webhook in one transaction; then whoever waits is told.
+
+use super::Runs;
+use super::decide::End;
+use crate::gateway::view::{self, Head, SettlementView};
+use crate::live::{Ended, Entry};
+use crate::telemetry::metrics::State as StateLabel;
+use bytes::Bytes;
+use ripost_domain::id::DeliveryId;
+use ripost_domain::request::{Settlement, State};
+use ripost_domain::time::Timestamp;
+use ripost_store::{Answer, ClaimedDelivery, ClaimedRun, Ending, Finish, Lease, NewDelivery, StoreError, WriteError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Tries to write the end before it is left to the next start.
+const TRIES: u32 = 8;
+
+impl Runs {
+    /// Writes the end of a request and hands its webhook over. If another end was first, nothing happens.
+    pub(super) async fn finish(&self, claimed: ClaimedRun, from: State, end: End, logs: Bytes, entry: &Arc<Entry>) {
+        let needs = &self.needs;
+        let finished_at = needs.clock.now();
+        let (ending, ended) = rows(end, &claimed);
+        let state = ending.state();
+        let settlement = match (claimed.split.price.is_zero(), state) {
+            (true, _) => Settlement::None,
+            (false, State::Completed) => Settlement::Captured,
+            (false, _) => Settlement::Released,
+        };
+        let delivery = claimed
+            .webhook_url
+            .as_deref()
+            .map(|url| self.delivery(&claimed, url, &ending, settlement, entry, finished_at));
+        let slot = delivery.as_ref().and_then(|delivery| needs.sender.reserve(delivery.payload.len()));
+        let lease = if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody };
+        let finish = Finish {
+            id: claimed.id,
+            epoch: claimed.epoch,
+            from,
+            ending,
+            finished_at,
+            logs,
+            delivery: delivery.map(|delivery| NewDelivery { lease, ..delivery }),
+        };
+        let sent = finish.delivery.as_ref().map(|delivery| attempt_of(&claimed, delivery));
+        if !self.write(finish).await {
+            return;
+        }
+        entry.end(ended);
+        needs.metrics.finished.get_or_create(&StateLabel { state: state.as_str() }).inc();
+        let duration_ms = u64::try_from(finished_at.since(claimed.created_at).as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt,
+            outcome = state.as_str(), settlement = settlement.as_str(), duration_ms, "Ended request {}", claimed.id
+        );
+        match (slot, sent) {
+            (Some(slot), Some(attempt)) => needs.sender.start(slot, attempt),
+            (None, Some(_)) => needs.sender.wake(),
+            (_, None) => {}
+        }
+    }
+
+    /// True once the end is durable.
+    async fn write(&self, finish: Finish) -> bool {
+        let id = finish.id;
+        for attempt in 1..=TRIES {
+            match self.needs.store.finish(finish.clone()).await {
+                Ok(_) => return true,
+                Err(WriteError::Fenced) => {
+                    tracing::info!(request.id = %id, "Another end was first; this one is dropped");
+                    return false;
+                }
+                Err(WriteError::Store(StoreError::Closed)) => return false,
+                Err(WriteError::Store(error)) => {
+                    tracing::error!(request.id = %id, attempt, %error, "The end of a request could not be written");
+                    tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+                }
+            }
+        }
+        tracing::error!(request.id = %id, "The end of a request is left to the next start");
+        false
+    }
+
+    fn delivery(
+        &self,
+        claimed: &ClaimedRun,
+        url: &str,
+        ending: &Ending,
+        settlement: Settlement,
+        entry: &Entry,
+        finished_at: Timestamp,
+    ) -> NewDelivery {
+        let head = Head {
+            id: claimed.id,
+            status: ending.state(),
+            api: &claimed.api,
+            created_at: claimed.created_at,
+            expires_at: claimed.expires_at,
+            finished_at: Some(finished_at),
+            settlement: SettlementView::new(settlement, claimed.split),
+            has_webhook: true,
+        };
+        let outcome = match ending {
+            Ending::Completed { answer } => view::Outcome::answer(answer),
+            Ending::Failed { problem, .. } | Ending::Cancelled { problem } | Ending::Expired { problem } => {
+                view::Outcome::problem(problem)
+            }
+        };
+        NewDelivery {
+            id: DeliveryId::new(finished_at, crate::keyring::random()),
+            event: "completed".to_owned(),
+            url: url.to_owned(),
+            payload: view::webhook(&self.needs.base, head, outcome, entry.progress(), url),
+            content_type: "application/json".to_owned(),
+            traceparent: claimed.traceparent.clone(),
+            lease: Lease::Nobody,
+        }
+    }
+}
+
+/// The end as it is stored, and as a waiting caller is told.
+fn rows(end: End, claimed: &ClaimedRun) -> (Ending, Ended) {
+    match end {
+        End::Completed(answer) => (Ending::Completed { answer: answer.clone() }, Ended::Answer(answer)),
+        End::Failed(problem, answer) => {
+            let status = problem.status();
+            let problem = view::stored_problem(problem, claimed.id);
+            let ended = match &answer {
+                // A waiting caller gets what the owner said, if the owner said something.
+                Some(answer) => Ended::Answer(Answer::clone(answer)),
+                None => Ended::Problem { status, json: problem.clone() },
+            };
+            (Ending::Failed { problem, answer }, ended)
+        }
+        End::Expired(problem) => {
+            let status = problem.status();
+            let problem = view::stored_problem(problem, claimed.id);
+            (Ending::Expired { problem: problem.clone() }, Ended::Problem { status, json: problem })
+        }
+    }
+}
+
+/// The first attempt of a delivery that is born in flight.
+fn attempt_of(claimed: &ClaimedRun, delivery: &NewDelivery) -> ClaimedDelivery {
+    ClaimedDelivery {
+        id: delivery.id,
+        request_id: claimed.id,
+        consumer: claimed.consumer,
+        epoch: 1,
+        attempt: 1,
+        event: delivery.event.clone(),
+        url: delivery.url.clone(),
+        payload: delivery.payload.clone(),
+        content_type: delivery.content_type.clone(),
+        traceparent: delivery.traceparent.clone(),
+    }
+}

@@ -1,0 +1,121 @@
+//! One run: find the revision, take the permits, call the handler, act on the decision.
+
+use super::Runs;
+use super::decide::{self, Context, Decision};
+use crate::live::Entry;
+use crate::telemetry::metrics::Outcome;
+use bytes::Bytes;
+use ripost_domain::request::State;
+use ripost_domain::time::Timestamp;
+use ripost_runtime::{Call, Limits, Request, Run};
+use ripost_store::{ClaimedRun, RunAgain, WriteError, failpoint};
+use std::sync::Arc;
+
+impl Runs {
+    pub(super) async fn run_to_the_end(self: &Arc<Self>, claimed: ClaimedRun, entry: Arc<Entry>) {
+        let needs = &self.needs;
+        let active = match needs.plugins.api_at(claimed.digest, &claimed.api).await {
+            Ok(active) => active,
+            Err(error) => {
+                tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
+                let end = decide::unavailable(&error.to_string());
+                return self.finish(claimed, State::Running, end, Bytes::new(), &entry).await;
+            }
+        };
+        if claimed.attempt > active.spec.max_attempts.saturating_add(self.config.crashes_max) {
+            let end = decide::lost(claimed.attempt - 1);
+            return self.finish(claimed, State::Running, end, Bytes::new(), &entry).await;
+        }
+        // The API's permit first: a request that waits for its own API must not keep an instance from another's.
+        let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let _instance = self.instances.acquire().await.expect("the semaphore is never closed");
+        if needs.stopping.is_cancelled() {
+            // Still leased to this process: the next start finds it.
+            return;
+        }
+        let now = needs.clock.now();
+        if now >= claimed.expires_at {
+            return self.finish(claimed, State::Running, decide::expired(), Bytes::new(), &entry).await;
+        }
+        entry.start();
+        failpoint::hit("run.before_handler");
+        let call = self.call(&claimed, &active.limits, active.config.clone(), &entry, now);
+        let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
+        failpoint::hit("run.after_handler");
+        needs.metrics.run_seconds.observe(usage.wall.as_secs_f64());
+        let label = match &outcome {
+            Ok(Ok(_)) => "answered",
+            Ok(Err(_)) => "refused",
+            Err(error) => error.kind(),
+        };
+        needs.metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
+        if let Err(error) = &outcome {
+            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, %error, "A handler gave no answer");
+        }
+        let context = Context {
+            api: &claimed.api,
+            attempt: claimed.attempt,
+            max_attempts: active.spec.max_attempts,
+            expires_at: claimed.expires_at,
+            now: needs.clock.now(),
+        };
+        match decide::decide(outcome, &context) {
+            Decision::RunAgain(at) => self.put_back(&claimed, at).await,
+            Decision::End(end) => {
+                self.finish(claimed, State::Running, end, decide::log_lines(&logs, logs_dropped), &entry).await;
+            }
+        }
+    }
+
+    fn call(
+        &self,
+        claimed: &ClaimedRun,
+        limits: &Arc<Limits>,
+        config: Arc<std::collections::BTreeMap<String, String>>,
+        entry: &Arc<Entry>,
+        now: Timestamp,
+    ) -> Call {
+        let wall = limits.wall.min(claimed.expires_at.since(now));
+        let limits =
+            if wall == limits.wall { limits.clone() } else { Arc::new(Limits { wall, ..Limits::clone(limits) }) };
+        let clock = self.needs.clock.clone();
+        let owner = claimed.api.owner.as_str();
+        Call {
+            request: Request {
+                id: claimed.id.to_string(),
+                owner: owner.to_owned(),
+                api: claimed.api.slug.as_str().to_owned(),
+                consumer: self.needs.keyring.opaque_consumer(owner, claimed.consumer),
+                attempt: claimed.attempt,
+                method: claimed.input.method.clone(),
+                path: claimed.input.path.clone(),
+                query: claimed.input.query.clone(),
+                headers: claimed.input.headers.clone(),
+                body: claimed.input.body.clone(),
+                deadline_ms: u64::try_from(now.after(wall).as_millis()).unwrap_or(0),
+                attributes: Vec::new(),
+            },
+            limits,
+            config,
+            // The same over all runs of a request, so that a run can be replayed.
+            seed: self.needs.keyring.seed(claimed.id),
+            now: Arc::new(move || u64::try_from(clock.now().as_millis()).unwrap_or(0)),
+            progress: entry.clone(),
+        }
+    }
+
+    async fn put_back(&self, claimed: &ClaimedRun, run_at: Timestamp) {
+        let again = RunAgain { id: claimed.id, epoch: claimed.epoch, run_at };
+        match self.needs.store.run_again(again).await {
+            Ok(()) => {
+                tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, %run_at, "The request will be run again");
+                self.wake();
+            }
+            Err(WriteError::Fenced) => {}
+            // Still leased to this process: the next start finds it.
+            Err(WriteError::Store(error)) => {
+                tracing::error!(request.id = %claimed.id, %error, "A request could not be put back; the next start finds it");
+            }
+        }
+    }
+}

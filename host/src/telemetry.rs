@@ -1,0 +1,33 @@
+//! Logs and metrics.
+
+pub mod metrics;
+
+use crate::config::{Format, Log};
+use std::io::IsTerminal as _;
+use tracing_subscriber::EnvFilter;
+
+/// Overrides `log.filter`.
+const FILTER_VARIABLE: &str = "RIPOST_LOG";
+
+/// Sends log lines to standard error, as the configuration says; a second call changes nothing.
+///
+/// # Errors
+/// The filter cannot be read; the sentence names it.
+pub fn start(log: &Log) -> Result<(), String> {
+    let text = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| log.filter.clone());
+    let filter = EnvFilter::try_new(&text).map_err(|error| format!("log filter `{text}`: {error}"))?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let text_wanted = match log.format {
+        Format::Auto => terminal,
+        Format::Text => true,
+        Format::Json => false,
+    };
+    // The only failure is that one is running already.
+    let _ = if text_wanted {
+        builder.with_ansi(terminal).with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    };
+    Ok(())
+}
