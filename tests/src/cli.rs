@@ -1,0 +1,66 @@
+//! The program's command line, as an operator uses it.
+
+use anyhow::{Context as _, Result};
+use camino::Utf8PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// The key of development mode.
+pub const DEMO_KEY: &str = "demo-public-key-2026";
+
+/// A command answers at once; one that does not has failed.
+const COMMAND_MAX: Duration = Duration::from_secs(15);
+
+/// What a command said.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// This output if the command ended with that code.
+    ///
+    /// # Errors
+    /// It ended with another.
+    pub fn expect(self, code: i32) -> Result<Self> {
+        anyhow::ensure!(self.code == Some(code), "expected exit code {code}: {self:?}");
+        Ok(self)
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn json(&self) -> Result<serde_json::Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("not JSON: {self:?}"))
+    }
+}
+
+/// Runs the host's program with these arguments and no other `RIPOST_*` than those given.
+///
+/// # Errors
+/// It is not there, or did not end within 15 s (it is killed then).
+pub async fn ripost(binary: Utf8PathBuf, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
+    let mut command = tokio::process::Command::new(&binary);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RIPOST_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(environment.iter().copied());
+    run(command).await.with_context(|| format!("{binary} {}", arguments.join(" ")))
+}
+
+/// Runs any program to its end.
+///
+/// # Errors
+/// It is not there, or did not end within 15 s (it is killed then).
+pub async fn run(mut command: tokio::process::Command) -> Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("it did not end in time")??;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
+}

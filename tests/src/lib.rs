@@ -1,0 +1,29 @@
+//! The harness of the end-to-end tests, the crash tests, the demonstration and the bench: it starts the real binary on
+//! a fresh folder and talks to it as a consumer, an owner, an operator and an endpoint would.
+//!
+//! **Invariant:** this package knows the host by its command line, its HTTP and its data folder alone; it never links
+//! the host's code (the pure rules of `ripost-domain` and the list of failpoints aside).
+
+pub mod audit;
+pub mod cli;
+pub mod consumer;
+pub mod guests;
+pub mod host;
+pub mod metrics;
+pub mod peers;
+pub mod places;
+pub mod plugin;
+pub mod reference;
+pub mod signed;
+pub mod sink;
+pub mod syncs;
+pub mod wait;
+
+pub use cli::Output;
+pub use consumer::{Answer, Consumer};
+pub use host::{Host, HostBuilder, Stopped};
+pub use metrics::Metrics;
+pub use plugin::{Api, Plugin};
+pub use signed::verify;
+pub use sink::{Delivery, Reply, Sink};
+pub use wait::until;

@@ -1,0 +1,11 @@
+//! SIGKILL at every named point and at random moments, on the real binary: no accepted request is lost, none is paid
+//! twice, and every webhook arrives.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod points;
+mod random;
+mod scenario;
+
+/// What a test gives back.
+type Test = anyhow::Result<()>;

@@ -1,0 +1,242 @@
+//! How each point is reached, and what must be true after the restart.
+//!
+//! A point that is not reached fails its test: [`Host::reached`] waits for the line that the host prints there.
+
+use crate::Test;
+use anyhow::{Context as _, Result};
+use ripost_tests::guests::{self, Failure};
+use ripost_tests::{Api, Consumer, Host, HostBuilder, Plugin, Reply, Sink, audit, until, verify};
+use serde_json::json;
+use std::time::Duration;
+
+/// On which side of a commit.
+#[derive(Clone, Copy)]
+pub(crate) enum Stop {
+    Before,
+    After,
+}
+
+const QUICK: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"50 ms\", \"100 ms\", \"200 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\n";
+const PAUSED: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"50 ms\", \"100 ms\", \"200 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\npaused = true\n";
+
+/// The price of every API here, in micro-USDC.
+const PRICE: i64 = 50_000;
+/// What the consumer begins with, in micro-USDC.
+const CREDIT: i64 = 10_000_000;
+/// Requests that were accepted before the point is reached, so that there is something to lose.
+const BYSTANDERS: usize = 3;
+
+fn plugin() -> Plugin {
+    let apis = [
+        ("echo", guests::echo()),
+        ("second", guests::fails_first(1, Failure::Retry(Some(0)))),
+        ("large", guests::answers_bytes(100_000)),
+        ("traps", guests::traps()),
+    ];
+    Plugin::new("crash", apis.map(|(slug, component)| Api::new("demo", slug, component).price("0.050000")))
+}
+
+pub(crate) fn host() -> HostBuilder {
+    Host::builder().dev().show_log().config(QUICK).plugin(&plugin())
+}
+
+/// What was promised so far: the consumer, where its webhooks go, and the ids that came with a 202.
+struct Promises {
+    key: String,
+    sink: Sink,
+    accepted: Vec<String>,
+}
+
+impl Promises {
+    /// Prepares a folder with a consumer and some requests that have ended, without any failpoint.
+    async fn prepare() -> Result<(Host, Self)> {
+        let host = host().start().await?;
+        let consumer = host.add_consumer("c1", "10").await?;
+        let key = consumer.key().context("a key")?.to_owned();
+        let mut promises = Self { key, sink: Sink::start().await?, accepted: Vec::new() };
+        for _ in 0..BYSTANDERS {
+            let id = promises.call(&consumer, "demo/echo").accepted().await?;
+            consumer.delivery(&id, "delivered").await?;
+            promises.accepted.push(id);
+        }
+        Ok((host, promises))
+    }
+
+    fn consumer(&self, host: &Host) -> Consumer {
+        host.consumer(&self.key)
+    }
+
+    fn call<'c>(&self, consumer: &'c Consumer, api: &str) -> ripost_tests::consumer::Call<'c> {
+        consumer.call(api).json(&json!({ "n": 1, "webhook_url": self.sink.url("/") }))
+    }
+
+    /// After the restart: everything that was accepted has ended once, was paid or released once, and its webhook has
+    /// come, with one id over all attempts.
+    async fn are_kept(self, host: Host) -> Test {
+        let consumer = self.consumer(&host);
+        let secret = consumer.webhook_secret().await?;
+        let mut paid = 0;
+        for id in &self.accepted {
+            let view = consumer.ended(id).await.with_context(|| format!("{id} was accepted"))?;
+            paid += if view["status"] == "completed" { PRICE } else { 0 };
+            consumer.delivery(id, "delivered").await?;
+            let attempts = self.sink.wait(id, 1).await?;
+            for attempt in &attempts {
+                assert_eq!(attempt.id(), attempts[0].id(), "one id over all attempts");
+                assert_eq!(attempt.body, attempts[0].body, "the same bytes in all attempts");
+                verify(attempt, &secret)?;
+            }
+            let sent = consumer.get(&format!("/requests/{id}/webhooks/completed")).await?.expect(200)?;
+            assert_eq!(sent.body, attempts[0].body);
+        }
+        until("the money is where it belongs", Duration::from_secs(10), async || {
+            Ok((consumer.balances().await? == (CREDIT - paid, 0)).then_some(()))
+        })
+        .await?;
+        let stopped = host.sigterm().await?;
+        audit::check(stopped.data())?;
+        stopped.cli(&["ledger", "audit"]).await?.expect(0)?;
+        Ok(())
+    }
+}
+
+/// The point lies between the call and its 202: the caller hears nothing, and may call again with its key.
+pub(crate) async fn accepting(point: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    let key = "one-intent";
+    let call = promises.call(&consumer, "demo/echo").header("idempotency-key", key);
+    let unanswered = tokio::select! {
+        answer = call.send() => anyhow::bail!("{point} was not reached before this answer: {answer:?}"),
+        reached = host.reached(point) => reached,
+    };
+    unanswered?;
+    let host = host.restart().await?;
+    let consumer = promises.consumer(&host);
+    let again = promises.call(&consumer, "demo/echo").header("idempotency-key", key).accepted().await?;
+    let same = promises.call(&consumer, "demo/echo").header("idempotency-key", key).accepted().await?;
+    assert_eq!(again, same, "one intent is one request");
+    assert_eq!(audit::count(host.data(), "requests")?, BYSTANDERS as u64 + 1, "whether it was committed or not");
+    promises.accepted.push(again);
+    promises.are_kept(host).await
+}
+
+/// The point lies after the 202 of a call of an API, in this process.
+async fn after_accept(point: &str, api: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    promises.accepted.push(promises.call(&consumer, api).accepted().await?);
+    host.reached(point).await?;
+    promises.are_kept(host.restart().await?).await
+}
+
+pub(crate) async fn running(point: &str) -> Test {
+    after_accept(point, "demo/echo").await?;
+    // The same for a request that fails: its hold is released once.
+    after_accept(point, "demo/traps").await
+}
+
+pub(crate) async fn putting_back(point: &str) -> Test {
+    after_accept(point, "demo/second").await
+}
+
+pub(crate) async fn finishing_large(point: &str) -> Test {
+    after_accept(point, "demo/large").await
+}
+
+/// Claims are for what an earlier process accepted and did not run.
+pub(crate) async fn claiming_runs(point: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.only_config(PAUSED)).start().await?;
+    let consumer = promises.consumer(&host);
+    for _ in 0..5 {
+        promises.accepted.push(promises.call(&consumer, "demo/echo").accepted().await?);
+    }
+    let stopped = host.sigkill()?.with(|host| host.only_config(QUICK).failpoint(point));
+    let host = stopped.start_unready().await?;
+    host.reached(point).await?;
+    promises.are_kept(host.restart().await?).await
+}
+
+/// Claims are for every attempt after the first.
+pub(crate) async fn claiming_deliveries(point: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    promises.sink.script([Reply::status(500)]);
+    promises.accepted.push(promises.call(&consumer, "demo/echo").accepted().await?);
+    host.reached(point).await?;
+    promises.are_kept(host.restart().await?).await
+}
+
+/// A new revision comes while requests wait that were accepted under the old one.
+pub(crate) async fn activating(point: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.only_config(PAUSED)).start().await?;
+    let consumer = promises.consumer(&host);
+    let old = promises.call(&consumer, "demo/echo").accepted().await?;
+    promises.accepted.push(old.clone());
+    let stopped = host.sigkill()?;
+    let new = Plugin::new("crash", [Api::new("demo", "echo", guests::says("new")).price("0.050000")]);
+    new.install(stopped.stage(), stopped.plugins())?;
+    let stopped = stopped.with(|host| host.only_config(QUICK).failpoint(point));
+    let host = stopped.start_unready().await?;
+    host.reached(point).await?;
+    let host = host.restart().await?;
+    let consumer = promises.consumer(&host);
+    host.serves(&consumer, "demo/echo").await?;
+    let id = until("the new revision answers", Duration::from_secs(5), async || {
+        let id = promises.call(&consumer, "demo/echo").accepted().await?;
+        let view = consumer.ended(&id).await?;
+        promises.accepted.push(id.clone());
+        Ok((view["result"] == "new").then_some(id))
+    })
+    .await?;
+    assert_ne!(id, old);
+    assert_eq!(consumer.ended(&old).await?["result"], json!({ "n": 1 }), "the old request keeps its revision");
+    promises.are_kept(host).await
+}
+
+/// The operator hears nothing, looks, and adds the consumer if it is not there.
+pub(crate) async fn adding_a_consumer(point: &str) -> Test {
+    // Not development mode: that adds a consumer of its own at the first start.
+    let host = Host::builder().show_log().config(QUICK).plugin(&plugin()).failpoint(point).start().await?;
+    let interrupted = tokio::select! {
+        output = host.cli(&["consumer", "add", "c1", "--credit", "10", "--json"]) => {
+            anyhow::bail!("{point} was not reached before this answer: {output:?}")
+        }
+        reached = host.reached(point) => reached,
+    };
+    interrupted?;
+    let host = host.restart().await?;
+    let list = host.cli(&["consumer", "list", "--json"]).await?.expect(0)?.json()?;
+    let listed = list.as_array().map_or(0, Vec::len);
+    let committed = point.ends_with("after_commit");
+    assert_eq!(listed, usize::from(committed), "{list}");
+    let name = if committed { "c2" } else { "c1" };
+    let consumer = host.add_consumer(name, "10").await?;
+    let key = consumer.key().context("a key")?.to_owned();
+    // The webhook needs development mode's loopback: the ledger is what counts here.
+    let id = consumer.call("demo/echo").json(&json!({})).header("prefer", "respond-async").accepted().await?;
+    assert_eq!(host.consumer(&key).ended(&id).await?["status"], "completed");
+    assert_eq!(consumer.balances().await?, (CREDIT - PRICE, 0));
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())?;
+    stopped.cli(&["ledger", "audit"]).await?.expect(0)?;
+    Ok(())
+}
+
+pub(crate) async fn seeding(stop: Stop) -> Test {
+    let point = match stop {
+        Stop::Before => "consumer.before_commit",
+        Stop::After => "consumer.after_commit",
+    };
+    let host = host().failpoint(point).start_unready().await?;
+    host.reached(point).await?;
+    let host = host.restart().await?;
+    assert_eq!(host.demo().balances().await?, (1_000_000_000_000, 0), "once, whichever side it was killed on");
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())
+}

@@ -1,0 +1,61 @@
+//! What people are promised, checked on the real binary over HTTP. One file a behaviour.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod answers;
+mod bad_input;
+mod delivery;
+mod failures;
+mod fields;
+mod first_call;
+mod group_commit;
+mod idempotency;
+mod isolation;
+mod money;
+mod operator;
+mod origin;
+mod reload;
+mod requests;
+mod samples;
+mod shapes;
+mod start;
+mod stop;
+
+use ripost_tests::{Host, HostBuilder};
+
+/// What a test gives back.
+type Test = anyhow::Result<()>;
+
+/// Times in milliseconds where people want minutes.
+const QUICK: &str = r#"
+[delivery]
+schedule = ["0 ms", "50 ms", "100 ms"]
+deadline = "2 s"
+sweep = "50 ms"
+[runs]
+sweep = "50 ms"
+"#;
+
+/// The same, accepting and keeping but running nothing.
+const PAUSED: &str = r#"
+[delivery]
+schedule = ["0 ms", "50 ms", "100 ms"]
+deadline = "2 s"
+sweep = "50 ms"
+[runs]
+sweep = "50 ms"
+paused = true
+"#;
+
+/// A host in development mode with short times.
+fn host() -> HostBuilder {
+    Host::builder().dev().show_log().config(QUICK)
+}
+
+/// Waits until a request runs.
+async fn requests_running(consumer: &ripost_tests::Consumer, id: &str) -> Test {
+    ripost_tests::until("a run", std::time::Duration::from_secs(5), async || {
+        Ok((consumer.view(id).await?["status"] == "running").then_some(()))
+    })
+    .await
+}

@@ -1,0 +1,181 @@
+//! The operator's side: consumers, status, metrics, logs, and what lies on the disk.
+
+use crate::{Test, host};
+use anyhow::Context as _;
+use http::Method;
+use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests, until};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_consumer_that_is_added_on_the_command_line_can_call_at_once() -> Test {
+    let api = Api::new("demo", "echo", guests::echo()).price("0.050000");
+    let host = Host::builder().show_log().plugin(&Plugin::new("echo", [api])).start().await?;
+    let text = host.cli(&["consumer", "add", "Blue Bottle", "--credit", "10"]).await?.expect(0)?.stdout;
+    let key = text.lines().find_map(|line| line.strip_prefix("key: ")).context("a line with the key")?;
+    let consumer = host.consumer(key);
+    consumer.call("demo/echo").json(&json!({})).send().await?.expect(200)?;
+    assert_eq!(consumer.balances().await?, (9_950_000, 0));
+
+    let twice = host.cli(&["consumer", "add", "Blue Bottle"]).await?.expect(1)?;
+    assert!(twice.stderr.contains("Blue Bottle"), "{twice:?}");
+    let list = host.cli(&["consumer", "list"]).await?.expect(0)?.stdout;
+    assert!(list.contains("Blue Bottle") && list.contains("9.950000") && !list.contains(key), "{list}");
+    for credit in ["-1", "1.0000001", "a lot", "1e3"] {
+        host.cli(&["consumer", "add", "wrong", "--credit", credit]).await?.expect(64)?;
+    }
+    assert!(!host.cli(&["consumer", "list"]).await?.stdout.contains("wrong"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_beside_no_host_say_so_with_69() -> Test {
+    let stopped = host().start().await?.sigterm().await?;
+    for arguments in [&["status"][..], &["consumer", "list"], &["consumer", "add", "x"]] {
+        let output = stopped.cli(arguments).await?.expect(69)?;
+        assert!(output.stderr.contains("ripost serve"), "{output:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_management_api_answers_the_token_and_nobody_else() -> Test {
+    let host = host().start().await?;
+    let anybody = Consumer::new(host.admin_url(), None);
+    for path in ["/admin/v1/status", "/admin/v1/consumers", "/admin/v1/reload", "/admin/v1/nothing", "/admin"] {
+        let answer = anybody.get(path).await?.expect(401)?;
+        assert_eq!(answer.problem()?, "missing-token", "{path}");
+        let call = anybody.request(Method::POST, path).header("authorization", "Bearer rat_wrong");
+        call.send().await?.expect(401)?;
+        // A consumer's key is no token.
+        let call = anybody.request(Method::GET, path).header("authorization", "Bearer demo-public-key-2026");
+        call.send().await?.expect(401)?;
+    }
+    host.admin(Method::GET, "/admin/v1/status").await?.expect(200)?;
+    host.admin(Method::GET, "/admin/v1/nothing").await?.expect(404)?;
+    for (name, mode) in [("admin-token", 0o600), ("master.key", 0o600)] {
+        let permissions = std::fs::metadata(host.data().join(name))?.permissions();
+        assert_eq!(permissions.mode() & 0o777, mode, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_plane_can_be_moved_to_an_address_of_its_own() -> Test {
+    let host = host().argument("--admin-listen").argument("127.0.0.1:0").start().await?;
+    assert_ne!(host.url(), host.admin_url());
+    let data_plane = Consumer::new(host.url(), None);
+    for path in ["/admin/v1/status", "/metrics"] {
+        assert_eq!(data_plane.get(path).await?.status, 404, "{path} is not on the data plane");
+    }
+    host.admin(Method::GET, "/admin/v1/status").await?.expect(200)?;
+    host.cli(&["status"]).await?.expect(0)?;
+    assert!(host.metrics().await?.has("ripost_store_commits_total"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_metrics_count_what_happened() -> Test {
+    let apis = [Api::new("demo", "echo", guests::echo()), Api::new("demo", "traps", guests::traps())];
+    let host = host().plugin(&Plugin::new("both", apis)).start().await?;
+    let (consumer, sink) = (host.demo(), Sink::start().await?);
+    for api in ["demo/echo", "demo/echo", "demo/traps"] {
+        let id = consumer.call(api).json(&json!({ "webhook_url": sink.url("/") })).accepted().await?;
+        consumer.delivery(&id, "delivered").await?;
+    }
+    consumer.call("demo/none").send().await?.expect(404)?;
+    let metrics = host.metrics().await?;
+    for (series, labels, value) in [
+        ("ripost_requests_accepted_total", "", 3.0),
+        ("ripost_requests_finished_total", "state=\"completed\"", 2.0),
+        ("ripost_requests_finished_total", "state=\"failed\"", 1.0),
+        ("ripost_runs_total", "", 3.0),
+        ("ripost_delivery_attempts_total", "", 3.0),
+        ("ripost_requests_refused_total", "", 1.0),
+        ("ripost_plugin_reloads_total", "outcome=\"ok\"", 1.0),
+    ] {
+        assert!((metrics.sum(series, labels) - value).abs() < 0.5, "{series}{{{labels}}}: {metrics:?}");
+    }
+    for series in
+        ["ripost_store_commits_total", "ripost_store_operations_total", "ripost_requests", "ripost_deliveries"]
+    {
+        assert!(metrics.has(series), "{series}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_in_the_log_with_its_outcome_and_duration() -> Test {
+    let apis = [Api::new("demo", "echo", guests::echo()), Api::new("demo", "traps", guests::traps())];
+    let host = host().plugin(&Plugin::new("both", apis)).start().await?;
+    let consumer = host.demo();
+    for (api, outcome) in [("demo/echo", "completed"), ("demo/traps", "failed")] {
+        let id = consumer
+            .call(api)
+            .json(&json!({ "secret": "in the body" }))
+            .header("prefer", "respond-async")
+            .accepted()
+            .await?;
+        consumer.ended(&id).await?;
+        let line = until("the line", Duration::from_secs(5), async || {
+            let lines = host.log();
+            let ended = |line: &&str| line.contains(&id) && line.contains("duration_ms");
+            Ok(lines.lines().find(ended).map(str::to_owned))
+        })
+        .await?;
+        let line: Value = serde_json::from_str(&line).context("a log that nobody watches is JSON")?;
+        let text = line.to_string();
+        assert!(text.contains(outcome), "{line}");
+    }
+    let log = host.log();
+    assert!(!log.contains("demo-public-key") && !log.contains("in the body"), "neither keys nor bodies are logged");
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_and_secrets_do_not_lie_on_the_disk_as_they_are() -> Test {
+    let host = host().plugin(&Plugin::one("echo", guests::echo())).start().await?;
+    let consumer = host.add_consumer("c1", "1").await?;
+    let secret = consumer.webhook_secret().await?;
+    let raw = secret.strip_prefix("whsec_").unwrap().to_owned();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &raw)?;
+    consumer.call("demo/echo").json(&json!({})).send().await?.expect(200)?;
+    let key = consumer.key().unwrap().as_bytes().to_vec();
+    let stopped = host.sigterm().await?;
+    let mut files = 0;
+    for entry in stopped.data().read_dir_utf8()? {
+        let entry = entry?;
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        files += 1;
+        let content = std::fs::read(entry.path())?;
+        for (what, needle) in [("key", &key[..]), ("secret as text", raw.as_bytes()), ("secret", &bytes[..])] {
+            let found = content.windows(needle.len()).any(|window| window == needle);
+            assert!(!found, "the {what} lies in {}", entry.path());
+        }
+    }
+    assert!(files >= 2, "there are files to look into");
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_and_readiness_are_for_everybody() -> Test {
+    let host = host().start().await?;
+    let anybody = host.demo().with_key(None);
+    anybody.get("/healthz").await?.expect(200)?;
+    anybody.get("/readyz").await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn links_begin_with_the_public_url() -> Test {
+    let plugin = Plugin::one("echo", guests::echo());
+    let host = host().argument("--public-url").argument("https://api.example.com").plugin(&plugin).start().await?;
+    let answer =
+        host.demo().call("demo/echo").json(&json!({})).header("prefer", "respond-async").send().await?.expect(202)?;
+    let link = answer.json()?["links"]["self"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(link, format!("https://api.example.com/requests/{}", answer.request_id()?));
+    Ok(())
+}

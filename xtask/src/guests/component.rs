@@ -1,0 +1,29 @@
+//! A core module, as rustc makes it, to a component, as the host loads it.
+
+use anyhow::{Context, Result, bail};
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+/// What our own contract is called; other imports would be refused by a host when it loads the component.
+const OURS: &str = "ripost:plugin/";
+
+/// The component and the interfaces that it imports.
+pub(super) fn wrap(module: &[u8]) -> Result<(Vec<u8>, Vec<String>)> {
+    let bytes = ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .context("reading the module's world: has the crate a #[ripost_sdk::handler]?")?
+        .encode()
+        .context("wrapping the module")?;
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(&bytes).context("reading the component")? else {
+        bail!("the crate made a package of interfaces and no component");
+    };
+    let world = &resolve.worlds[world];
+    if world.exports.is_empty() {
+        bail!("it exports nothing: has the crate a #[ripost_sdk::handler]?");
+    }
+    let imports: Vec<String> = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
+    if let Some(other) = imports.iter().find(|import| !import.starts_with(OURS)) {
+        bail!("it imports `{other}`, which no host gives: the only imports are `{OURS}…`");
+    }
+    Ok((bytes, imports))
+}
