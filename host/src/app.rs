@@ -187,7 +187,7 @@ impl App {
             plugins: plugins.clone(),
             live: live.clone(),
             runs: runs.clone(),
-            identity: Identity::new(store.clone()),
+            identity: Identity::new(store.clone(), (!config.dev).then(development::key_hash)),
             keys: Arc::new(InFlight::default()),
             keyring: keyring.clone(),
             egress: egress.clone(),

@@ -82,13 +82,13 @@ impl Sender {
     #[must_use]
     pub fn reserve(&self, payload_bytes: usize) -> Option<Slot> {
         let permits = u32::try_from(payload_bytes.clamp(1, self.bytes_max)).unwrap_or(u32::MAX);
-        let slot = (!self.needs.stopping.is_cancelled())
-            .then(|| {
-                let slot = self.slots.clone().try_acquire_owned().ok()?;
-                let bytes = self.bytes.clone().try_acquire_many_owned(permits).ok()?;
-                Some(Slot { _slot: slot, _bytes: bytes })
-            })
-            .flatten();
+        // While the host stops, too: what ended within the grace period is sent within it.
+        let slot = self
+            .slots
+            .clone()
+            .try_acquire_owned()
+            .and_then(|slot| Ok(Slot { _slot: slot, _bytes: self.bytes.clone().try_acquire_many_owned(permits)? }))
+            .ok();
         if slot.is_none() {
             self.waiting_in_store.store(true, Ordering::Release);
         }

@@ -93,7 +93,7 @@ const RULES: &[(&str, &str)] = &[
 /// The database of a data folder.
 #[must_use]
 pub fn database(data: &Utf8Path) -> Utf8PathBuf {
-    data.join("ripost.db")
+    data.join("ripost.sqlite3")
 }
 
 fn open(data: &Utf8Path) -> Result<Connection> {

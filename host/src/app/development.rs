@@ -9,13 +9,19 @@ use ripost_store::{Key, NewConsumer, Store};
 
 /// The key that the documentation prints.
 const KEY: &str = "demo-public-key-2026";
+
+/// Its hash, which opens nothing outside development mode: a data folder may have been used in both.
+pub(super) fn key_hash() -> [u8; 32] {
+    keyring::hash(KEY.as_bytes())
+}
+
 const NAME: &str = "demo";
 const BALANCE_MICROS: i64 = 1_000_000_000_000;
 
 /// Adds the consumer `demo` unless it is there. Its key is not marked public, so that its webhook secret can be read
 /// with it: the gateway listens on loopback only.
 pub(super) async fn seed(store: &dyn Store, keyring: &Keyring, clock: &dyn Clock) -> Result<()> {
-    let hash = keyring::hash(KEY.as_bytes());
+    let hash = key_hash();
     if store.consumer_by_key(hash).await.context("looking for the development consumer")?.is_some() {
         return Ok(());
     }
@@ -30,6 +36,6 @@ pub(super) async fn seed(store: &dyn Store, keyring: &Keyring, clock: &dyn Clock
         created_at: now,
     };
     store.add_consumer(consumer).await.context("adding the development consumer")?;
-    tracing::info!(key = KEY, "Development mode: added the consumer `demo`");
+    tracing::info!("Development mode: added the consumer `demo` with the key that the documentation prints");
     Ok(())
 }

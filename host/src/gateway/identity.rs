@@ -15,14 +15,16 @@ const KEYS_MAX: usize = 100_000;
 /// Who is calling. Known keys are kept: keys are never changed, only added.
 pub struct Identity {
     store: Arc<dyn Store>,
+    /// A key that is known and opens nothing.
+    barred: Option<[u8; 32]>,
     known: RwLock<HashMap<[u8; 32], Arc<Consumer>>>,
 }
 
 impl Identity {
     /// Knows nobody yet.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, known: RwLock::default() }
+    pub fn new(store: Arc<dyn Store>, barred: Option<[u8; 32]>) -> Self {
+        Self { store, barred, known: RwLock::default() }
     }
 
     /// The consumer whose key the call carries.
@@ -38,7 +40,8 @@ impl Identity {
         if let Some(consumer) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&hash) {
             return Ok(consumer.clone());
         }
-        let Some(consumer) = self.store.consumer_by_key(hash).await? else {
+        let found = if self.barred == Some(hash) { None } else { self.store.consumer_by_key(hash).await? };
+        let Some(consumer) = found else {
             return Err(Problem::new(Kind::UnknownKey, "Check the key, or ask the operator of this gateway for one."));
         };
         let consumer = Arc::new(consumer);

@@ -100,12 +100,18 @@ impl Gateway {
         }
     }
 
-    /// The end, if it comes within `wait` and before the host stops.
+    /// The end, if it comes within `wait`. When the host stops, who waits for a run that has not begun has the `202`.
     async fn wait(&self, entry: &Entry, wait: Duration) -> Option<Ended> {
+        let stopped_before_the_run = async {
+            self.stopping.cancelled().await;
+            if entry.has_started() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             ended = entry.ended() => Some(ended),
             () = tokio::time::sleep(wait) => None,
-            () = self.stopping.cancelled() => None,
+            () = stopped_before_the_run => None,
         }
     }
 

@@ -135,5 +135,6 @@ pub(super) fn allow_get(method: &Method) -> Result<(), Problem> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
-    Err(Problem::new(Kind::MethodNotAllowed, "Use GET.").header(header::ALLOW, HeaderValue::from_static("GET, HEAD")))
+    Err(Problem::new(Kind::MethodNotAllowed, "This can only be read: use GET or HEAD.")
+        .header(header::ALLOW, HeaderValue::from_static("GET, HEAD")))
 }

@@ -29,10 +29,6 @@ impl Runs {
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
         let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let _instance = self.instances.acquire().await.expect("the semaphore is never closed");
-        if needs.stopping.is_cancelled() {
-            // Still leased to this process: the next start finds it.
-            return;
-        }
         let now = needs.clock.now();
         if now >= claimed.expires_at {
             return self.finish(claimed, State::Running, decide::expired(), Bytes::new(), &entry).await;
