@@ -46,7 +46,7 @@ const RULES: &[(&str, &str)] = &[
         "SELECT hex(r.id) || ' ' || t.kind FROM requests r JOIN transfers t ON t.request_id = r.id
          WHERE price <> (SELECT sum(micros) FROM entries WHERE transfer_id = t.id AND micros > 0)",
     ),
-    ("I4: no money moves for a request that is not there", "SELECT id FROM transfers WHERE request_id NOT IN (SELECT id FROM requests)"),
+    ("I4: no money moves for a request that is not there", "SELECT id FROM transfers WHERE request_id IS NOT NULL AND request_id NOT IN (SELECT id FROM requests)"),
     (
         "I5: completed is captured and everything else that ended is released",
         "SELECT hex(id) || ' ' || state FROM requests r WHERE price > 0 AND (

@@ -35,9 +35,9 @@ async fn a_data_folder_that_is_in_use_ends_the_start_with_69() -> Test {
     let folder = tempfile::tempdir()?;
     let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
     let first = host().folder(&path).start().await?;
-    let (code, line) = refused(Host::builder().dev().folder(&path)).await?;
-    assert_eq!(code, Some(69), "{line}");
-    assert!(line.contains("in use"), "{line}");
+    let data = path.join("data");
+    let output = ripost(&["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data.as_str()]).await?.expect(69)?;
+    assert!(output.stderr.contains("in use"), "{output:?}");
     first.demo().get("/healthz").await?.expect(200)?;
     // The one that was refused took nothing away.
     first.cli(&["status"]).await?.expect(0)?;
