@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// Before the slug of every problem of the gateway's own.
@@ -122,11 +121,18 @@ impl Kind {
 
 /// One problem.
 #[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 pub struct Problem {
+    // Boxed: it is the rare half of many results.
+    fields: Box<Fields>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Fields {
     /// A stable URI.
     #[serde(rename = "type")]
-    kind: Cow<'static, str>,
-    title: Cow<'static, str>,
+    kind: String,
+    title: String,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -140,14 +146,15 @@ impl Problem {
     /// A problem of the gateway's own; `detail` says what to do.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (status, slug, title) = kind.line();
-        Self {
-            kind: format!("{TYPE_PREFIX}{slug}").into(),
-            title: title.into(),
+        let fields = Fields {
+            kind: format!("{TYPE_PREFIX}{slug}"),
+            title: title.to_owned(),
             status,
             detail: Some(detail.into()),
             members: serde_json::Map::new(),
             headers: Vec::new(),
-        }
+        };
+        Self { fields: Box::new(fields) }
     }
 
     /// An owner's problem, under the owner's own prefix, so that no guest can imitate one of the gateway's.
@@ -165,27 +172,28 @@ impl Problem {
             let attributes = problem.attributes.into_iter().map(|(name, value)| (name, value.into())).collect();
             members.insert("attributes".to_owned(), serde_json::Value::Object(attributes));
         }
-        Self {
-            kind: format!("urn:ripost:owner:{owner}:problem:{kind}").into(),
-            title: problem.title.into(),
+        let fields = Fields {
+            kind: format!("urn:ripost:owner:{owner}:problem:{kind}"),
+            title: problem.title,
             status,
             detail: problem.detail,
             members,
             headers: Vec::new(),
-        }
+        };
+        Self { fields: Box::new(fields) }
     }
 
     /// Adds a member to the body.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
+        self.fields.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// Adds a header to the response.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.fields.headers.push((name, value));
         self
     }
 
@@ -197,14 +205,14 @@ impl Problem {
 
     /// The HTTP status.
     #[must_use]
-    pub const fn status(&self) -> u16 {
-        self.status
+    pub fn status(&self) -> u16 {
+        self.fields.status
     }
 
     /// The stable URI.
     #[must_use]
     pub fn kind(&self) -> &str {
-        &self.kind
+        &self.fields.kind
     }
 
     /// The JSON body.
@@ -219,8 +227,8 @@ impl Problem {
     /// The whole response.
     #[must_use]
     pub fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = response_of(self.status, self.to_json());
-        response.headers_mut().extend(self.headers);
+        let mut response = response_of(self.fields.status, self.to_json());
+        response.headers_mut().extend(self.fields.headers);
         response
     }
 }

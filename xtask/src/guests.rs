@@ -101,6 +101,7 @@ pub(crate) fn build_all(out_dir: &Utf8Path, progress: Progress<'_>) -> Result<Ve
 }
 
 /// SHA-256 of a file, in hex.
+#[cfg(test)]
 pub(crate) fn digest(path: &Utf8Path) -> Result<String> {
     Ok(hex(&fs::read(path).with_context(|| format!("reading {path}"))?))
 }

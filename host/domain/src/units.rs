@@ -61,7 +61,7 @@ pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let (size, unit) = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")]
         .into_iter()
-        .find(|(size, _)| millis >= *size && millis % size == 0)
+        .find(|(size, _)| millis >= *size && millis.is_multiple_of(*size))
         .unwrap_or((1, "ms"));
     format!("{} {unit}", millis / size)
 }

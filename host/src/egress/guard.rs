@@ -64,12 +64,15 @@ pub(super) enum NoAddresses {
     Timeout,
 }
 
+/// When a name was looked up, and what came of it; `None`: no answer.
+type Lookups = HashMap<Box<str>, (Instant, Option<Arc<[IpAddr]>>)>;
+
 pub(super) struct Guard {
     policy: Policy,
     own: Arc<OwnAddresses>,
     resolver: Arc<dyn Resolve>,
-    /// What accepts were told lately; `None`: no answer.
-    answers: Mutex<HashMap<Box<str>, (Instant, Option<Arc<[IpAddr]>>)>>,
+    /// What accepts were told lately.
+    answers: Mutex<Lookups>,
 }
 
 impl Guard {
@@ -152,7 +155,7 @@ impl Guard {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, (Instant, Option<Arc<[IpAddr]>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Lookups> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

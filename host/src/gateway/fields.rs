@@ -31,7 +31,6 @@ pub fn take(headers: &HeaderMap, body: Bytes) -> Result<(Fields, Bytes), Problem
         webhook_url: header(headers, "ripost-webhook-url")?.map(Field::text),
         webhook_events: header(headers, "ripost-webhook-events")?.map(Field::list),
         max_price: header(headers, "ripost-max-price")?.map(Field::text),
-        ..RawFields::default()
     };
     let body = if is_json(headers) { raw.cut_from(body)? } else { body };
     Ok((raw.parse()?, body))
@@ -73,7 +72,6 @@ impl Field {
     }
 }
 
-#[derive(Default)]
 struct RawFields {
     webhook_url: Option<Field>,
     webhook_events: Option<Field>,

@@ -126,8 +126,12 @@ impl WebhookUrl {
         let port = url.port_or_known_default().ok_or(UrlRefused::Malformed)?;
 
         let loopback = check_host(&url, &policy.addresses)?;
-        if !tls && !(policy.plain_http == PlainHttp::Everywhere || policy.plain_http == PlainHttp::Loopback && loopback)
-        {
+        let plain_allowed = match policy.plain_http {
+            PlainHttp::Refused => false,
+            PlainHttp::Loopback => loopback,
+            PlainHttp::Everywhere => true,
+        };
+        if !tls && !plain_allowed {
             return Err(UrlRefused::PlainHttp);
         }
         let usual = matches!(port, 80 | 443) || port >= 1024 && !BAD_PORTS.contains(&port);
@@ -260,7 +264,7 @@ fn is_public_name(name: &str) -> bool {
         });
     let internal =
         |suffix: &&str| name.strip_suffix(*suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    well_formed && name.contains('.') && !INTERNAL_SUFFIXES.iter().any(|suffix| internal(&suffix))
+    well_formed && name.contains('.') && !INTERNAL_SUFFIXES.iter().any(internal)
 }
 
 #[cfg(test)]

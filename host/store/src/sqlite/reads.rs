@@ -112,7 +112,7 @@ pub(super) fn payload(
 pub(super) fn revisions_in_use(connection: &Connection) -> rusqlite::Result<Vec<Digest>> {
     connection
         .prepare_cached("SELECT DISTINCT digest FROM requests WHERE state IN ('accepted', 'running')")?
-        .query_map([], |row| rows::digest(row))?
+        .query_map([], rows::digest)?
         .collect()
 }
 
