@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Before the slug of every problem of the gateway's own.
 const TYPE_PREFIX: &str = "urn:ripost:problem:";
 
-/// Each kind of problem the gateway has. A new one does not compile until its line in [`Kind::line`] is written.
+/// Each kind of problem the gateway has. A new one does not compile until its line in `Kind::line` is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is described by its title in `line`")]
 pub enum Kind {

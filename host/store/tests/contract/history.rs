@@ -1,0 +1,128 @@
+//! Random histories against a ledger that fits on a page.
+
+use crate::fixture::{Fixture, NOW, accept, amount, completed, failed};
+use proptest::prelude::*;
+use ripost_domain::money::FeeRate;
+use ripost_domain::request::State;
+use ripost_store::{Accept, AcceptError, Accepted, Finish, RunAgain, Store as _, WriteError};
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Credit(i64),
+    Accept(i64),
+    Complete(usize),
+    Fail(usize),
+    PutBack(usize),
+    ClaimAll,
+    Recover,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1_i64..500).prop_map(Step::Credit),
+        (0_i64..300).prop_map(Step::Accept),
+        any::<usize>().prop_map(Step::Complete),
+        any::<usize>().prop_map(Step::Fail),
+        any::<usize>().prop_map(Step::PutBack),
+        Just(Step::ClaimAll),
+        Just(Step::Recover),
+    ]
+}
+
+/// What one request should be.
+struct Known {
+    call: Accept,
+    state: State,
+    epoch: u32,
+}
+
+async fn follow(steps: Vec<Step>) {
+    let store = Fixture::new();
+    let consumer = store.consumer(0).await;
+    let (mut available, mut held, mut earned) = (0_i64, 0_i64, 0_i64);
+    let mut known: Vec<Known> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Credit(micros) => {
+                store.credit(consumer, amount(micros), NOW).await.unwrap().unwrap();
+                available += micros;
+            }
+            Step::Accept(price) => {
+                let call = Accept { split: FeeRate::DEFAULT.split(amount(price)), ..accept(consumer) };
+                match store.accept(call.clone()).await {
+                    Ok(Accepted::New) => {
+                        assert!(price <= available);
+                        available -= price;
+                        held += price;
+                        known.push(Known { call, state: State::Running, epoch: 1 });
+                    }
+                    Err(AcceptError::InsufficientBalance { .. }) => assert!(price > available),
+                    other => panic!("{other:?}"),
+                }
+            }
+            Step::Complete(pick) | Step::Fail(pick) if !known.is_empty() => {
+                let pick = pick % known.len();
+                let (request, complete) = (&mut known[pick], matches!(step, Step::Complete(_)));
+                let end = if complete { completed(&request.call) } else { failed(&request.call) };
+                let done = store.finish(Finish { epoch: request.epoch, ..end }).await;
+                if request.state != State::Running {
+                    assert!(matches!(done, Err(WriteError::Fenced)));
+                    continue;
+                }
+                done.unwrap();
+                let split = request.call.split;
+                held -= split.price.as_micros();
+                if complete {
+                    earned += split.owner.as_micros();
+                    request.state = State::Completed;
+                } else {
+                    available += split.price.as_micros();
+                    request.state = State::Failed;
+                }
+            }
+            Step::PutBack(pick) if !known.is_empty() => {
+                let pick = pick % known.len();
+                let request = &mut known[pick];
+                let done = store.run_again(RunAgain { id: request.call.id, epoch: request.epoch, run_at: NOW }).await;
+                assert_eq!(done.is_ok(), request.state == State::Running);
+                if done.is_ok() {
+                    request.state = State::Accepted;
+                }
+            }
+            Step::ClaimAll => {
+                let claimed = store.claim_runs(NOW.after(Duration::from_secs(1)), 1000, 1 << 30).await.unwrap();
+                assert_eq!(claimed.len(), known.iter().filter(|request| request.state == State::Accepted).count());
+                for run in claimed {
+                    let request = known.iter_mut().find(|request| request.call.id == run.id).unwrap();
+                    request.state = State::Running;
+                    request.epoch += 1;
+                    assert_eq!(run.epoch, request.epoch);
+                }
+            }
+            Step::Recover => {
+                store.recover(NOW).await.unwrap();
+                known
+                    .iter_mut()
+                    .filter(|request| request.state == State::Running)
+                    .for_each(|request| request.state = State::Accepted);
+            }
+            Step::Complete(_) | Step::Fail(_) | Step::PutBack(_) => {}
+        }
+    }
+    let balances = store.balances(consumer).await.unwrap();
+    assert_eq!((balances.available, balances.held), (amount(available), amount(held)));
+    assert_eq!(store.earned(&"demo".parse().unwrap()).await.unwrap(), amount(earned));
+    for request in known {
+        assert_eq!(store.request(request.call.id).await.unwrap().unwrap().state, request.state);
+    }
+    store.sound().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_happens_in_whatever_order_the_books_are_sound(steps in proptest::collection::vec(step(), 0..60)) {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(follow(steps));
+    }
+}

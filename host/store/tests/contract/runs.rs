@@ -1,0 +1,68 @@
+use crate::fixture::{Fixture, NOW, PRICE, accept, completed, waiting};
+use bytes::Bytes;
+use ripost_domain::request::State;
+use ripost_store::{Accept, Finish, RunAgain, Store as _, WriteError};
+use std::time::Duration;
+
+#[tokio::test]
+async fn due_requests_are_claimed_oldest_first_within_both_bounds() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE * 10).await;
+    let mut ids = Vec::new();
+    for second in [3, 1, 2] {
+        let created_at = NOW.after(Duration::from_secs(second));
+        let mut call = Accept { created_at, ..waiting(consumer) };
+        call.input.body = Bytes::from(vec![b'x'; 1000]);
+        store.accept(call.clone()).await.unwrap();
+        ids.push((second, call.id));
+    }
+    ids.sort_unstable();
+    assert!(store.claim_runs(NOW, 9, 1 << 20).await.unwrap().is_empty(), "none is due yet");
+    let later = NOW.after(Duration::from_secs(9));
+    let first = store.claim_runs(later, 1, 1 << 20).await.unwrap();
+    assert_eq!((first[0].id, first[0].epoch, first[0].attempt), (ids[0].1, 1, 1));
+    assert_eq!(first[0].input.body.len(), 1000);
+    let second = store.claim_runs(later, 9, 10).await.unwrap();
+    assert_eq!((second.len(), second[0].id), (1, ids[1].1), "one at least, whatever its size");
+    assert_eq!(store.claim_runs(later, 9, 1 << 20).await.unwrap()[0].id, ids[2].1);
+    assert!(store.claim_runs(later, 9, 1 << 20).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_says_not_now_is_due_again_and_the_old_one_is_fenced() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE).await;
+    let call = accept(consumer);
+    store.accept(call.clone()).await.unwrap();
+    let run_at = NOW.after(Duration::from_secs(5));
+    store.run_again(RunAgain { id: call.id, epoch: 1, run_at }).await.unwrap();
+    let twice = store.run_again(RunAgain { id: call.id, epoch: 1, run_at }).await;
+    assert!(matches!(twice, Err(WriteError::Fenced)));
+    assert_eq!(store.next_due().await.unwrap().0, Some(run_at));
+    assert!(store.claim_runs(NOW, 9, 1 << 20).await.unwrap().is_empty());
+    let claimed = store.claim_runs(run_at, 9, 1 << 20).await.unwrap();
+    assert_eq!((claimed[0].epoch, claimed[0].attempt), (2, 2));
+    assert!(matches!(store.finish(completed(&call)).await, Err(WriteError::Fenced)), "the first run comes too late");
+    store.finish(Finish { epoch: 2, ..completed(&call) }).await.unwrap();
+    store.sound().await;
+}
+
+#[tokio::test]
+async fn what_a_process_left_is_due_at_the_next_start_and_stays_counted() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE * 2).await;
+    let (running, ended) = (accept(consumer), accept(consumer));
+    store.accept(running.clone()).await.unwrap();
+    store.accept(ended.clone()).await.unwrap();
+    store.finish(completed(&ended)).await.unwrap();
+    let store = store.reopened().await;
+    let recovered = store.recover(NOW).await.unwrap();
+    assert_eq!((recovered.runs, recovered.deliveries), (1, 1));
+    assert_eq!(store.request(running.id).await.unwrap().unwrap().state, State::Accepted);
+    let run = store.claim_runs(NOW, 9, 1 << 20).await.unwrap().remove(0);
+    assert_eq!((run.id, run.epoch, run.attempt), (running.id, 2, 2));
+    let delivery = store.claim_deliveries(NOW, 9, 1 << 20).await.unwrap().remove(0);
+    assert_eq!((delivery.request_id, delivery.epoch, delivery.attempt), (ended.id, 2, 2));
+    assert_eq!(store.recover(NOW).await.unwrap().runs, 1);
+    store.sound().await;
+}
