@@ -1,9 +1,83 @@
+//! `cargo xtask bench`: one machine, one run, every ratio with both figures from that run.
+//!
+//! The load generator is this process; it shares the cores with what it measures, and BENCHMARKS.md says so.
+
+mod accept;
+mod deliver;
+mod figures;
+mod load;
+mod machine;
+mod memory;
+mod peers;
+mod reload;
+
+use crate::products;
+use anyhow::{Context as _, Result};
+use camino::Utf8PathBuf;
+use figures::Table;
+use ripost_tests::Host;
+use std::time::Duration;
+
+pub(crate) use peers::serve_echo;
+
+const PARTS: [&str; 4] = ["accept", "deliver", "memory", "reload"];
+
+/// What `--only` takes.
 pub(crate) fn part_names() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(["x"])
+    PARTS.into()
 }
-pub(crate) fn run(_: bool, _: &[String]) -> anyhow::Result<()> {
+
+/// How long and how much.
+#[derive(Clone, Copy)]
+struct Size {
+    /// Of one round.
+    round: Duration,
+    /// Rounds of each, alternating with the peers'.
+    rounds: usize,
+    /// Requests before memory is read again.
+    requests: u64,
+    /// Renames into place.
+    renames: usize,
+}
+
+const WHOLE: Size = Size { round: Duration::from_secs(6), rounds: 3, requests: 100_000, renames: 10 };
+const QUICK: Size = Size { round: Duration::from_secs(2), rounds: 1, requests: 10_000, renames: 3 };
+
+/// Measures, prints, and writes BENCHMARKS.md after a whole run.
+pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
+    products::everything()?;
+    let size = if quick { QUICK } else { WHOLE };
+    let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut table = Table::default();
+    runtime.block_on(async {
+        if wanted("accept") {
+            accept::measure(size, &mut table).await.context("measuring accepts")?;
+        }
+        if wanted("deliver") {
+            deliver::measure(size, &mut table).await.context("measuring deliveries")?;
+        }
+        if wanted("memory") {
+            memory::measure(size, &mut table).await.context("measuring memory")?;
+        }
+        if wanted("reload") {
+            reload::measure(size, &mut table).await.context("measuring reloads")?;
+        }
+        anyhow::Ok(())
+    })?;
+    let page = table.page(&machine::describe()?);
+    println!("{page}");
+    if !quick && only.is_empty() {
+        let path = ripost_tests::places::workspace().join("BENCHMARKS.md");
+        std::fs::write(&path, page).with_context(|| format!("writing {path}"))?;
+        println!("written to {path}");
+    }
     Ok(())
 }
-pub(crate) fn serve_echo() -> anyhow::Result<()> {
-    Ok(())
+
+/// A gateway in development mode with the bench's plugins.
+async fn host(config: &str) -> Result<Host> {
+    let plugin = |name: &str| -> Utf8PathBuf { products::plugins_dir().join(name) };
+    let config = format!("{config}\n[log]\nfilter = \"warn\"\n");
+    Host::builder().dev().only_config(&config).plugin_dir(plugin("echo")).plugin_dir(plugin("reports")).start().await
 }

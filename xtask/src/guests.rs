@@ -106,11 +106,6 @@ pub(crate) fn digest(path: &Utf8Path) -> Result<String> {
     Ok(hex(&fs::read(path).with_context(|| format!("reading {path}"))?))
 }
 
-/// Where `cargo xtask guests` puts what it builds.
-pub(crate) fn plugins_dir() -> Utf8PathBuf {
-    repository().join("target/plugins")
-}
-
 /// The crates of a folder that have a manifest, by name.
 fn plugin_dirs(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let entries = folder.read_dir_utf8().with_context(|| format!("listing {folder}"))?;
