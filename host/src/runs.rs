@@ -130,7 +130,10 @@ impl Runs {
     /// Something may be due: the sweep looks.
     pub fn wake(&self) {
         self.waiting_in_store.store(true, Ordering::Release);
-        self.wake.notify_one();
+        // While runs are paused there is nothing to look for.
+        if !self.config.paused {
+            self.wake.notify_one();
+        }
     }
 
     /// Waits until something may be due.

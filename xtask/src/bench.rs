@@ -78,6 +78,5 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
 /// A gateway in development mode with the bench's plugins.
 async fn host(config: &str) -> Result<Host> {
     let plugin = |name: &str| -> Utf8PathBuf { products::plugins_dir().join(name) };
-    let config = format!("{config}\n[log]\nfilter = \"warn\"\n");
-    Host::builder().dev().only_config(&config).plugin_dir(plugin("echo")).plugin_dir(plugin("reports")).start().await
+    Host::builder().dev().only_config(config).plugin_dir(plugin("echo")).plugin_dir(plugin("reports")).start().await
 }

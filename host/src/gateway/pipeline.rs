@@ -182,7 +182,9 @@ impl Gateway {
         let split = self.fee.split(api.spec.price);
         let slot = self.runs.reserve(input.body.len());
         let entry = self.live.enter(id);
-        let claimed = ClaimedRun {
+        let expires_at = now.after(api.spec.expires_in);
+        // Without room in memory only the store gets the input: the sweep reads it from there.
+        let claimed = slot.is_some().then(|| ClaimedRun {
             id,
             epoch: 1,
             attempt: 1,
@@ -190,27 +192,27 @@ impl Gateway {
             digest: api.digest,
             consumer: consumer.id,
             created_at: now,
-            expires_at: now.after(api.spec.expires_in),
+            expires_at,
+            split,
+            webhook_url: webhook_url.clone(),
+            input: input.clone(),
+            traceparent: traceparent.clone(),
+        });
+        let accept = Accept {
+            id,
+            api: api.name.clone(),
+            digest: api.digest,
+            consumer: consumer.id,
+            created_at: now,
+            expires_at,
             split,
             webhook_url,
             input,
             traceparent,
-        };
-        let accept = Accept {
-            id,
-            api: claimed.api.clone(),
-            digest: claimed.digest,
-            consumer: claimed.consumer,
-            created_at: now,
-            expires_at: claimed.expires_at,
-            split,
-            webhook_url: claimed.webhook_url.clone(),
-            input: claimed.input.clone(),
-            traceparent: claimed.traceparent.clone(),
             idempotency: idempotency.clone(),
             lease: if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody },
         };
-        let response = accepted_response(&self.base, &claimed);
+        let response = accepted_response(&self.base, &accept);
         // A caller that hangs up drops this future; the commit and what follows from it must not go with it.
         let this = self.clone();
         let kept = entry.clone();
@@ -219,8 +221,8 @@ impl Gateway {
             if let Ok(Accepted::New) = outcome {
                 failpoint::hit("accept.before_answer");
                 this.metrics.accepted.inc();
-                match slot {
-                    Some(slot) => this.runs.start(slot, claimed, kept),
+                match slot.zip(claimed) {
+                    Some((slot, claimed)) => this.runs.start(slot, claimed, kept),
                     None => this.runs.wake(),
                 }
             }
@@ -329,19 +331,19 @@ fn passed_on(headers: &HeaderMap) -> Vec<(String, Bytes)> {
         .collect()
 }
 
-fn accepted_response(base: &str, claimed: &ClaimedRun) -> Response<Full<Bytes>> {
-    let state = if claimed.split.price.is_zero() { Settlement::None } else { Settlement::Held };
+fn accepted_response(base: &str, accept: &Accept) -> Response<Full<Bytes>> {
+    let state = if accept.split.price.is_zero() { Settlement::None } else { Settlement::Held };
     let head = Head {
-        id: claimed.id,
+        id: accept.id,
         status: State::Accepted,
-        api: &claimed.api,
-        created_at: claimed.created_at,
-        expires_at: claimed.expires_at,
+        api: &accept.api,
+        created_at: accept.created_at,
+        expires_at: accept.expires_at,
         finished_at: None,
-        settlement: SettlementView::new(state, claimed.split),
-        has_webhook: claimed.webhook_url.is_some(),
+        settlement: SettlementView::new(state, accept.split),
+        has_webhook: accept.webhook_url.is_some(),
     };
-    accepted_with(claimed.id, view::accepted(base, head))
+    accepted_with(accept.id, view::accepted(base, head))
 }
 
 fn accepted_with(id: RequestId, body: Bytes) -> Response<Full<Bytes>> {

@@ -70,7 +70,7 @@ pub(super) fn bare_sqlite(group: u64, round: Duration) -> Result<(f64, Latencies
     let folder = tempfile::tempdir_in(ripost_tests::places::target()).context("a folder for the bare loop")?;
     let connection = rusqlite::Connection::open(folder.path().join("bare.sqlite3"))?;
     connection.execute_batch(
-        "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16384;",
+        "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16384; PRAGMA cache_size = -16384;",
     )?;
     connection.execute_batch(include_str!("../../../host/store/src/sqlite/migrations/0001_first.sql"))?;
     connection.execute_batch("INSERT INTO accounts VALUES (1, 'available', 1000000000000), (2, 'held', 0)")?;

@@ -8,7 +8,9 @@ const RULES: &[(&str, &str)] = &[
     (
         "I1",
         "SELECT 'the entries of transfer ' || transfer_id || ' sum to ' || sum(micros) FROM entries GROUP BY transfer_id HAVING sum(micros) <> 0 \
-         UNION ALL SELECT 'transfer ' || id || ' has no entries' FROM transfers WHERE id NOT IN (SELECT transfer_id FROM entries)",
+         UNION ALL SELECT 'transfer ' || id || ' has no entries' FROM transfers WHERE id NOT IN (SELECT transfer_id FROM entries) \
+         UNION ALL SELECT 'an entry of transfer ' || transfer_id || ' has no transfer or no account' FROM entries \
+         WHERE transfer_id NOT IN (SELECT id FROM transfers) OR account_id NOT IN (SELECT id FROM accounts)",
     ),
     (
         "I2",

@@ -13,7 +13,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 64;
 /// Pages of the log after which the writer itself moves them into the file, if the checkpoint thread did not.
-const CHECKPOINT_PAGES: u32 = 8192;
+const CHECKPOINT_PAGES: u32 = 16_384;
 /// Page cache of the writer and of each reader, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 2 * 1024;
@@ -34,7 +34,7 @@ pub(super) fn open_writer(path: &Utf8Path) -> Result<Connection, OpenError> {
     }
     if found == 0 {
         // Before the first table: it cannot be changed afterwards.
-        connection.pragma_update(None, "page_size", 8192).map_err(failed)?;
+        connection.pragma_update(None, "page_size", 4096).map_err(failed)?;
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
