@@ -29,7 +29,7 @@ pub(super) fn describe() -> Result<String> {
     Ok(format!(
         "- {cores} cores ({cpu}), {} GiB, Linux {}\n- a data sync of 4 KiB: median {:.2} ms, p99 {:.2} ms ({})\n- {}\n",
         kib >> 20,
-        kernel.trim(),
+        kernel.trim().split('-').next().unwrap_or_default(),
         syncs.percentile(0.5),
         syncs.percentile(0.99),
         file_system(&target),
