@@ -1,5 +1,6 @@
 //! What every store must do, whichever database it is on. PostgreSQL will run the same with another `fixture`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test owns its tasks and waits for them")]
 
 mod accepting;
