@@ -3,6 +3,7 @@
 mod api;
 mod consumers;
 mod status;
+mod webhooks;
 
 pub use api::Admin;
 pub use consumers::{AddConsumer, AddedConsumer, ConsumerLine};

@@ -6,7 +6,8 @@ mod folder;
 use crate::admin::Admin;
 use crate::cli;
 use crate::config::Config;
-use crate::delivery::{self, Secrets, Sender};
+use crate::delivery::webhooks::Webhooks;
+use crate::delivery::{self, Alerts, Disabled, News, Secrets, Sender};
 use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
 use crate::gateway::idempotency::InFlight;
 use crate::gateway::identity::Identity;
@@ -152,20 +153,45 @@ impl App {
         let url_policy = url_policy(&config)?;
         let egress = Arc::new(start_egress(&config, url_policy.addresses.clone(), own, &TaskTracker::new())?);
         let policy = config.delivery.policy().map_err(StartError::Configuration)?;
+        let secrets = Arc::new(Secrets::new(store.clone(), keyring.clone(), clock.clone()));
+        let disabled = Arc::new(Disabled::load(&*store).await.context("reading which URLs are disabled")?);
+        let signing_key = Arc::new(keyring.signing_key());
+        let news = Arc::new(News::default());
+        let target = config.alerts.target().map_err(StartError::Configuration)?;
+        let alerts = Alerts::start(target, &url_policy, egress.clone(), clock.clone(), &tasks, stopping.clone())
+            .map_err(StartError::Configuration)?;
         let sender = Sender::new(
             &config.delivery,
+            config.dev,
             policy,
             url_policy.clone(),
             delivery::Needs {
                 store: store.clone(),
                 egress: egress.clone(),
-                secrets: Secrets::new(store.clone(), keyring.clone()),
+                secrets: secrets.clone(),
+                disabled: disabled.clone(),
+                alerts,
+                keyring: keyring.clone(),
+                signing_key: signing_key.clone(),
+                news: news.clone(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 tasks: tasks.clone(),
                 stopping: stopping.clone(),
             },
         );
+        let webhooks = Arc::new(Webhooks {
+            store: store.clone(),
+            sender: sender.clone(),
+            egress: egress.clone(),
+            url_policy,
+            disabled,
+            news,
+            keyring: keyring.clone(),
+            signing_key,
+            clock: clock.clone(),
+            base: base.clone(),
+        });
         let runs = Runs::new(
             config.runs.clone(),
             runs::Needs {
@@ -178,6 +204,7 @@ impl App {
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 base: base.clone(),
+                result_url_ttl: config.delivery.result_url_ttl,
                 tasks: tasks.clone(),
                 stopping: stopping.clone(),
             },
@@ -190,8 +217,9 @@ impl App {
             identity: Identity::new(store.clone(), (!config.dev).then(development::key_hash)),
             keys: Arc::new(InFlight::default()),
             keyring: keyring.clone(),
-            egress: egress.clone(),
-            url_policy,
+            webhooks: webhooks.clone(),
+            secrets,
+            result_url_ttl: config.delivery.result_url_ttl,
             metrics: metrics.clone(),
             clock: clock.clone(),
             fee: config.settlement.fee,
@@ -215,13 +243,15 @@ impl App {
         let reconcile = Reconcile {
             store: store.clone(),
             runs,
-            sender,
+            sender: sender.clone(),
             plugins: plugins.clone(),
             clock: clock.clone(),
             stopping: stopping.clone(),
         };
         tasks.spawn(reconcile.clone().runs(app.config.runs.sweep));
         tasks.spawn(reconcile.clone().deliveries(app.config.delivery.sweep));
+        tasks.spawn(reconcile.clone().give_up(app.config.delivery.sweep));
+        tasks.spawn(sender.drip());
         tasks.spawn(reconcile.revisions());
         tasks.spawn(plugins.clone().run(stopping.clone()));
 
@@ -235,6 +265,7 @@ impl App {
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 started_at: clock.now(),
+                webhooks: webhooks.clone(),
                 gateway,
             })
         };

@@ -1,5 +1,6 @@
 //! What an operator can set: built-in defaults, then `ripost.toml`, then `RIPOST_*`, then flags. Unknown keys are errors.
 
+mod alerts;
 mod connections;
 mod delivery;
 mod limits;
@@ -9,6 +10,7 @@ mod runs;
 mod settlement;
 mod shutdown;
 
+pub use alerts::Alerts;
 pub use connections::Connections;
 pub use delivery::Delivery;
 pub use limits::Limits;
@@ -73,6 +75,8 @@ pub struct Config {
     pub runs: Runs,
     /// Delivery of webhooks.
     pub delivery: Delivery,
+    /// Where the operator is told of trouble.
+    pub alerts: Alerts,
     /// Reload of plugins.
     pub plugins: Plugins,
     /// Shares.
@@ -97,6 +101,7 @@ impl Default for Config {
             limits: Limits::default(),
             runs: Runs::default(),
             delivery: Delivery::default(),
+            alerts: Alerts::default(),
             plugins: Plugins::default(),
             settlement: Settlement::default(),
             shutdown: Shutdown::default(),
@@ -170,7 +175,12 @@ impl Config {
                 return contradiction(format!("public_url {url} must be http(s)://host[:port] and nothing more"));
             }
         }
-        self.limits.check().and_then(|()| self.runs.check()).and_then(|()| self.delivery.check()).or_else(contradiction)
+        self.limits
+            .check()
+            .and_then(|()| self.runs.check())
+            .and_then(|()| self.delivery.check())
+            .and_then(|()| self.alerts.check())
+            .or_else(contradiction)
     }
 }
 

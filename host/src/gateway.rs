@@ -13,9 +13,11 @@ pub mod prefer;
 mod requests;
 mod routing;
 pub mod view;
+mod webhooks;
 
 use crate::config::Limits;
-use crate::egress::EgressClient;
+use crate::delivery::Secrets;
+use crate::delivery::webhooks::Webhooks;
 use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::plugins::Plugins;
@@ -26,7 +28,6 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use ripost_domain::address::UrlPolicy;
 use ripost_domain::money::FeeRate;
 use ripost_domain::time::Clock;
 use ripost_store::Store;
@@ -53,10 +54,12 @@ pub struct Gateway {
     pub keys: Arc<idempotency::InFlight>,
     /// Opens secrets for their holders.
     pub keyring: Arc<Keyring>,
-    /// Looks webhook hosts up.
-    pub egress: Arc<EgressClient>,
-    /// Which URLs may be webhook URLs.
-    pub url_policy: UrlPolicy,
+    /// What there is to do with webhooks that were made.
+    pub webhooks: Arc<Webhooks>,
+    /// What they are signed with.
+    pub secrets: Arc<Secrets>,
+    /// How long a link to a result works without a key.
+    pub result_url_ttl: Duration,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -113,8 +116,18 @@ impl Gateway {
             Route::Request(id) => self.get(&request, requests::Part::Request, id).await,
             Route::Result(id) => self.get(&request, requests::Part::Result, id).await,
             Route::Webhook(id, event) => self.get(&request, requests::Part::Webhook(event), id).await,
-            Route::Consumer => self.consumer(&request).await,
+            Route::Deliveries(id) => self.deliveries(&request, id).await,
+            Route::Receipt(id) => self.receipt(&request, id).await,
+            Route::Redeliver(id) => self.redeliver(request, id).await,
+            Route::LinkedResult(token) => self.linked_result(&request, token).await,
+            Route::Events => self.events(&request).await,
+            Route::RedeliverMany => self.redeliver_many(request).await,
+            Route::WebhookTest => self.webhook_test(request).await,
+            Route::WebhookKeys => self.webhook_keys(&request),
+            Route::Consumer => self.consumer(request).await,
             Route::WebhookSecret => self.webhook_secret(&request).await,
+            Route::RotateSecret => self.rotate_secret(request).await,
+            Route::DisabledUrls => self.disabled_urls(&request).await,
             Route::Healthz | Route::Readyz => {
                 let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
                 response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));

@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
-use ripost_domain::id::{ConsumerId, RequestId};
-use ripost_domain::signature::Secret;
+use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
+use ripost_domain::signature::{Secret, SigningKey};
 use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -121,6 +121,34 @@ impl Keyring {
     #[must_use]
     pub fn seed(&self, request: RequestId) -> [u8; 32] {
         self.keyed_hash("seed", [request.as_bytes(), &[]])
+    }
+
+    /// What hides URL and address in a delivery's attempt log.
+    #[must_use]
+    pub fn salt(&self, delivery: DeliveryId) -> [u8; 32] {
+        self.keyed_hash("attempt log", [delivery.as_bytes(), &[]])
+    }
+
+    /// The gateway's own key, for `v1a` signatures and receipts: it stays as long as the master key does.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        SigningKey::from_seed(self.keyed_hash("signing key", [&[], &[]]))
+    }
+
+    /// The last part of a link to a result that works without a key until `until_s`: id, time and MAC.
+    #[must_use]
+    pub fn result_token(&self, request: RequestId, until_s: i64) -> String {
+        let mac = self.keyed_hash("result", [request.as_bytes(), &until_s.to_be_bytes()]);
+        format!("{request}.{until_s}.{}", URL_SAFE_NO_PAD.encode(&mac[..16]))
+    }
+
+    /// The request and the end of a link that we made; `None`: we did not.
+    #[must_use]
+    pub fn read_result_token(&self, token: &str) -> Option<(RequestId, i64)> {
+        let mut parts = token.split('.');
+        let (request, until_s) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let made = self.result_token(request, until_s);
+        bool::from(subtle::ConstantTimeEq::ct_eq(made.as_bytes(), token.as_bytes())).then_some((request, until_s))
     }
 
     /// Encrypts a webhook secret for its consumer's row.

@@ -19,7 +19,7 @@ mod state;
 mod swap;
 mod watch;
 
-pub use manifest::{Above, ApiManifest, ApiSpec, Bounds, FILE_NAME, Manifest, ManifestError};
+pub use manifest::{Above, ApiManifest, ApiSpec, Bounds, FILE_NAME, Manifest, ManifestError, PayloadForm};
 pub use registry::{ActiveApi, Registry};
 pub use revision::RevisionError;
 pub use scan::{Activated, Rejected, ScanReport};

@@ -7,7 +7,7 @@ use crate::delivery::Sender;
 use crate::plugins::Plugins;
 use crate::runs::Runs;
 use ripost_domain::time::Clock;
-use ripost_store::{Store, StoreError};
+use ripost_store::{DeliveryClaim, Store, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,10 @@ const CLAIM_MAX: u32 = 256;
 const CLAIM_PAUSE: Duration = Duration::from_millis(2);
 /// After a failure of the store.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+/// When deliveries are due and there is no room for them.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// A lane with more deliveries is known to the sender; should it forget, the store offers it again after this.
+const OFFERED_AGAIN: Duration = Duration::from_secs(30);
 /// How often revisions that nobody names any more are removed.
 const COLLECT_EVERY: Duration = Duration::from_secs(600);
 
@@ -114,29 +118,53 @@ impl Reconcile {
     }
 
     async fn look_for_deliveries(&self, every: Duration) -> Result<Look, StoreError> {
-        let (rows, bytes) = self.sender.room();
-        let limit = rows.min(CLAIM_MAX);
-        if limit == 0 || bytes == 0 {
-            return Ok(Look::After(every));
+        let now = self.clock.now();
+        let offered = self.store.due_lanes(now, CLAIM_MAX).await?;
+        let plan = self.sender.plan(offered, CLAIM_MAX);
+        if plan.claim.is_empty() && plan.park.is_empty() {
+            let (_, due) = self.store.next_due().await?;
+            let wait = due.map_or(every, |due| due.since(self.clock.now()).min(every));
+            // Due and not to be had: an attempt that ends wakes the loop.
+            return Ok(Look::After(if wait.is_zero() { every.min(NO_ROOM_PAUSE) } else { wait }));
         }
-        self.sender.store_is_drained();
-        let claimed = self.store.claim_deliveries(self.clock.now(), limit, bytes).await?;
-        let full = claimed.len() == limit as usize;
-        for claimed in claimed {
-            let slot = loop {
-                match self.sender.reserve(claimed.payload.len()) {
-                    Some(slot) => break slot,
-                    None if self.stopping.is_cancelled() => return Ok(Look::After(every)),
-                    None => tokio::time::sleep(CLAIM_PAUSE).await,
+        let claim = DeliveryClaim {
+            now,
+            lanes: plan.claim.clone(),
+            parked: plan.park.iter().map(|(lane, wait)| (*lane, now.after(*wait))).collect(),
+            offered_again_at: now.after(OFFERED_AGAIN),
+            bytes_max: plan.bytes,
+        };
+        match self.store.claim_deliveries(claim).await {
+            Ok(claimed) => self.sender.take(&plan, claimed),
+            Err(error) => {
+                self.sender.abandon(&plan);
+                return Err(error);
+            }
+        }
+        Ok(Look::Again)
+    }
+
+    /// Ends deliveries whose time is over while their endpoints are not tried.
+    pub async fn give_up(self, every: Duration) {
+        loop {
+            match self.store.give_up(self.clock.now(), CLAIM_MAX).await {
+                Ok(given_up) if given_up.is_empty() => {}
+                Ok(given_up) => {
+                    let full = given_up.len() == CLAIM_MAX as usize;
+                    self.sender.gave_up(given_up);
+                    if full {
+                        tokio::time::sleep(CLAIM_PAUSE).await;
+                        continue;
+                    }
                 }
-            };
-            self.sender.start(slot, claimed);
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::error!(%error, "Deliveries whose time is over could not be ended"),
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
         }
-        if full {
-            return Ok(Look::Again);
-        }
-        let (_, due) = self.store.next_due().await?;
-        Ok(Look::After(due.map_or(every, |due| due.since(self.clock.now()).min(every))))
     }
 
     /// Removes revisions that neither an API nor an unfinished request names.

@@ -5,6 +5,7 @@
 
 mod decide;
 mod finish;
+mod news;
 mod run;
 
 use crate::config;
@@ -18,6 +19,7 @@ use ripost_runtime::Runtime;
 use ripost_store::{ClaimedRun, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +44,8 @@ pub struct Needs {
     pub clock: Arc<dyn Clock>,
     /// What links begin with.
     pub base: Arc<str>,
+    /// How long a link to a result works without a key.
+    pub result_url_ttl: Duration,
     /// Who owns the tasks.
     pub tasks: TaskTracker,
     /// Cancelled when the host stops.
@@ -124,7 +128,8 @@ impl Runs {
     pub(crate) async fn expire(&self, claimed: ClaimedRun) {
         let entry = self.needs.live.enter(claimed.id);
         let from = ripost_domain::request::State::Accepted;
-        self.finish(claimed, from, decide::expired(), bytes::Bytes::new(), &entry).await;
+        let active = self.needs.plugins.api_at(claimed.digest, &claimed.api).await.ok();
+        self.finish(claimed, from, decide::expired(), bytes::Bytes::new(), &entry, active.as_deref()).await;
     }
 
     /// Something may be due: the sweep looks.

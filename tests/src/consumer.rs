@@ -123,6 +123,63 @@ impl Consumer {
         .await
     }
 
+    /// All deliveries of a request with their attempts, found by the link that its view has.
+    ///
+    /// # Errors
+    /// No answer came, or one of another shape.
+    pub async fn deliveries(&self, id: &str) -> Result<Vec<Value>> {
+        let view = self.view(id).await?;
+        let link = view["links"]["deliveries"].as_str().with_context(|| format!("no link to deliveries in {view}"))?;
+        let answer = self.get(link).await?.expect(200)?.json()?;
+        Ok(answer["deliveries"].as_array().with_context(|| format!("no deliveries in {answer}"))?.clone())
+    }
+
+    /// One of them, that of an event.
+    ///
+    /// # Errors
+    /// No answer came, or there is none of that event.
+    pub async fn delivery_of(&self, id: &str, event: &str) -> Result<Value> {
+        let deliveries = self.deliveries(id).await?;
+        let found = deliveries.iter().find(|delivery| delivery["event"] == event);
+        Ok(found.with_context(|| format!("no delivery of {event} in {deliveries:?}"))?.clone())
+    }
+
+    /// Waits until a request's last event has ended, whichever way: `delivered`, `exhausted` or `abandoned`; its view.
+    ///
+    /// # Errors
+    /// It has not within `limit`.
+    pub async fn delivery_ended(&self, id: &str, limit: Duration) -> Result<Value> {
+        crate::until(&format!("the end of the delivery of {id}"), limit, async || {
+            let view = self.view(id).await?;
+            let ended = matches!(view["delivery"]["state"].as_str(), Some("delivered" | "exhausted" | "abandoned"));
+            Ok(ended.then_some(view))
+        })
+        .await
+    }
+
+    /// Everything undelivered, page by page, from a place on; at most 100 pages.
+    ///
+    /// # Errors
+    /// No answer came, or one of another shape, or the feed has no end.
+    pub async fn undelivered(&self, filter: &str) -> Result<Vec<Value>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        for _ in 0..100 {
+            let after_part = after.map(|cursor: String| format!("&after={cursor}")).unwrap_or_default();
+            let page = self.get(&format!("/events?limit=100{filter}{after_part}")).await?.expect(200)?.json()?;
+            all.extend(page["events"].as_array().with_context(|| format!("no events in {page}"))?.iter().cloned());
+            if page["more"] == false {
+                return Ok(all);
+            }
+            after = Some(page["next"].as_str().with_context(|| format!("no next in {page}"))?.to_owned());
+        }
+        anyhow::bail!("the feed has no end")
+    }
+
+    /// Asks for a request to be delivered once more.
+    pub fn redeliver(&self, id: &str) -> Call<'_> {
+        self.request(Method::POST, &format!("/requests/{id}/redeliver"))
+    }
+
     /// The secret that this consumer's webhooks are signed with.
     ///
     /// # Errors

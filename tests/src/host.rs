@@ -130,6 +130,27 @@ impl Host {
         operator.request(method, path).header("authorization", &format!("Bearer {}", token.trim())).send().await
     }
 
+    /// The operator's call with a JSON body.
+    ///
+    /// # Errors
+    /// There is no token, or no answer.
+    pub async fn admin_json(&self, method: Method, path: &str, body: &serde_json::Value) -> Result<Answer> {
+        let token = std::fs::read_to_string(self.folder.data.join("admin-token")).context("reading the admin token")?;
+        let operator = Consumer::new(&self.admin_url, None);
+        let call = operator.request(method, path).header("authorization", &format!("Bearer {}", token.trim()));
+        call.json(body).send().await
+    }
+
+    /// Memory of the process that is in RAM, in KiB.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn rss_kib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).context("reading VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        line.trim().trim_end_matches(" kB").parse().with_context(|| format!("VmRSS is `{line}`"))
+    }
+
     /// The current metrics.
     ///
     /// # Errors

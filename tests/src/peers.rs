@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::fcntl::{Flock, FlockArg};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -166,20 +166,37 @@ impl Receiver {
 /// # Errors
 /// The library refuses it, or cannot be run.
 pub async fn verify_with(kind: Program, delivery: &Delivery, secret: &str) -> Result<String> {
-    let folder = ensure()?;
-    let mut command = program(&folder, kind);
-    command.arg(match kind {
+    let script = match kind {
         Program::Node => "verify.mjs",
         Program::Python => "verify.py",
         Program::Shell => bail!("no library verifies in the shell"),
-    });
+    };
+    checked_by(kind, script, delivery, ("secret", secret.into())).await
+}
+
+/// Checks a webhook's `v1a` signature with node's own Ed25519 and a public key as a JWK.
+///
+/// # Errors
+/// It is not that key's, or node cannot be run.
+pub async fn verify_v1a_with_node(delivery: &Delivery, jwk: &Value) -> Result<()> {
+    let said = checked_by(Program::Node, "verify_v1a.mjs", delivery, ("jwk", jwk.clone())).await?;
+    ensure!(said == "verified", "it said `{said}`");
+    Ok(())
+}
+
+/// Gives a webhook and a key to a program; what it printed, if it ended well.
+async fn checked_by(kind: Program, script: &str, delivery: &Delivery, key: (&str, Value)) -> Result<String> {
+    let folder = ensure()?;
+    let mut command = program(&folder, kind);
+    command.arg(script);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn()?;
     let headers: serde_json::Map<_, _> = ["webhook-id", "webhook-timestamp", "webhook-signature"]
         .map(|name| (name.to_owned(), delivery.header(name).into()))
         .into_iter()
         .collect();
-    let given = json!({ "secret": secret, "headers": headers, "body": STANDARD.encode(&delivery.body) });
+    let mut given = json!({ "headers": headers, "body": STANDARD.encode(&delivery.body) });
+    given[key.0] = key.1;
     let mut input = process.stdin.take().context("its input is piped")?;
     input.write_all(given.to_string().as_bytes()).await?;
     drop(input);
@@ -191,7 +208,7 @@ pub async fn verify_with(kind: Program, delivery: &Delivery, secret: &str) -> Re
         process.wait().await
     };
     let status = tokio::time::timeout(Duration::from_secs(15), all).await.context("it did not end in time")??;
-    ensure!(status.success(), "the library refuses the webhook: {complained}");
+    ensure!(status.success(), "{script} refuses the webhook: {complained}");
     Ok(said.trim().to_owned())
 }
 

@@ -1,6 +1,8 @@
 //! Deliveries: their states, the retry schedule, and what an attempt's outcome leads to. All of it pure.
 
+use crate::id::ConsumerId;
 use crate::time::Timestamp;
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 /// Where a delivery stands.
@@ -42,6 +44,33 @@ impl State {
     }
 }
 
+/// An endpoint of one consumer's (scheme, host, port and path): what deliveries are kept apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneId([u8; 16]);
+
+impl LaneId {
+    /// The lane of `endpoint`, which has no query in it.
+    #[must_use]
+    pub fn of(consumer: ConsumerId, endpoint: &str) -> Self {
+        let hash = Sha256::new().chain_update(consumer.as_bytes()).chain_update(endpoint.as_bytes()).finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        Self(id)
+    }
+
+    /// As stored.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Back from the store.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The longest `Retry-After` that is heeded.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -70,6 +99,14 @@ impl RetryPolicy {
     #[must_use]
     pub fn attempts_max(&self) -> u32 {
         u32::try_from(self.waits.len()).unwrap_or(u32::MAX)
+    }
+
+    /// When a delivery made at `made_at` is given up: by the consumer's bound if there is one, else well after the
+    /// schedule is through, with room for jitter and one long `Retry-After`.
+    #[must_use]
+    pub fn give_up_at(&self, made_at: Timestamp, max_age: Option<Duration>) -> Timestamp {
+        let whole: Duration = self.waits.iter().sum();
+        made_at.after(max_age.unwrap_or(whole + whole / 10 + RETRY_AFTER_MAX))
     }
 
     /// The wait before each attempt.
@@ -119,6 +156,56 @@ impl Jitter {
     }
 }
 
+/// What an endpoint can ask for by the header `webhook-delivery`, as hosted Svix has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// No more deliveries to this URL.
+    Disable,
+    /// No more attempts of this delivery.
+    AbortMessage,
+}
+
+impl Wish {
+    /// From the header's value; anything else is no wish.
+    #[must_use]
+    pub fn from_header(value: &str) -> Option<Self> {
+        match value.trim() {
+            "disable" => Some(Self::Disable),
+            "abort-message" => Some(Self::AbortMessage),
+            _ => None,
+        }
+    }
+}
+
+/// Why a delivery ended without having been delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No attempts left.
+    Schedule,
+    /// The next attempt would have been too late to be worth it.
+    MaxAge,
+    /// The endpoint said 410.
+    Gone,
+    /// The endpoint wants no more deliveries.
+    Disabled,
+    /// The endpoint does not want this one.
+    Aborted,
+}
+
+impl Reason {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::MaxAge => "max-age",
+            Self::Gone => "gone",
+            Self::Disabled => "disabled",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
 /// What came of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -128,6 +215,8 @@ pub enum Outcome {
         status: u16,
         /// Its `Retry-After`, both forms already turned into a wait.
         retry_after: Option<Duration>,
+        /// What it asks of us besides.
+        wish: Option<Wish>,
     },
     /// It did not, or it must not be asked.
     Unanswered,
@@ -144,7 +233,7 @@ pub enum Next {
     RetryAt(Timestamp),
     /// That was the last one.
     Exhausted,
-    /// The endpoint said 410.
+    /// The endpoint wants it no more.
     Abandoned,
 }
 
@@ -178,17 +267,31 @@ pub fn next_attempt_at(
     Some(now.after((wait + jitter.of(wait)).max(floor)))
 }
 
-/// What follows the attempt that brought the count to `attempts`. 2xx is success and nothing else is.
+/// What follows the attempt that brought the count since the schedule began to `attempts`, and why if it is the end.
+/// 2xx is success and nothing else is; nothing is tried after `give_up_at`.
 #[must_use]
-pub fn after_attempt(policy: &RetryPolicy, attempts: u32, outcome: Outcome, now: Timestamp, jitter: Jitter) -> Next {
-    let retry_after = match outcome {
-        Outcome::Answered { status: 200..=299, .. } => return Next::Delivered,
-        Outcome::Answered { status: 410, .. } => return Next::Abandoned,
-        Outcome::OursToRepeat => return Next::RetryAt(now.after(OUR_WAIT + jitter.of(OUR_WAIT))),
-        Outcome::Answered { retry_after, .. } => retry_after,
-        Outcome::Unanswered => None,
+pub fn after_attempt(
+    policy: &RetryPolicy,
+    attempts: u32,
+    outcome: Outcome,
+    now: Timestamp,
+    give_up_at: Timestamp,
+    jitter: Jitter,
+) -> (Next, Option<Reason>) {
+    let at = match outcome {
+        Outcome::Answered { status: 200..=299, .. } => return (Next::Delivered, None),
+        Outcome::Answered { status: 410, .. } => return (Next::Abandoned, Some(Reason::Gone)),
+        Outcome::Answered { wish: Some(Wish::Disable), .. } => return (Next::Abandoned, Some(Reason::Disabled)),
+        Outcome::Answered { wish: Some(Wish::AbortMessage), .. } => return (Next::Abandoned, Some(Reason::Aborted)),
+        Outcome::OursToRepeat => Some(now.after(OUR_WAIT + jitter.of(OUR_WAIT))),
+        Outcome::Answered { retry_after, .. } => next_attempt_at(policy, attempts, now, retry_after, jitter),
+        Outcome::Unanswered => next_attempt_at(policy, attempts, now, None, jitter),
     };
-    next_attempt_at(policy, attempts, now, retry_after, jitter).map_or(Next::Exhausted, Next::RetryAt)
+    match at {
+        None => (Next::Exhausted, Some(Reason::Schedule)),
+        Some(at) if at > give_up_at => (Next::Exhausted, Some(Reason::MaxAge)),
+        Some(at) => (Next::RetryAt(at), None),
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +300,7 @@ mod tests {
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
 
     #[test]
     fn the_default_schedule_is_twelve_attempts_over_about_three_days() {
@@ -210,8 +314,8 @@ mod tests {
     fn only_2xx_delivers_and_only_410_abandons() {
         let policy = RetryPolicy::default();
         for status in 100..600 {
-            let outcome = Outcome::Answered { status, retry_after: None };
-            let next = after_attempt(&policy, 1, outcome, NOW, Jitter(0)).state();
+            let outcome = Outcome::Answered { status, retry_after: None, wish: None };
+            let next = after_attempt(&policy, 1, outcome, NOW, NEVER, Jitter(0)).0.state();
             let expected = match status {
                 200..=299 => State::Delivered,
                 410 => State::Abandoned,
@@ -224,8 +328,33 @@ mod tests {
     #[test]
     fn the_last_attempt_exhausts_unless_the_failure_was_ours() {
         let policy = RetryPolicy::default();
-        assert_eq!(after_attempt(&policy, 12, Outcome::Unanswered, NOW, Jitter(255)), Next::Exhausted);
-        assert!(matches!(after_attempt(&policy, 12, Outcome::OursToRepeat, NOW, Jitter(255)), Next::RetryAt(_)));
+        let after = |outcome| after_attempt(&policy, 12, outcome, NOW, NEVER, Jitter(255));
+        assert_eq!(after(Outcome::Unanswered), (Next::Exhausted, Some(Reason::Schedule)));
+        assert!(matches!(after(Outcome::OursToRepeat).0, Next::RetryAt(_)));
+    }
+
+    #[test]
+    fn nothing_is_tried_after_the_consumers_bound() {
+        let policy = RetryPolicy::default();
+        let give_up_at = policy.give_up_at(NOW, Some(Duration::from_secs(30)));
+        let after = |attempts| after_attempt(&policy, attempts, Outcome::Unanswered, NOW, give_up_at, Jitter(0));
+        assert!(matches!(after(1).0, Next::RetryAt(_)));
+        assert_eq!(after(3), (Next::Exhausted, Some(Reason::MaxAge)));
+        let whole: Duration = policy.waits().iter().sum();
+        assert!(policy.give_up_at(NOW, None) > NOW.after(whole + RETRY_AFTER_MAX), "the schedule itself always fits");
+    }
+
+    #[test]
+    fn an_endpoint_can_refuse_one_delivery_or_all_and_a_success_stays_one() {
+        let policy = RetryPolicy::default();
+        let after = |status, wish| {
+            let outcome = Outcome::Answered { status, retry_after: None, wish: Wish::from_header(wish) };
+            after_attempt(&policy, 1, outcome, NOW, NEVER, Jitter(0))
+        };
+        assert_eq!(after(500, "disable"), (Next::Abandoned, Some(Reason::Disabled)));
+        assert_eq!(after(500, " abort-message "), (Next::Abandoned, Some(Reason::Aborted)));
+        assert_eq!(after(200, "disable"), (Next::Delivered, None));
+        assert!(matches!(after(500, "Disable").0, Next::RetryAt(_)));
     }
 
     proptest! {

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod id;
 pub mod ledger;
 pub mod money;
+pub mod receipt;
 pub mod request;
 pub mod signature;
 pub mod time;

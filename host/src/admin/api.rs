@@ -1,6 +1,7 @@
 //! Who may ask what.
 
-use super::{consumers, status};
+use super::{consumers, status, webhooks};
+use crate::delivery::webhooks::Webhooks;
 use crate::gateway::listener::Answer;
 use crate::gateway::{Gateway, identity};
 use crate::keyring::{AdminToken, Keyring};
@@ -39,6 +40,8 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     /// When this process started.
     pub started_at: Timestamp,
+    /// What there is to do with webhooks that were made.
+    pub webhooks: Arc<Webhooks>,
     /// The data plane, if both share one address.
     pub gateway: Option<Arc<Gateway>>,
 }
@@ -74,10 +77,39 @@ impl Admin {
             }
             (&Method::GET, "/admin/v1/consumers") => json(200, &consumers::list(self).await?),
             (&Method::POST, "/admin/v1/consumers") => json(201, &consumers::add(self, fields(body).await?).await?),
+            (&Method::GET, "/admin/v1/deliveries") => json(200, &webhooks::list(self, head.uri.query()).await?),
+            (&Method::POST, "/admin/v1/deliveries/redeliver") => {
+                json(202, &webhooks::redeliver(self, fields(body).await?).await?)
+            }
+            (&Method::GET, "/admin/v1/disabled-urls") => json(200, &webhooks::disabled(self).await?),
+            (&Method::DELETE, "/admin/v1/disabled-urls") => {
+                webhooks::enable(self, head.uri.query()).await?;
+                let mut response = Response::new(Full::default());
+                *response.status_mut() = http::StatusCode::NO_CONTENT;
+                Ok(response)
+            }
+            (&Method::POST, "/admin/v1/webhooks/test") => json(200, &webhooks::test(self, fields(body).await?).await?),
+            (&Method::GET, path) if path.starts_with("/admin/v1/requests/") => self.of_request(path).await,
             (_, "/metrics" | "/admin/v1/status" | "/admin/v1/reload" | "/admin/v1/consumers") => {
                 Err(Problem::new(Kind::MethodNotAllowed, "Use GET to read, POST to add or to act."))
             }
-            _ => Err(Problem::new(Kind::NotFound, "The management API has /admin/v1/status, /reload and /consumers.")),
+            _ => Err(Problem::new(
+                Kind::NotFound,
+                "The management API has /admin/v1/status, /reload, /consumers, /deliveries, /disabled-urls and /requests/{id}/deliveries.",
+            )),
+        }
+    }
+
+    /// Parts of one request.
+    async fn of_request(&self, path: &str) -> Result<Response<Full<Bytes>>, Problem> {
+        let rest = path.trim_start_matches("/admin/v1/requests/");
+        let unknown = || Problem::new(Kind::NotFound, "There are /admin/v1/requests/{id}/deliveries and …/receipt.");
+        let (id, part) = rest.split_once('/').ok_or_else(unknown)?;
+        let id = id.parse().map_err(|_| unknown())?;
+        match part {
+            "deliveries" => json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id).await? })),
+            "receipt" => json(200, &webhooks::receipt(self, id).await?),
+            _ => Err(unknown()),
         }
     }
 

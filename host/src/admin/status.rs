@@ -72,7 +72,18 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
         ("pending", stats.deliveries_pending),
         ("in_flight", stats.deliveries_in_flight),
         ("exhausted", stats.deliveries_exhausted),
+        ("abandoned", stats.deliveries_abandoned),
     ];
+    let counts = admin.webhooks.sender.counts();
+    for (state, count) in [
+        ("known", counts.lanes as u64),
+        ("breaker_open", counts.breakers_open as u64),
+        ("in_flight", u64::from(counts.in_flight)),
+        ("waiting_in_memory", u64::from(counts.waiting)),
+        ("waiting_in_store", stats.lanes_waiting),
+    ] {
+        metrics.lanes.get_or_create(&State { state }).set(gauge(count));
+    }
     for (state, count) in deliveries {
         metrics.deliveries.get_or_create(&State { state }).set(gauge(count));
     }

@@ -1,12 +1,14 @@
-//! One attempt: sign what is frozen, send it, say what came of it.
+//! One exchange: sign what is frozen, send it, say what came of it.
 
-use super::Sender;
-use crate::egress::{Answer, Outgoing, SendError};
+use super::attempt::Attempted;
+use super::facts::Facts;
+use super::{Sender, Signing};
+use crate::egress::{Answer, Exchange, Outgoing, SendError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use ripost_domain::address::WebhookUrl;
-use ripost_domain::delivery::Outcome;
-use ripost_domain::signature;
+use ripost_domain::delivery::{Outcome, Wish};
+use ripost_domain::signature::{self, Secret, SigningKey};
 use ripost_domain::time::Timestamp;
 use ripost_store::ClaimedDelivery;
 use std::time::Duration;
@@ -15,19 +17,13 @@ use std::time::Duration;
 const RESPONSE_BYTES_READ_MAX: usize = 64 << 10;
 /// Of that so much is kept for the consumer.
 const RESPONSE_BYTES_KEPT: usize = 16 << 10;
-
-/// What came of an attempt.
-pub(super) struct Attempted {
-    pub(super) outcome: Outcome,
-    pub(super) status: Option<u16>,
-    pub(super) error_class: Option<String>,
-    pub(super) error_detail: Option<String>,
-    pub(super) excerpt: Bytes,
-    pub(super) counted: bool,
-}
+/// An endpoint's wishes, as hosted Svix has them.
+const WISH: HeaderName = HeaderName::from_static("webhook-delivery");
+/// How many webhooks led to this one: whoever calls us again because of it passes it on.
+pub(crate) const DEPTH: HeaderName = HeaderName::from_static("webhook-depth");
 
 impl Attempted {
-    fn ours(class: &str, detail: String) -> Self {
+    fn ours(url: &str, class: &str, detail: String) -> Self {
         Self {
             outcome: Outcome::OursToRepeat,
             status: None,
@@ -35,21 +31,23 @@ impl Attempted {
             error_detail: Some(detail),
             excerpt: Bytes::new(),
             counted: false,
+            facts: Facts { url: url.to_owned(), ..Facts::default() },
         }
     }
 
-    fn refused(detail: String) -> Self {
+    fn refused(url: &str, rule: &str, detail: String) -> Self {
         Self {
             outcome: Outcome::Unanswered,
             status: None,
-            error_class: Some("refused".to_owned()),
+            error_class: Some(format!("refused-{rule}")),
             error_detail: Some(detail),
             excerpt: Bytes::new(),
             counted: true,
+            facts: Facts { url: url.to_owned(), ..Facts::default() },
         }
     }
 
-    fn answered(answer: Answer, now: Timestamp) -> Self {
+    fn answered(answer: Answer, facts: Facts, now: Timestamp) -> Self {
         let status = answer.status.as_u16();
         let (class, detail) = match status {
             200..=299 => (None, None),
@@ -59,39 +57,51 @@ impl Attempted {
                     .get(header::LOCATION)
                     .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
                 let to = location.map_or_else(String::new, |location| format!(" to {location}"));
-                (
-                    Some("redirect"),
-                    Some(format!(
-                        "The endpoint answered {status}{to}; redirects are not followed. Register the final URL."
-                    )),
-                )
+                let detail =
+                    format!("The endpoint answered {status}{to}; redirects are not followed. Register the final URL.");
+                (Some("redirect"), Some(detail))
             }
             410 => (Some("gone"), Some("The endpoint answered 410: it wants no more deliveries.".to_owned())),
             _ => (Some("status"), Some(format!("The endpoint answered {status}; only 2xx counts as delivered."))),
         };
+        let wish = answer.headers.get(WISH).and_then(|value| Wish::from_header(value.to_str().ok()?));
         Self {
-            outcome: Outcome::Answered { status, retry_after: retry_after(&answer.headers, now) },
+            outcome: Outcome::Answered { status, retry_after: retry_after(&answer.headers, now), wish },
             status: Some(status),
             error_class: class.map(str::to_owned),
             error_detail: detail,
             excerpt: answer.excerpt,
             counted: true,
+            facts,
         }
     }
 
-    fn failed(error: &SendError) -> Self {
-        if error.is_ours() {
-            return Self::ours(error.class(), error.to_string());
-        }
+    fn failed(error: &SendError, facts: Facts) -> Self {
+        let ours = error.is_ours();
+        // Who is refused is told nothing of the address.
+        let facts = if matches!(error, SendError::Refused(_)) { Facts { peer: None, ..facts } } else { facts };
         Self {
-            outcome: Outcome::Unanswered,
+            outcome: if ours { Outcome::OursToRepeat } else { Outcome::Unanswered },
             status: None,
             error_class: Some(error.class().to_owned()),
-            error_detail: Some(error.to_string()),
+            error_detail: Some(chain(error)),
             excerpt: Bytes::new(),
-            counted: true,
+            counted: !ours,
+            facts,
         }
     }
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl Sender {
@@ -99,29 +109,48 @@ impl Sender {
         // Checked again: the policy may be stricter than when the request was accepted.
         let url = match WebhookUrl::parse(&claimed.url, &self.url_policy) {
             Ok(url) => url,
-            Err(refused) => return Attempted::refused(refused.to_string()),
+            Err(refused) => return Attempted::refused(&claimed.url, refused.rule(), refused.to_string()),
         };
-        let secret = match self.needs.secrets.of(claimed.consumer).await {
-            Ok(secret) => secret,
-            Err(error) => return Attempted::ours("secret", error.to_string()),
+        let signing = match self.needs.secrets.of(claimed.consumer).await {
+            Ok(signing) => signing,
+            Err(error) => return Attempted::ours(&claimed.url, "secret", error.to_string()),
         };
         let id = claimed.id.to_string();
         let seconds = now.as_seconds();
-        let signed = signature::sign_v1(&[&*secret], &id, seconds, &claimed.payload);
-        let outgoing = Outgoing {
+        let signed = sign(&signing, &self.needs.signing_key, &id, now, &claimed.payload);
+        let outgoing = self.outgoing(url, headers(claimed, &id, seconds, &signed), claimed.payload.clone());
+        let Exchange { result, facts } = self.needs.egress.send(outgoing).await;
+        match result {
+            Ok(answer) => {
+                let facts = Facts::new(&claimed.url, &facts, Some(&answer.excerpt));
+                Attempted::answered(answer, facts, self.needs.clock.now())
+            }
+            Err(error) => Attempted::failed(&error, Facts::new(&claimed.url, &facts, None)),
+        }
+    }
+
+    pub(super) fn outgoing(&self, url: WebhookUrl, headers: HeaderMap, body: Bytes) -> Outgoing {
+        Outgoing {
             url,
             method: Method::POST,
-            headers: headers(claimed, &id, seconds, &signed),
-            body: claimed.payload.clone(),
+            headers,
+            body,
             deadline: self.deadline,
             response_bytes_read_max: RESPONSE_BYTES_READ_MAX,
             response_bytes_kept: RESPONSE_BYTES_KEPT,
-        };
-        match self.needs.egress.send(outgoing).await {
-            Ok(answer) => Attempted::answered(answer, self.needs.clock.now()),
-            Err(error) => Attempted::failed(&error),
         }
     }
+}
+
+/// One token for each secret that is live, the current one's first, then the gateway's own if it is wanted.
+pub(super) fn sign(signing: &Signing, key: &SigningKey, id: &str, now: Timestamp, body: &[u8]) -> String {
+    let secrets: Vec<&Secret> = signing.live(now).collect();
+    let mut signed = signature::sign_v1(&secrets, id, now.as_seconds(), body);
+    if signing.v1a {
+        signed.push(' ');
+        signed.push_str(&key.sign_v1a(id, now.as_seconds(), body));
+    }
+    signed
 }
 
 fn headers(claimed: &ClaimedDelivery, id: &str, seconds: i64, signed: &str) -> HeaderMap {
@@ -133,11 +162,12 @@ fn headers(claimed: &ClaimedDelivery, id: &str, seconds: i64, signed: &str) -> H
         }
     };
     set(header::CONTENT_TYPE, &claimed.content_type);
-    set(HeaderName::from_static("webhook-id"), id);
-    set(HeaderName::from_static("webhook-timestamp"), &seconds.to_string());
-    set(HeaderName::from_static("webhook-signature"), signed);
+    set(HeaderName::from_static(signature::ID_HEADER), id);
+    set(HeaderName::from_static(signature::TIMESTAMP_HEADER), &seconds.to_string());
+    set(HeaderName::from_static(signature::SIGNATURE_HEADER), signed);
     set(HeaderName::from_static("ripost-request-id"), &claimed.request_id.to_string());
     set(HeaderName::from_static("ripost-attempt"), &claimed.attempt.to_string());
+    set(DEPTH, &claimed.depth.saturating_add(1).to_string());
     if let Some(traceparent) = &claimed.traceparent {
         set(HeaderName::from_static("traceparent"), traceparent);
     }

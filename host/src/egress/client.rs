@@ -3,8 +3,9 @@
 use super::connect::Connector;
 use super::connection::{Connection, Unsent};
 use super::error::{EgressError, Phase, SendError};
-use super::exchange::{self, After, Answer, Outgoing, Progress};
-use super::guard::{Guard, NoAddresses, Refused};
+use super::exchange::{self, After, Answer, Exchange, Outgoing};
+use super::facts::{Facts, Progress};
+use super::guard::{Guard, NoAddresses, Refused, is_known_without_asking};
 use super::own::OwnAddresses;
 use super::pool::{Bounds, Pool};
 use super::resolve::Resolve;
@@ -106,25 +107,24 @@ impl EgressClient {
         Ok(Self { inner })
     }
 
-    /// Sends a request and reads its answer, all of it within `request.deadline`.
-    ///
-    /// # Errors
-    /// [`SendError`]: there is no answer.
+    /// Sends a request and reads its answer, all of it within `request.deadline`. What is known of the exchange is
+    /// told however it ends.
     ///
     /// # Cancel safety
     /// Dropping it closes the connection; the other side may have had the request.
-    pub async fn send(&self, request: Outgoing) -> Result<Answer, SendError> {
+    pub async fn send(&self, request: Outgoing) -> Exchange {
         let inner = &*self.inner;
         if inner.stop.is_cancelled() {
-            return Err(SendError::Shutdown);
+            return Exchange { result: Err(SendError::Shutdown), facts: Facts::default() };
         }
         let deadline = request.deadline;
-        let mut progress = Progress { phase: Phase::Head, status: None };
+        let mut progress = Progress::default();
         let result = tokio::select! {
             result = timeout(deadline, inner.exchange(request, &mut progress)) => result,
-            () = inner.stop.cancelled() => return Err(SendError::Shutdown),
+            () = inner.stop.cancelled() => Ok(Err(SendError::Shutdown)),
         };
-        result.unwrap_or(Err(SendError::Timeout { phase: progress.phase, status: progress.status }))
+        let late = SendError::Timeout { phase: progress.phase(), status: progress.status };
+        Exchange { result: result.unwrap_or(Err(late)), facts: progress.into_facts() }
     }
 
     /// The early check when a call is accepted: refuses a host that is known to be forbidden. No answer within the
@@ -154,7 +154,8 @@ impl Inner {
         let (read_max, kept_max) = (outgoing.response_bytes_read_max, outgoing.response_bytes_kept);
         let (url, request) = exchange::request(outgoing)?;
         let (mut connection, response) = self.head_of_answer(&url, request, progress).await?;
-        (progress.phase, progress.status) = (Phase::Body, Some(response.status()));
+        progress.status = Some(response.status());
+        progress.enter(Phase::Body);
         let (answer, after) = exchange::read(&mut connection, response, read_max, kept_max).await?;
         match after {
             After::Reusable => self.pool.put(url.origin(), connection),
@@ -170,18 +171,29 @@ impl Inner {
         progress: &mut Progress,
     ) -> Result<(Box<Connection>, Response<Incoming>), SendError> {
         if let Some(mut connection) = self.idle_connection(url).await {
+            progress.enter(Phase::Head);
+            progress.facts.reused = true;
+            connection.tell(&mut progress.facts);
             match connection.send(request).await {
                 Ok(response) => return Ok((connection, response)),
                 // It was closed while it was idle, and not a byte was written: once more, on a new one.
-                Err(Unsent::Untouched(unsent, _)) => request = *unsent,
+                Err(Unsent::Untouched(unsent, _)) => {
+                    progress.start_over();
+                    request = *unsent;
+                }
                 Err(Unsent::Perhaps(error)) => return Err(SendError::from_hyper(error, None)),
             }
         }
         // Boxed: the way to a new connection is large, and rare.
         let mut connection = Box::pin(self.new_connection(url, progress)).await?;
-        progress.phase = Phase::Head;
+        connection.tell(&mut progress.facts);
+        progress.enter(Phase::Head);
         match connection.send(request).await {
             Ok(response) => Ok((connection, response)),
+            // It spoke before it was asked.
+            Err(Unsent::Untouched(_, source)) if connection.was_read_from() => {
+                Err(SendError::Protocol { status: None, source })
+            }
             Err(Unsent::Untouched(_, error) | Unsent::Perhaps(error)) => Err(SendError::from_hyper(error, None)),
         }
     }
@@ -196,7 +208,9 @@ impl Inner {
     }
 
     async fn new_connection(&self, url: &WebhookUrl, progress: &mut Progress) -> Result<Box<Connection>, SendError> {
-        progress.phase = Phase::Dns;
+        if !is_known_without_asking(&url.host()) {
+            progress.enter(Phase::Dns);
+        }
         let addresses = self.guard.addresses(url, self.dns_budget).await.map_err(|error| match error {
             NoAddresses::Refused(refused) => SendError::Refused(refused),
             NoAddresses::Resolve(error) => SendError::Dns(error),

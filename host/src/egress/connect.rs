@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Stream};
 use super::error::{Phase, SendError, is_our_fault};
-use super::exchange::Progress;
+use super::facts::Progress;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ripost_domain::address::WebhookUrl;
 use rustls::pki_types::ServerName;
@@ -31,14 +31,15 @@ impl Connector {
     ) -> Result<Box<Connection>, SendError> {
         let deadline = Instant::now() + self.budget;
         let late = |phase| SendError::Timeout { phase, status: None };
-        progress.phase = Phase::Connect;
+        progress.enter(Phase::Connect);
         let (tcp, peer) = match timeout_at(deadline, first_to_connect(addresses)).await {
             Err(_) => return Err(late(Phase::Connect)),
             Ok(Err((address, source))) => return Err(SendError::Connect { address, source }),
             Ok(Ok(connected)) => connected,
         };
+        progress.facts.peer = Some(peer);
         let stream = if url.is_https() {
-            progress.phase = Phase::Tls;
+            progress.enter(Phase::Tls);
             let name = server_name(url)?;
             let handshake = timeout_at(deadline, self.tls.connect(name, tcp)).await;
             Stream::Tls(Box::new(handshake.map_err(|_| late(Phase::Tls))?.map_err(SendError::Tls)?))

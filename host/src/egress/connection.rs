@@ -2,6 +2,8 @@
 //! another task, and a dropped one is a closed socket.
 
 use super::error::SendError;
+use super::facts::Facts;
+use super::tls;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -48,6 +50,7 @@ pub(super) struct Connection {
     driver: Option<http1::Connection<TokioIo<Metered>, Full<Bytes>>>,
     allowance: Arc<AtomicUsize>,
     peer: SocketAddr,
+    tls: Option<&'static str>,
     opened: Instant,
 }
 
@@ -62,10 +65,20 @@ pub(super) enum Unsent {
 impl Connection {
     pub(super) async fn over(stream: Stream, peer: SocketAddr) -> Result<Box<Self>, SendError> {
         let allowance = Arc::new(AtomicUsize::new(0));
+        let tls = match &stream {
+            Stream::Tls(tls) => tls.get_ref().1.protocol_version().and_then(tls::version_name),
+            Stream::Plain(_) => None,
+        };
         let io = TokioIo::new(Metered { stream, allowance: allowance.clone() });
         let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(io).await;
         let (sender, driver) = handshake.map_err(|error| SendError::from_hyper(error, None))?;
-        Ok(Box::new(Self { sender, driver: Some(driver), allowance, peer, opened: Instant::now() }))
+        Ok(Box::new(Self { sender, driver: Some(driver), allowance, peer, tls, opened: Instant::now() }))
+    }
+
+    /// Whom it reaches, and how.
+    pub(super) fn tell(&self, facts: &mut Facts) {
+        facts.peer = Some(self.peer);
+        facts.tls = self.tls;
     }
 
     pub(super) const fn peer(&self) -> SocketAddr {
@@ -89,6 +102,11 @@ impl Connection {
     /// How much may be read from now on.
     pub(super) fn allow(&self, bytes: usize) {
         self.allowance.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether anything came in since the last request was to be sent.
+    pub(super) fn was_read_from(&self) -> bool {
+        self.allowance.load(Ordering::Relaxed) < HEAD_BYTES_MAX
     }
 
     /// Waits for something that happens on this connection.

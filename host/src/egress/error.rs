@@ -105,6 +105,7 @@ impl SendError {
         match self {
             Self::Refused(_) => "refused-address",
             Self::Dns(ResolveError::NoAddress) => "dns-no-address",
+            Self::Dns(ResolveError::Timeout) => "dns-timeout",
             Self::Dns(ResolveError::Failed(_)) => "dns-failed",
             Self::Dns(ResolveError::Unavailable(_)) => "dns-unavailable",
             Self::Connect { .. } if self.is_ours() => "no-socket",

@@ -1,7 +1,8 @@
 //! One request and its answer.
 
 use super::connection::{Connection, HEAD_BYTES_MAX};
-use super::error::{Phase, SendError};
+use super::error::SendError;
+use super::facts::Facts;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -58,10 +59,13 @@ pub struct Answer {
     pub truncated: bool,
 }
 
-/// How far an exchange has come: what is known of it when its time is over.
-pub(super) struct Progress {
-    pub(super) phase: Phase,
-    pub(super) status: Option<StatusCode>,
+/// How a request ended.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The answer, or why there is none.
+    pub result: Result<Answer, SendError>,
+    /// What is known in either case.
+    pub facts: Facts,
 }
 
 /// Whether the connection can carry another request.

@@ -1,21 +1,24 @@
 //! Which addresses a URL may be sent to. What it returns is what is connected to: there is no second look-up.
 
 use super::own::OwnAddresses;
+use super::recent::Recent;
 use super::resolve::{Resolve, ResolveError};
 use ripost_domain::address::{self, Policy, WebhookUrl, is_localhost_name};
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Host;
 
 /// Addresses that are tried at most; all that were answered are checked.
 const ADDRESSES_MAX: usize = 16;
 /// How long an accept relies on an earlier look-up. The check when sending never does.
 const ACCEPT_CACHE: Duration = Duration::from_secs(5);
-const ACCEPT_CACHE_ENTRIES_MAX: usize = 4096;
+/// How long a name that has no address is not asked for again.
+const NEGATIVE_CACHE: Duration = Duration::from_secs(30);
+/// How long one whose servers fail or keep silent is left alone (RFC 9520 §3.2 asks for 1 s to 5 min).
+const FAILURE_CACHE: Duration = Duration::from_secs(5);
 /// To find out whether a look-up failed because of us.
 const RESPONDS_BUDGET: Duration = Duration::from_millis(500);
 
@@ -57,65 +60,68 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// There is no address to connect to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum NoAddresses {
     Refused(Refused),
     Resolve(ResolveError),
     Timeout,
 }
 
-/// When a name was looked up, and what came of it; `None`: no answer.
-type Lookups = HashMap<Box<str>, (Instant, Option<Arc<[IpAddr]>>)>;
+impl From<Refused> for NoAddresses {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// Answers to accepts; `None`: no answer.
+type Answers = Recent<Option<Arc<[IpAddr]>>>;
 
 pub(super) struct Guard {
     policy: Policy,
     own: Arc<OwnAddresses>,
     resolver: Arc<dyn Resolve>,
     /// What accepts were told lately.
-    answers: Mutex<Lookups>,
+    answers: Answers,
+    /// Names that had no address lately.
+    failures: Recent<NoAddresses>,
 }
 
 impl Guard {
     pub(super) fn new(policy: Policy, own: Arc<OwnAddresses>, resolver: Arc<dyn Resolve>) -> Self {
-        Self { policy, own, resolver, answers: Mutex::default() }
+        Self { policy, own, resolver, answers: Recent::new(), failures: Recent::new() }
     }
 
     /// Looks the host up once, checks every answer, and returns where to connect, in order.
     pub(super) async fn addresses(&self, url: &WebhookUrl, budget: Duration) -> Result<Vec<SocketAddr>, NoAddresses> {
-        let vetted = |ips: &[IpAddr]| self.vet(url, ips).map_err(NoAddresses::Refused);
-        if let Some(ips) = known_without_asking(&url.host()) {
-            return vetted(&ips);
-        }
-        // Before anything is asked about it.
-        vetted(&[])?;
-        match timeout(budget, self.resolver.resolve(url.host_str())).await {
-            Ok(Ok(ips)) if ips.is_empty() => Err(NoAddresses::Resolve(ResolveError::NoAddress)),
-            Ok(Ok(ips)) => vetted(&ips),
-            Ok(Err(error)) => Err(NoAddresses::Resolve(error)),
-            Err(_) if timeout(RESPONDS_BUDGET, self.resolver.responds()).await.unwrap_or(false) => {
-                Err(NoAddresses::Timeout)
+        let deadline = Instant::now() + budget;
+        let ips = match known_without_asking(&url.host()) {
+            Some(ips) => ips,
+            None => {
+                // Before anything is asked about it.
+                self.vet(url, &[])?;
+                self.look_up(url.host_str(), deadline).await?
             }
-            Err(_) => Err(NoAddresses::Resolve(ResolveError::Unavailable("no answer in time".to_owned()))),
-        }
+        };
+        let addresses = self.vet(url, &ips)?;
+        self.check_alias(url, &ips, deadline).await?;
+        Ok(addresses)
     }
 
     /// The early check: what is known to be forbidden is refused, what is not known is left to the check when sending.
     pub(super) async fn check_at_accept(&self, url: &WebhookUrl, budget: Duration) -> Result<(), Refused> {
-        if let Some(ips) = known_without_asking(&url.host()) {
-            return self.vet(url, &ips).map(drop);
-        }
-        self.vet(url, &[])?;
-        let name = url.host_str();
-        let answer = match self.answer_of_late(name) {
-            Some(answer) => answer,
+        let deadline = Instant::now() + budget;
+        let ips: Arc<[IpAddr]> = match known_without_asking(&url.host()) {
+            Some(ips) => ips.into(),
             None => {
-                let answer =
-                    timeout(budget, self.resolver.resolve(name)).await.ok().and_then(Result::ok).map(Arc::from);
-                self.remember(name, answer.clone());
-                answer
+                self.vet(url, &[])?;
+                match self.answer_of_late(url.host_str(), deadline).await {
+                    Some(ips) => ips,
+                    None => return Ok(()),
+                }
             }
         };
-        answer.map_or(Ok(()), |ips: Arc<[IpAddr]>| self.vet(url, &ips).map(drop))
+        self.vet(url, &ips)?;
+        self.check_alias(url, &ips, deadline).await
     }
 
     /// Whether a connection that is open already may still be used.
@@ -138,26 +144,67 @@ impl Guard {
         Ok(in_turns(ips).map(|ip| SocketAddr::new(ip, url.port())).collect())
     }
 
-    fn answer_of_late(&self, name: &str) -> Option<Option<Arc<[IpAddr]>>> {
-        let answers = self.lock();
-        let (since, answer) = answers.get(name)?;
-        (since.elapsed() < ACCEPT_CACHE).then(|| answer.clone())
+    /// Refuses what reaches `public_url` under another name. What its name resolves to is the address of a proxy or of
+    /// a router, which no listener of ours knows of. Behind one that serves many names, such as a content network,
+    /// everybody has that address: there the certificate says who is spoken to, so a name with TLS is let pass.
+    async fn check_alias(&self, url: &WebhookUrl, ips: &[IpAddr], deadline: Instant) -> Result<(), Refused> {
+        let told_apart_by_certificate = url.is_https() && matches!(url.host(), Host::Domain(_));
+        let Some(own_name) = self.own.public_name(url.port()).filter(|_| !told_apart_by_certificate) else {
+            return Ok(());
+        };
+        // Without an answer nobody else finds us by that name either.
+        let Ok(Ok(own)) = timeout_at(deadline, self.resolver.resolve(own_name)).await else { return Ok(()) };
+        let is_own = |ip: &IpAddr| own.iter().any(|own| own.to_canonical() == ip.to_canonical());
+        if ips.iter().any(is_own) {
+            return Err(Refused { host: url.host_str().to_owned(), why: Why::Own });
+        }
+        Ok(())
     }
 
-    fn remember(&self, name: &str, answer: Option<Arc<[IpAddr]>>) {
-        let mut answers = self.lock();
-        if answers.len() >= ACCEPT_CACHE_ENTRIES_MAX {
-            answers.retain(|_, (since, _)| since.elapsed() < ACCEPT_CACHE);
+    async fn look_up(&self, name: &str, deadline: Instant) -> Result<Vec<IpAddr>, NoAddresses> {
+        if let Some(failure) = self.failures.get(name) {
+            return Err(failure);
         }
-        // All of it is in use: this name is looked up again next time.
-        if answers.len() < ACCEPT_CACHE_ENTRIES_MAX {
-            answers.insert(name.into(), (Instant::now(), answer));
+        let failure = match timeout_at(deadline, self.resolver.resolve(name)).await {
+            Ok(Ok(ips)) if ips.is_empty() => NoAddresses::Resolve(ResolveError::NoAddress),
+            Ok(Ok(ips)) => return Ok(ips),
+            Err(_) | Ok(Err(ResolveError::Timeout)) => self.why_no_answer().await,
+            Ok(Err(error)) => NoAddresses::Resolve(error),
+        };
+        match failure {
+            NoAddresses::Resolve(ResolveError::NoAddress) => self.failures.put(name, failure.clone(), NEGATIVE_CACHE),
+            NoAddresses::Resolve(ResolveError::Failed(_)) | NoAddresses::Timeout => {
+                self.failures.put(name, failure.clone(), FAILURE_CACHE);
+            }
+            // Not the name's fault.
+            NoAddresses::Resolve(_) | NoAddresses::Refused(_) => {}
+        }
+        Err(failure)
+    }
+
+    async fn why_no_answer(&self) -> NoAddresses {
+        match timeout(RESPONDS_BUDGET, self.resolver.responds()).await {
+            Ok(true) => NoAddresses::Timeout,
+            _ => NoAddresses::Resolve(ResolveError::Unavailable("no answer in time".to_owned())),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lookups> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn answer_of_late(&self, name: &str, deadline: Instant) -> Option<Arc<[IpAddr]>> {
+        if let Some(answer) = self.answers.get(name) {
+            return answer;
+        }
+        if self.failures.get(name).is_some() {
+            return None;
+        }
+        let answer = timeout_at(deadline, self.resolver.resolve(name)).await.ok().and_then(Result::ok).map(Arc::from);
+        self.answers.put(name, answer.clone(), ACCEPT_CACHE);
+        answer
     }
+}
+
+/// Whether a host needs no look-up.
+pub(super) fn is_known_without_asking(host: &Host<&str>) -> bool {
+    known_without_asking(host).is_some()
 }
 
 /// Addresses, and `localhost`, which is this machine whatever a resolver says (RFC 6761).

@@ -1,7 +1,7 @@
 //! Our own addresses: a webhook that called us would call itself for ever.
 
 use arc_swap::ArcSwap;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use url::{Host, Url};
 
 /// The addresses of our listeners and of `public_url`. Known in full once the listeners are bound.
@@ -50,6 +50,14 @@ impl OwnAddresses {
         })
     }
 
+    /// The name in `public_url`, if it has one and this port.
+    pub(super) fn public_name(&self, port: u16) -> Option<&str> {
+        match self.public.as_ref() {
+            Some(PublicUrl { host: Host::Domain(name), port: ours }) if *ours == port => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether a connection to the address would reach one of our listeners.
     #[must_use]
     pub fn contains(&self, address: SocketAddr) -> bool {
@@ -69,9 +77,16 @@ impl OwnAddresses {
     }
 }
 
-/// The kernel binds a socket only to an address that it has. Asked for wildcard listeners alone.
+/// To an address of this machine the kernel would talk from that very address. Nothing is sent; asked for wildcard
+/// listeners alone. Binding to it would not tell: where `ip_nonlocal_bind` is set, any address can be bound.
 fn is_of_this_machine(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || ip.is_unspecified() || source().is_ok_and(|source| source.ip() == ip)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::{Resolver, TokioResolver};
+use hickory_resolver::{Resolver, ResolverBuilder, TokioResolver};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use tracing::warn;
@@ -24,6 +24,9 @@ pub enum ResolveError {
     /// The DNS says there is no such name, or it has no address.
     #[error("the name has no address")]
     NoAddress,
+    /// No answer in time; whose fault that is, [`Resolve::responds`] tells.
+    #[error("no answer in time")]
+    Timeout,
     /// The name's own servers fail.
     #[error("the name could not be looked up: {0}")]
     Failed(String),
@@ -58,12 +61,20 @@ impl SystemResolver {
     /// # Errors
     /// [`EgressError::Resolver`].
     pub fn new() -> Result<Self, EgressError> {
-        let mut builder = Resolver::builder_tokio().unwrap_or_else(|error| {
+        Self::build(Resolver::builder_tokio().unwrap_or_else(|error| {
             warn!(%error, "No usable resolv.conf; asking the name server at 127.0.0.1");
             let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
             Resolver::builder_with_config(config, TokioRuntimeProvider::default())
-        });
+        }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn asking(config: ResolverConfig) -> Self {
+        Self::build(Resolver::builder_with_config(config, TokioRuntimeProvider::default())).unwrap()
+    }
+
+    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, EgressError> {
         let options = builder.options_mut();
         options.timeout = QUERY_TIMEOUT;
         options.attempts = 1;
@@ -98,6 +109,7 @@ impl Resolve for SystemResolver {
 fn classify(error: &NetError) -> ResolveError {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(_)) => ResolveError::NoAddress,
+        NetError::Timeout => ResolveError::Timeout,
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused))
         | NetError::Busy
         | NetError::NoConnections
@@ -117,7 +129,7 @@ mod tests {
         assert!(ours(std::io::Error::from(std::io::ErrorKind::NetworkUnreachable).into()));
         assert!(ours(DnsError::ResponseCode(ResponseCode::Refused).into()));
         assert!(!ours(DnsError::ResponseCode(ResponseCode::ServFail).into()));
-        assert!(!ours(NetError::Timeout));
+        assert_eq!(classify(&NetError::Timeout), ResolveError::Timeout, "which does not say whose fault it is");
     }
 
     #[tokio::test]

@@ -2,13 +2,18 @@
 
 mod accepting;
 mod answers;
+mod broken;
+mod facts;
+mod flood;
 mod guarding;
+mod names;
 mod receiver;
 mod reuse;
+mod slow;
 mod tls;
 
 use super::resolve::{Resolve, ResolveError};
-use super::{Answer, EgressClient, Outgoing, OwnAddresses, SendError, Settings};
+use super::{Answer, EgressClient, Exchange, Outgoing, OwnAddresses, SendError, Settings};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -17,9 +22,12 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Where the test is about it.
+const DEADLINE: Duration = Duration::from_millis(300);
 
 /// Answers by a script; the last answer is repeated.
 struct Names {
@@ -105,7 +113,15 @@ fn post(text: &str) -> Outgoing {
 }
 
 async fn send(client: &EgressClient, text: &str) -> Result<Answer, SendError> {
-    client.send(post(text)).await
+    client.send(post(text)).await.result
+}
+
+/// Sends with a short deadline and holds it to that.
+async fn hurried(client: &EgressClient, outgoing: Outgoing) -> Exchange {
+    let started = Instant::now();
+    let exchange = client.send(Outgoing { deadline: DEADLINE, ..outgoing }).await;
+    assert!(started.elapsed() < 5 * DEADLINE, "the deadline did not end it");
+    exchange
 }
 
 async fn fails(client: &EgressClient, text: &str) -> SendError {

@@ -4,10 +4,13 @@ use crate::problem::{Kind, Problem};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use ripost_domain::money::Amount;
+use ripost_domain::units::parse_duration;
+use ripost_store::Wants;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Duration;
 
 const WEBHOOK_URL: &str = "webhook_url";
 const WEBHOOK_EVENTS: &str = "webhook_events";
@@ -18,6 +21,8 @@ const MAX_PRICE: &str = "max_price_usdc";
 pub struct Fields {
     /// Where the result goes; not yet checked.
     pub webhook_url: Option<String>,
+    /// Which webhooks, and for how long; how deep is not among the fields.
+    pub wants: Wants,
     /// The most that the call may cost.
     pub max_price: Option<Amount>,
 }
@@ -33,8 +38,22 @@ pub fn take(headers: &HeaderMap, body: Bytes) -> Result<(Fields, Bytes), Problem
         max_price: header(headers, "ripost-max-price")?.map(Field::text),
     };
     let body = if is_json(headers) { raw.cut_from(body)? } else { body };
-    Ok((raw.parse()?, body))
+    let mut fields = raw.parse()?;
+    fields.wants.retry_max_age = header(headers, "ripost-retry-max-age")?.map(max_age).transpose()?;
+    Ok((fields, body))
 }
+
+/// Seconds, or a duration such as `2 h`.
+fn max_age(text: &str) -> Result<Duration, Problem> {
+    let age = text.parse().map(Duration::from_secs).ok().or_else(|| parse_duration(text).ok());
+    age.filter(|age| MAX_AGE.contains(age)).ok_or_else(|| {
+        let detail = "Ripost-Retry-Max-Age is between 1 s and 7 d: whole seconds, or a duration such as \"2 h\".";
+        Problem::new(Kind::InvalidValue, detail)
+    })
+}
+
+/// How long a webhook may be asked to be tried.
+const MAX_AGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
 /// Whether the content type is JSON (`application/json` or `…+json`).
 fn is_json(headers: &HeaderMap) -> bool {
@@ -128,6 +147,7 @@ impl RawFields {
                 })
             })
             .transpose()?;
+        let mut wants = Wants::default();
         if let Some(field) = self.webhook_events {
             let events: Vec<String> = serde_json::from_str(&field.0).map_err(|_| {
                 Problem::new(
@@ -135,10 +155,7 @@ impl RawFields {
                     "webhook_events must be a list of names, such as [\"completed\"].",
                 )
             })?;
-            if events.is_empty() || events.iter().any(|event| event != "completed") {
-                let detail = "This version sends the event \"completed\" only: leave webhook_events out, or send [\"completed\"].";
-                return Err(Problem::new(Kind::WebhookEventsUnsupported, detail));
-            }
+            wants = wanted(&events)?;
         }
         let max_price = self
             .max_price
@@ -151,8 +168,33 @@ impl RawFields {
                 })
             })
             .transpose()?;
-        Ok(Fields { webhook_url, max_price })
+        Ok(Fields { webhook_url, wants, max_price })
     }
+}
+
+/// # Errors
+/// None at all, or one that there is not.
+fn wanted(events: &[String]) -> Result<Wants, Problem> {
+    let mut wants = Wants { completed: false, ..Wants::default() };
+    for event in events {
+        match event.as_str() {
+            "started" => wants.started = true,
+            "progress" => wants.progress = true,
+            "completed" => wants.completed = true,
+            other => {
+                let detail = format!(
+                    "There is no webhook event `{other}`: there are \"started\", \"progress\" and \"completed\"."
+                );
+                return Err(Problem::new(Kind::WebhookEventsUnsupported, detail));
+            }
+        }
+    }
+    if events.is_empty() {
+        let detail =
+            "webhook_events is empty: leave it out for [\"completed\"], or leave webhook_url out for no webhook.";
+        return Err(Problem::new(Kind::WebhookEventsUnsupported, detail));
+    }
+    Ok(wants)
 }
 
 /// One of our members: where it begins (its key's quote), where its value is, and which in order it is.
@@ -288,7 +330,7 @@ mod tests {
         assert_eq!(status(r#"{"webhook_url":"a","webhook_url":"b"}"#), 400);
         assert_eq!(status(r#"{"webhook_url":5}"#), 422);
         assert_eq!(status(r#"{"webhook_url":null}"#), 422);
-        assert_eq!(status(r#"{"webhook_events":["started"]}"#), 422);
+        assert_eq!(status(r#"{"webhook_events":["finished"]}"#), 422);
         assert_eq!(status(r#"{"webhook_events":[]}"#), 422);
         assert_eq!(status(r#"{"max_price_usdc":0.05}"#), 422);
         let mut headers = json_headers();
@@ -296,6 +338,21 @@ mod tests {
         assert_eq!(take(&headers, Bytes::from_static(br#"{"webhook_url":"a"}"#)).unwrap_err().status(), 400);
         headers.append("ripost-webhook-url", "https://y.example".parse().unwrap());
         assert_eq!(take(&headers, Bytes::from_static(b"{}")).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn events_and_the_bound_of_retries_are_read() {
+        let mut headers = json_headers();
+        headers.insert("ripost-retry-max-age", "2 h".parse().unwrap());
+        let body = Bytes::from_static(br#"{"webhook_events":["started","progress"]}"#);
+        let wants = take(&headers, body).unwrap().0.wants;
+        let hours = Some(Duration::from_secs(7200));
+        assert_eq!(wants, Wants { started: true, progress: true, completed: false, retry_max_age: hours, depth: 0 });
+        for (text, expected) in [("30", Some(30)), ("0", None), ("soon", None), ("8 d", None), ("-1", None)] {
+            headers.insert("ripost-retry-max-age", text.parse().unwrap());
+            let read = take(&headers, Bytes::from_static(b"{}")).map(|(fields, _)| fields.wants.retry_max_age);
+            assert_eq!(read.ok().flatten(), expected.map(Duration::from_secs), "{text}");
+        }
     }
 
     #[test]

@@ -14,18 +14,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use ripost_domain::address::{UrlRefused, WebhookUrl};
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
 use ripost_store::{
-    Accept, AcceptError, Accepted, ClaimedRun, Consumer, Idempotency, Lease, RequestInput, StoreError, failpoint,
+    Accept, AcceptError, Accepted, ClaimedRun, Consumer, Idempotency, Lease, RequestInput, StoreError, Wants, failpoint,
 };
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For a look-up of the webhook's host when a request is accepted; what is slower is found out when it is sent to.
-const LOOKUP_BUDGET: Duration = Duration::from_millis(200);
 /// How soon a caller may usefully ask for the state again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -74,7 +71,12 @@ impl Gateway {
             None => None,
         };
         self.check_price(&fields, &api)?;
-        let webhook_url = self.check_url(fields.webhook_url.as_deref()).await?;
+        let webhook_url = match fields.webhook_url.as_deref() {
+            Some(text) => Some(self.webhooks.check_url(consumer.id, text).await?.as_str().to_owned()),
+            None => None,
+        };
+        let depth = depth(&head.headers)?;
+        let wants = Wants { depth, ..fields.wants };
         let input = RequestInput {
             method: head.method.as_str().to_owned(),
             path: path[target.rest..].to_owned(),
@@ -83,7 +85,7 @@ impl Gateway {
             body,
         };
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let accepted = self.accept(&consumer, &api, webhook_url, input, traceparent, key).await?;
+        let accepted = self.accept(&consumer, &api, webhook_url, wants, input, traceparent, key).await?;
         match accepted {
             New { id, entry, response } => {
                 let waited = match wait {
@@ -126,32 +128,6 @@ impl Gateway {
         }
     }
 
-    /// URL rules, literals and a short look-up; what is only unknown is accepted and shows as a delivery failure.
-    async fn check_url(&self, text: Option<&str>) -> Result<Option<String>, Problem> {
-        let Some(text) = text else { return Ok(None) };
-        let url = WebhookUrl::parse(text, &self.url_policy).map_err(|refused| {
-            let kind = match refused {
-                UrlRefused::Address(_) => Kind::WebhookUrlForbidden,
-                UrlRefused::TooLong
-                | UrlRefused::Malformed
-                | UrlRefused::Scheme
-                | UrlRefused::PlainHttp
-                | UrlRefused::Credentials
-                | UrlRefused::Name
-                | UrlRefused::Port(_) => Kind::WebhookUrlInvalid,
-            };
-            Problem::new(kind, format!("webhook_url: {refused}.")).with("rule", refused.rule())
-        })?;
-        self.egress.lookup_at_accept(&url, LOOKUP_BUDGET).await.map_err(|refused| {
-            tracing::info!(reason = %refused, "A webhook URL was refused");
-            Problem::new(
-                Kind::WebhookUrlForbidden,
-                "The host of webhook_url resolves to an address that webhooks may not go to. Use a public host.",
-            )
-        })?;
-        Ok(Some(url.as_str().to_owned()))
-    }
-
     /// The request that this idempotency key named before, or the right to accept one.
     async fn earlier(&self, consumer: &Consumer, api: &ActiveApi, key: &Idempotency) -> Result<Earlier, Problem> {
         let Some(claim) = self.keys.claim(consumer.id, &api.name, &key.key) else {
@@ -168,11 +144,13 @@ impl Gateway {
     }
 
     /// One transaction: request, hold, idempotency key. From here on a task of `app`'s carries the work.
+    #[expect(clippy::too_many_arguments, reason = "a call has these parts")]
     async fn accept(
         self: &Arc<Self>,
         consumer: &Consumer,
         api: &Arc<ActiveApi>,
         webhook_url: Option<String>,
+        wants: Wants,
         input: RequestInput,
         traceparent: Option<String>,
         idempotency: Option<Idempotency>,
@@ -195,6 +173,7 @@ impl Gateway {
             expires_at,
             split,
             webhook_url: webhook_url.clone(),
+            wants,
             input: input.clone(),
             traceparent: traceparent.clone(),
         });
@@ -207,6 +186,7 @@ impl Gateway {
             expires_at,
             split,
             webhook_url,
+            wants,
             input,
             traceparent,
             idempotency: idempotency.clone(),
@@ -280,6 +260,27 @@ impl Gateway {
     }
 }
 
+/// Webhooks that lead to webhooks: more than this many in a row is a loop.
+const DEPTH_MAX: u8 = 3;
+
+/// How many webhooks led to this call.
+fn depth(headers: &HeaderMap) -> Result<u8, Problem> {
+    let Some(value) = headers.get(crate::delivery::DEPTH) else { return Ok(0) };
+    match value.to_str().ok().and_then(|text| text.trim().parse::<u8>().ok()) {
+        Some(depth) if depth < DEPTH_MAX => Ok(depth),
+        Some(_) => Err(Problem::new(
+            Kind::LoopDetected,
+            format!(
+                "{DEPTH_MAX} webhooks led to this call (header webhook-depth). An endpoint calls an API that sends to it again; break the circle."
+            ),
+        )),
+        None => Err(Problem::new(
+            Kind::InvalidHeader,
+            "webhook-depth is a small whole number; pass it on as it came, or not at all.",
+        )),
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct StoredStatus {
     status: u16,
@@ -342,6 +343,7 @@ fn accepted_response(base: &str, accept: &Accept) -> Response<Full<Bytes>> {
         finished_at: None,
         settlement: SettlementView::new(state, accept.split),
         has_webhook: accept.webhook_url.is_some(),
+        result_url: &String::new,
     };
     accepted_with(accept.id, view::accepted(base, head))
 }

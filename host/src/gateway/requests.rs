@@ -28,11 +28,7 @@ impl Gateway {
     ) -> Result<Response<Full<Bytes>>, Problem> {
         allow_get(request.method())?;
         let consumer = self.identity.identify(request.headers()).await?;
-        let unknown = || {
-            Problem::new(Kind::UnknownRequest, "Check the id and the consumer key; requests are kept for a while only.")
-        };
-        let record =
-            self.store.request(id).await?.filter(|record| record.consumer == consumer.id).ok_or_else(unknown)?;
+        let record = self.own(id, &consumer).await?;
         match part {
             Part::Request => Ok(json(self.current(record).await?)),
             Part::Result => self.result(record).await,
@@ -57,7 +53,7 @@ impl Gateway {
         }
     }
 
-    async fn result(&self, record: RequestRecord) -> Result<Response<Full<Bytes>>, Problem> {
+    pub(super) async fn result(&self, record: RequestRecord) -> Result<Response<Full<Bytes>>, Problem> {
         match self.store.result(record.id).await? {
             Some(stored) => {
                 let answer = Answer { status: stored.meta.status, headers: stored.meta.headers, body: stored.body };
@@ -106,6 +102,10 @@ impl Gateway {
             (None, None) => Outcome::none(),
         };
         let has_webhook = record.webhook_url.is_some();
+        let result_url = || {
+            let until = self.clock.now().after(self.result_url_ttl).as_seconds();
+            format!("{}/results/{}", self.base, self.keyring.result_token(record.id, until))
+        };
         let head = Head {
             id: record.id,
             status,
@@ -115,6 +115,7 @@ impl Gateway {
             finished_at: record.finished_at,
             settlement: SettlementView::new(record.settlement, record.split),
             has_webhook,
+            result_url: &result_url,
         };
         let progress = live.and_then(|entry| entry.progress());
         Ok(view::current(&self.base, head, outcome, progress, DeliveryView::new(record.delivery, has_webhook)))

@@ -24,6 +24,8 @@ pub struct Links {
     result: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<String>,
 }
 
 impl Links {
@@ -34,6 +36,7 @@ impl Links {
         Self {
             result: format!("{this}/result"),
             webhook: has_webhook.then(|| format!("{this}/webhooks/completed")),
+            deliveries: has_webhook.then(|| format!("{this}/deliveries")),
             this,
         }
     }
@@ -77,6 +80,9 @@ pub struct DeliveryView {
     last_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    /// Why it ended without having been delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 impl DeliveryView {
@@ -90,7 +96,8 @@ impl DeliveryView {
                 attempts: stored.attempts,
                 next_attempt_at: stored.next_attempt_at,
                 last_status: stored.last_status,
-                last_error: stored.last_error,
+                last_error: stored.last_error.map(|class| public_class(&class).to_owned()),
+                reason: stored.reason,
             },
             None => Self {
                 state: if has_webhook { delivery::State::Pending.as_str() } else { "none" },
@@ -99,9 +106,18 @@ impl DeliveryView {
                 next_attempt_at: None,
                 last_status: None,
                 last_error: None,
+                reason: None,
             },
         }
     }
+}
+
+/// What a consumer is told of a class: an address that is refused, closed or silent is one and the same, or the
+/// gateway would scan networks for whoever asks.
+#[must_use]
+pub fn public_class(class: &str) -> &str {
+    let unreachable = ["refused-", "dns-", "connect-"].iter().any(|prefix| class.starts_with(prefix));
+    if unreachable { "unreachable" } else { class }
 }
 
 /// How a request ended, for the fields `result…` and `error`.
@@ -134,9 +150,8 @@ impl<'a> Outcome<'a> {
             return Self::none();
         }
         if answer.body.len() <= EMBEDDED_BYTES_MAX {
-            let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-            let says_json =
-                kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json");
+            let kind = kind_of(content_type);
+            let says_json = is_json(kind);
             if says_json && let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(&answer.body) {
                 return Self { result: Some(raw), ..Self::none() };
             }
@@ -148,6 +163,22 @@ impl<'a> Outcome<'a> {
         }
         Self { result_type: content_type.or(Some("application/octet-stream")), linked: true, ..Self::none() }
     }
+}
+
+fn kind_of(content_type: Option<&str>) -> &str {
+    content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+fn is_json(kind: &str) -> bool {
+    kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+}
+
+/// Whether an answer travels as JSON inside its webhook.
+#[must_use]
+pub fn embeds_as_json(answer: &Answer) -> bool {
+    answer.body.len() <= EMBEDDED_BYTES_MAX
+        && is_json(kind_of(content_type(&answer.headers)))
+        && serde_json::from_slice::<&RawValue>(&answer.body).is_ok()
 }
 
 /// The `content-type` among an answer's headers, if it is text.
@@ -174,6 +205,8 @@ pub struct Head<'a> {
     pub settlement: SettlementView,
     /// Whether there is a webhook URL.
     pub has_webhook: bool,
+    /// Makes the link to a result that is not embedded.
+    pub result_url: &'a dyn Fn() -> String,
 }
 
 #[derive(Serialize)]
@@ -210,7 +243,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(base: &str, head: Head<'a>, outcome: Outcome<'a>) -> Self {
         let links = Links::new(base, head.id, head.has_webhook);
-        let result_url = outcome.linked.then(|| links.result.clone());
+        let result_url = outcome.linked.then(|| (head.result_url)());
         Self {
             request_id: head.id,
             status: head.status,
@@ -297,6 +330,7 @@ mod tests {
                 ripost_domain::money::FeeRate::DEFAULT.split(Amount::ZERO),
             ),
             has_webhook: true,
+            result_url: &|| "https://gw.example/results/token".to_owned(),
         };
         let json = webhook("https://gw.example", head, Outcome::answer(answer), None, "https://x.example/h");
         serde_json::from_slice(&json).unwrap()
@@ -311,7 +345,7 @@ mod tests {
         assert_eq!((&text["result"], &text["result_type"]), (&"a,b\n".into(), &"text/csv; charset=utf-8".into()));
         let binary = payload(&answer("image/png", b"\x89PNG"));
         assert!(binary["result"].is_null() && binary.as_object().unwrap().contains_key("result"));
-        assert!(binary["result_url"].as_str().unwrap().ends_with("/result"));
+        assert!(binary["result_url"].as_str().unwrap().ends_with("/results/token"));
         let wrong = payload(&answer("application/json", b"nope"));
         assert_eq!(wrong["result"], "nope");
         let broken = payload(&answer("text/plain", b"\xff"));

@@ -54,6 +54,7 @@ impl Plugins {
                 spec: api.spec,
                 limits: api.limits.clone(),
                 config: api.config.clone(),
+                retry: api.retry.clone(),
                 handler: handler.expect("each API's handler was compiled above").2.clone(),
                 permits: permits.of(&api.name, api.spec.concurrency),
             })

@@ -7,6 +7,7 @@ mod keys;
 mod raw;
 
 use ripost_domain::api::{ApiName, Name};
+use ripost_domain::delivery::RetryPolicy;
 use ripost_domain::money::Amount;
 use ripost_domain::units;
 use ripost_runtime::Limits;
@@ -53,6 +54,8 @@ pub struct ApiManifest {
     pub limits: Arc<Limits>,
     /// What the handler's `config.get` answers from.
     pub config: Arc<BTreeMap<String, String>>,
+    /// How its deliveries are retried, if not as the operator has it.
+    pub retry: Option<Arc<RetryPolicy>>,
 }
 
 /// Price and bounds of an API's requests.
@@ -66,6 +69,20 @@ pub struct ApiSpec {
     pub max_attempts: u32,
     /// Runs of this API at once, 1 to 1000.
     pub concurrency: u32,
+    /// What its webhooks look like.
+    pub payload: PayloadForm,
+}
+
+/// What an API's webhooks look like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PayloadForm {
+    /// The request object with the result in it.
+    #[default]
+    Request,
+    /// The bare result.
+    Result,
+    /// CloudEvents 1.0, structured, with the request object as its data.
+    CloudEvents,
 }
 
 /// What the operator allows.
@@ -201,7 +218,8 @@ impl Reader<'_> {
         let handler = raw.handler.ok_or_else(|| missing("handler", "my-api.wasm"))?;
         check_handler(handler.get_ref()).map_err(|message| self.error(handler.span().start, message))?;
         self.only("delivery", raw.delivery.as_ref(), "webhook", &["off"])?;
-        self.only("payload", raw.payload.as_ref(), "request", &["result", "cloudevents"])?;
+        let payload = self.payload(raw.payload.as_ref())?;
+        let retry = raw.retry.map(|retry| self.retry(&retry)).transpose()?.flatten();
         self.only("access", raw.access.as_ref(), "open", &["subscribed"])?;
         let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
         let expires_in = match &raw.expires_in {
@@ -222,10 +240,34 @@ impl Reader<'_> {
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             handler: handler.into_inner(),
-            spec: ApiSpec { price, expires_in, max_attempts, concurrency },
+            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload },
             limits: Arc::new(self.limits(&limits)?),
             config: Arc::new(raw.config),
+            retry,
         })
+    }
+
+    fn payload(&self, text: Option<&Spanned<String>>) -> Result<PayloadForm, ManifestError> {
+        let Some(text) = text else { return Ok(PayloadForm::Request) };
+        match text.get_ref().as_str() {
+            "request" => Ok(PayloadForm::Request),
+            "result" => Ok(PayloadForm::Result),
+            "cloudevents" => Ok(PayloadForm::CloudEvents),
+            other => {
+                let message =
+                    format!("payload = \"{other}\" means nothing; write \"request\", \"result\" or \"cloudevents\"");
+                Err(self.error(text.span().start, message))
+            }
+        }
+    }
+
+    fn retry(&self, raw: &raw::Retry) -> Result<Option<Arc<RetryPolicy>>, ManifestError> {
+        let Some(schedule) = &raw.schedule else { return Ok(None) };
+        let waits = schedule.iter().map(|wait| self.quantity("retry.schedule", wait, units::parse_duration));
+        let waits = waits.collect::<Result<Vec<_>, _>>()?;
+        let at = schedule.first().map_or(0, |wait| wait.span().start);
+        let policy = RetryPolicy::new(waits).map_err(|error| self.error(at, format!("`retry.schedule`: {error}")))?;
+        Ok(Some(Arc::new(policy)))
     }
 
     fn limits(&self, raw: &raw::Limits) -> Result<Limits, ManifestError> {

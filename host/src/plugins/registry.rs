@@ -3,6 +3,7 @@
 
 use super::manifest::ApiSpec;
 use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::delivery::RetryPolicy;
 use ripost_runtime::{Handler, Limits};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct ActiveApi {
     pub limits: Arc<Limits>,
     /// What the handler's `config.get` answers from.
     pub config: Arc<BTreeMap<String, String>>,
+    /// How its deliveries are retried, if not as the operator has it.
+    pub retry: Option<Arc<RetryPolicy>>,
     /// What is called.
     pub handler: Handler,
     /// Runs at once; the same for all revisions of this API.

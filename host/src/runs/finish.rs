@@ -2,14 +2,16 @@
 
 use super::Runs;
 use super::decide::End;
+use crate::delivery::payload::{COMPLETED, Material, first_attempt};
 use crate::gateway::view::{self, Head, SettlementView};
 use crate::live::{Ended, Entry};
+use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::State as StateLabel;
 use bytes::Bytes;
-use ripost_domain::id::DeliveryId;
+use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
-use ripost_store::{Answer, ClaimedDelivery, ClaimedRun, Ending, Finish, Lease, NewDelivery, StoreError, WriteError};
+use ripost_store::{Answer, ClaimedRun, Ending, Finish, Lease, NewDelivery, StoreError, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,15 @@ const TRIES: u32 = 8;
 
 impl Runs {
     /// Writes the end of a request and hands its webhook over. If another end was first, nothing happens.
-    pub(super) async fn finish(&self, claimed: ClaimedRun, from: State, end: End, logs: Bytes, entry: &Arc<Entry>) {
+    pub(super) async fn finish(
+        &self,
+        claimed: ClaimedRun,
+        from: State,
+        end: End,
+        logs: Bytes,
+        entry: &Arc<Entry>,
+        active: Option<&ActiveApi>,
+    ) {
         let needs = &self.needs;
         let finished_at = needs.clock.now();
         let (ending, ended) = rows(end, &claimed);
@@ -31,9 +41,10 @@ impl Runs {
         let delivery = claimed
             .webhook_url
             .as_deref()
-            .map(|url| self.delivery(&claimed, url, &ending, settlement, entry, finished_at));
-        let slot = delivery.as_ref().and_then(|delivery| needs.sender.reserve(delivery.payload.len()));
-        let lease = if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody };
+            .filter(|_| claimed.wants.completed)
+            .map(|url| self.completed(&claimed, active, url, &ending, settlement, entry, finished_at));
+        let ticket = delivery.as_ref().and_then(|delivery| needs.sender.reserve(delivery.lane, delivery.payload.len()));
+        let lease = if ticket.is_some() { Lease::ThisProcess } else { Lease::Nobody };
         let finish = Finish {
             id: claimed.id,
             epoch: claimed.epoch,
@@ -43,7 +54,7 @@ impl Runs {
             logs,
             delivery: delivery.map(|delivery| NewDelivery { lease, ..delivery }),
         };
-        let sent = finish.delivery.as_ref().map(|delivery| attempt_of(&claimed, delivery));
+        let sent = finish.delivery.as_ref().map(|delivery| first_attempt(&claimed, delivery));
         if !self.write(finish).await {
             return;
         }
@@ -54,8 +65,8 @@ impl Runs {
             request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt,
             outcome = state.as_str(), settlement = settlement.as_str(), duration_ms, "Ended request {}", claimed.id
         );
-        match (slot, sent) {
-            (Some(slot), Some(attempt)) => needs.sender.start(slot, attempt),
+        match (ticket, sent) {
+            (Some(ticket), Some(attempt)) => needs.sender.start(ticket, attempt),
             (None, Some(_)) => needs.sender.wake(),
             (_, None) => {}
         }
@@ -82,15 +93,24 @@ impl Runs {
         false
     }
 
-    fn delivery(
+    #[expect(clippy::too_many_arguments, reason = "an end has these parts")]
+    fn completed(
         &self,
         claimed: &ClaimedRun,
+        active: Option<&ActiveApi>,
         url: &str,
         ending: &Ending,
         settlement: Settlement,
         entry: &Entry,
         finished_at: Timestamp,
     ) -> NewDelivery {
+        let (outcome, answer) = match ending {
+            Ending::Completed { answer } => (view::Outcome::answer(answer), Some(answer)),
+            Ending::Failed { problem, .. } | Ending::Cancelled { problem } | Ending::Expired { problem } => {
+                (view::Outcome::problem(problem), None)
+            }
+        };
+        let result_url = || self.result_url(claimed.id, finished_at);
         let head = Head {
             id: claimed.id,
             status: ending.state(),
@@ -100,22 +120,26 @@ impl Runs {
             finished_at: Some(finished_at),
             settlement: SettlementView::new(settlement, claimed.split),
             has_webhook: true,
+            result_url: &result_url,
         };
-        let outcome = match ending {
-            Ending::Completed { answer } => view::Outcome::answer(answer),
-            Ending::Failed { problem, .. } | Ending::Cancelled { problem } | Ending::Expired { problem } => {
-                view::Outcome::problem(problem)
-            }
+        let material = Material {
+            form: active.map(|active| active.spec.payload).unwrap_or_default(),
+            event: COMPLETED,
+            base: &self.needs.base,
+            head,
+            outcome,
+            progress: entry.progress(),
+            url,
+            answer,
         };
-        NewDelivery {
-            id: DeliveryId::new(finished_at, crate::keyring::random()),
-            event: "completed".to_owned(),
-            url: url.to_owned(),
-            payload: view::webhook(&self.needs.base, head, outcome, entry.progress(), url),
-            content_type: "application/json".to_owned(),
-            traceparent: claimed.traceparent.clone(),
-            lease: Lease::Nobody,
-        }
+        let of_api = active.and_then(|active| active.retry.as_deref());
+        self.needs.sender.delivery(claimed, of_api, material, finished_at)
+    }
+
+    /// A link that works without a key, for as long as the webhook may be on its way.
+    pub(super) fn result_url(&self, id: RequestId, now: Timestamp) -> String {
+        let until = now.after(self.needs.result_url_ttl).as_seconds();
+        format!("{}/results/{}", self.needs.base, self.needs.keyring.result_token(id, until))
     }
 }
 
@@ -138,21 +162,5 @@ fn rows(end: End, claimed: &ClaimedRun) -> (Ending, Ended) {
             let problem = view::stored_problem(problem, claimed.id);
             (Ending::Expired { problem: problem.clone() }, Ended::Problem { status, json: problem })
         }
-    }
-}
-
-/// The first attempt of a delivery that is born in flight.
-fn attempt_of(claimed: &ClaimedRun, delivery: &NewDelivery) -> ClaimedDelivery {
-    ClaimedDelivery {
-        id: delivery.id,
-        request_id: claimed.id,
-        consumer: claimed.consumer,
-        epoch: 1,
-        attempt: 1,
-        event: delivery.event.clone(),
-        url: delivery.url.clone(),
-        payload: delivery.payload.clone(),
-        content_type: delivery.content_type.clone(),
-        traceparent: delivery.traceparent.clone(),
     }
 }

@@ -19,21 +19,23 @@ impl Runs {
             Err(error) => {
                 tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
                 let end = decide::unavailable(&error.to_string());
-                return self.finish(claimed, State::Running, end, Bytes::new(), &entry).await;
+                return self.finish(claimed, State::Running, end, Bytes::new(), &entry, None).await;
             }
         };
         if claimed.attempt > active.spec.max_attempts.saturating_add(self.config.crashes_max) {
             let end = decide::lost(claimed.attempt - 1);
-            return self.finish(claimed, State::Running, end, Bytes::new(), &entry).await;
+            return self.finish(claimed, State::Running, end, Bytes::new(), &entry, Some(&active)).await;
         }
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
         let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let _instance = self.instances.acquire().await.expect("the semaphore is never closed");
         let now = needs.clock.now();
         if now >= claimed.expires_at {
-            return self.finish(claimed, State::Running, decide::expired(), Bytes::new(), &entry).await;
+            return self.finish(claimed, State::Running, decide::expired(), Bytes::new(), &entry, Some(&active)).await;
         }
         entry.start();
+        self.tell_of_start(&claimed, &active).await;
+        let _progress = self.tell_of_progress(&claimed, &active, &entry);
         failpoint::hit("run.before_handler");
         let call = self.call(&claimed, &active.limits, active.config.clone(), &entry, now);
         let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
@@ -58,7 +60,8 @@ impl Runs {
         match decide::decide(outcome, &context) {
             Decision::RunAgain(at) => self.put_back(&claimed, at).await,
             Decision::End(end) => {
-                self.finish(claimed, State::Running, end, decide::log_lines(&logs, logs_dropped), &entry).await;
+                let logs = decide::log_lines(&logs, logs_dropped);
+                self.finish(claimed, State::Running, end, logs, &entry, Some(&active)).await;
             }
         }
     }

@@ -45,6 +45,13 @@ pub struct Metrics {
     pub attempts: Family<Class, Counter>,
     /// From accept to the first 2xx.
     pub delivered_seconds: Histogram,
+    /// Deliveries ended without having been delivered, by state.
+    pub(crate) undeliverable: Family<State, Counter>,
+    /// URLs disabled at their endpoints' wish.
+    pub(crate) urls_disabled: Counter,
+    /// Breakers that opened.
+    pub(crate) breakers_opened: Counter,
+    pub(crate) lanes: Family<State, Gauge>,
     pub(crate) store_commits: Gauge,
     pub(crate) store_operations: Gauge,
     pub(crate) store_queued: Gauge,
@@ -67,6 +74,10 @@ impl Metrics {
             run_seconds: seconds(),
             attempts: Family::default(),
             delivered_seconds: seconds(),
+            undeliverable: Family::default(),
+            urls_disabled: Counter::default(),
+            breakers_opened: Counter::default(),
+            lanes: Family::default(),
             store_commits: Gauge::default(),
             store_operations: Gauge::default(),
             store_queued: Gauge::default(),
@@ -86,6 +97,26 @@ impl Metrics {
         registry.register("ripost_run_duration_seconds", "Wall time of a run", self.run_seconds.clone());
         registry.register("ripost_delivery_attempts", "Attempts of deliveries, by class", self.attempts.clone());
         registry.register("ripost_delivered_seconds", "From accept to the 2xx", self.delivered_seconds.clone());
+        registry.register(
+            "ripost_deliveries_undeliverable",
+            "Deliveries ended without having been delivered, by state",
+            self.undeliverable.clone(),
+        );
+        registry.register(
+            "ripost_webhook_urls_disabled",
+            "URLs disabled by their endpoints",
+            self.urls_disabled.clone(),
+        );
+        registry.register(
+            "ripost_delivery_breakers_opened",
+            "Endpoints left alone for a while",
+            self.breakers_opened.clone(),
+        );
+        registry.register(
+            "ripost_delivery_lanes",
+            "Endpoints known, open breakers, in flight, waiting in memory and in the store",
+            self.lanes.clone(),
+        );
         registry.register("ripost_store_commits_total", "Groups committed since start", self.store_commits.clone());
         registry.register("ripost_store_operations_total", "Operations in those groups", self.store_operations.clone());
         registry.register("ripost_store_queued", "Operations waiting for the writer", self.store_queued.clone());

@@ -28,6 +28,10 @@ pub const NAMES: &[&str] = &[
     "delivery.after_claim_commit",
     "delivery.before_send",
     "delivery.after_send",
+    "delivery.before_add_commit",
+    "delivery.after_add_commit",
+    "delivery.before_redeliver_commit",
+    "delivery.after_redeliver_commit",
     "record.before_commit",
     "record.after_commit",
     // a revision

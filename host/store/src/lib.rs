@@ -9,8 +9,10 @@ mod store;
 pub mod sqlite;
 
 pub use store::{
-    Accept, AcceptError, Accepted, Answer, Balances, ClaimedDelivery, ClaimedRun, Consumer, ConsumerSummary, Ending,
-    Finish, Finished, Idempotency, Key, Lease, NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered,
-    RequestInput, RequestRecord, ResultMeta, RunAgain, Stats, Store, StoreError, StoredDelivery, StoredResult,
-    Violation, WriteError,
+    Accept, AcceptError, Accepted, Answer, Balances, ClaimedDeliveries, ClaimedDelivery, ClaimedRun, Consumer,
+    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, Ending, Finish, Finished, Idempotency, Key, Lease,
+    NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered, Redeliver, Redelivered, RequestInput,
+    RequestRecord, ResultMeta, Retry, RotateSecret, Rotated, RunAgain, SealedSecrets, Stats, Store, StoreError,
+    StoredAttempt, StoredDelivery, StoredResult, Undeliverable, Undelivered, UndeliveredEntry, UndeliveredFilter,
+    Violation, Wants, WriteError,
 };

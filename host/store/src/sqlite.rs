@@ -2,6 +2,7 @@
 
 mod audit;
 mod checkpoint;
+mod claim;
 mod consumers;
 mod deliveries;
 mod files;
@@ -11,19 +12,23 @@ mod reads;
 mod requests;
 mod rows;
 mod schema;
+mod secrets;
+mod undelivered;
 mod writer;
 
 use crate::failpoint;
 use crate::store::{
-    Accept, AcceptError, Accepted, Balances, ClaimedDelivery, ClaimedRun, Consumer, ConsumerSummary, Finish, Finished,
-    NewConsumer, OpenError, Payload, Record, Recovered, RequestRecord, RunAgain, Stats, Store, StoreError,
-    StoredResult, Violation, WriteError,
+    Accept, AcceptError, Accepted, Balances, ClaimedDeliveries, ClaimedRun, Consumer, ConsumerSummary, DeliveryClaim,
+    DeliveryLog, DisabledUrl, Finish, Finished, NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered,
+    Redeliver, Redelivered, RequestRecord, RotateSecret, Rotated, RunAgain, SealedSecrets, Stats, Store, StoreError,
+    StoredResult, Undeliverable, Undelivered, UndeliveredFilter, Violation, WriteError,
 };
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
 use files::Kind;
 use readers::Readers;
 use ripost_domain::api::{ApiName, Digest, Name};
+use ripost_domain::delivery::LaneId;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::ledger::Account;
 use ripost_domain::money::Amount;
@@ -176,21 +181,27 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| requests::expired(connection, now, limit)).await
     }
 
-    async fn claim_deliveries(
-        &self,
-        now: Timestamp,
-        limit: u32,
-        bytes_max: usize,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        let (_, due) = self.next_due().await?;
-        if due.is_none_or(|due| due > now) {
-            return Ok(Vec::new());
-        }
+    async fn due_lanes(&self, now: Timestamp, limit: u32) -> Result<Vec<LaneId>, StoreError> {
+        self.readers.read(move |connection| claim::due_lanes(connection, now, limit)).await
+    }
+
+    async fn claim_deliveries(&self, asked: DeliveryClaim) -> Result<ClaimedDeliveries, StoreError> {
         let folder = self.folder.clone();
         let points = Some(("delivery.before_claim_commit", "delivery.after_claim_commit"));
-        self.writer
-            .write(Patience::Endless, points, move |work| deliveries::claim(work, &folder, now, limit, bytes_max))
-            .await
+        self.writer.write(Patience::Endless, points, move |work| claim::claim(work, &folder, &asked)).await
+    }
+
+    async fn add_delivery(&self, request: RequestId, delivery: NewDelivery, at: Timestamp) -> Result<bool, StoreError> {
+        let points = Some(("delivery.before_add_commit", "delivery.after_add_commit"));
+        self.writer.write(Patience::Endless, points, move |work| deliveries::add(work, request, &delivery, at)).await
+    }
+
+    async fn give_up(&self, now: Timestamp, limit: u32) -> Result<Vec<Undeliverable>, StoreError> {
+        // No commit for nothing.
+        if !self.readers.read(move |connection| reads::has_overdue(connection, now)).await? {
+            return Ok(Vec::new());
+        }
+        self.writer.write(Patience::Endless, None, move |work| deliveries::give_up(work, now, limit)).await
     }
 
     async fn record(&self, record: Record) -> Result<(), WriteError> {
@@ -207,6 +218,40 @@ impl Store for SqliteStore {
 
     async fn next_due(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
         self.readers.read(reads::next_due).await
+    }
+
+    async fn deliveries(&self, request: RequestId) -> Result<Vec<DeliveryLog>, StoreError> {
+        self.readers.read(move |connection| undelivered::logs(connection, request)).await
+    }
+
+    async fn undelivered(&self, filter: UndeliveredFilter) -> Result<Undelivered, StoreError> {
+        self.readers.read(move |connection| undelivered::page(connection, &filter)).await
+    }
+
+    async fn redeliver(&self, redeliver: Redeliver) -> Result<Redelivered, StoreError> {
+        let points = Some(("delivery.before_redeliver_commit", "delivery.after_redeliver_commit"));
+        self.writer.write(Patience::Endless, points, move |work| undelivered::redeliver(work, &redeliver)).await
+    }
+
+    async fn disabled_urls(&self, consumer: Option<ConsumerId>) -> Result<Vec<DisabledUrl>, StoreError> {
+        self.readers.read(move |connection| undelivered::disabled(connection, consumer)).await
+    }
+
+    async fn enable_url(&self, consumer: ConsumerId, url: &str) -> Result<bool, StoreError> {
+        let url = url.to_owned();
+        self.writer.write(Patience::None, None, move |work| undelivered::enable(work, consumer, &url)).await
+    }
+
+    async fn secrets(&self, consumer: ConsumerId, now: Timestamp) -> Result<Option<SealedSecrets>, StoreError> {
+        self.readers.read(move |connection| secrets::of(connection, consumer, now)).await
+    }
+
+    async fn rotate_secret(&self, rotate: RotateSecret) -> Result<Rotated, StoreError> {
+        self.writer.write(Patience::None, None, move |work| secrets::rotate(work, &rotate)).await
+    }
+
+    async fn set_v1a(&self, consumer: ConsumerId, v1a: bool) -> Result<bool, StoreError> {
+        self.writer.write(Patience::None, None, move |work| secrets::set_v1a(work, consumer, v1a)).await
     }
 
     async fn consumer_by_key(&self, hash: [u8; 32]) -> Result<Option<Consumer>, StoreError> {

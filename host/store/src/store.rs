@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use ripost_domain::api::{ApiName, Digest, Name};
-use ripost_domain::delivery::{self, Next};
+use ripost_domain::delivery::{self, LaneId, Next};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::money::{Amount, Split};
 use ripost_domain::request::{self, Settlement};
 use ripost_domain::time::Timestamp;
+use std::time::Duration;
 
 /// A call as the handler will see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,27 @@ pub struct Idempotency {
     pub fingerprint: [u8; 32],
 }
 
+/// What a consumer asks of the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants {
+    /// A webhook when the first run begins.
+    pub started: bool,
+    /// Webhooks with the progress.
+    pub progress: bool,
+    /// A webhook at the end.
+    pub completed: bool,
+    /// How long after the webhook was made it is still worth sending.
+    pub retry_max_age: Option<Duration>,
+    /// How many webhooks led to this call.
+    pub depth: u8,
+}
+
+impl Default for Wants {
+    fn default() -> Self {
+        Self { started: false, progress: false, completed: true, retry_max_age: None, depth: 0 }
+    }
+}
+
 /// One accepted call: request, hold and idempotency key become durable together or not at all.
 #[derive(Debug, Clone)]
 pub struct Accept {
@@ -61,6 +83,8 @@ pub struct Accept {
     pub split: Split,
     /// Where the result goes, if anywhere.
     pub webhook_url: Option<String>,
+    /// Which webhooks, and for how long.
+    pub wants: Wants,
     /// What the handler sees.
     pub input: RequestInput,
     /// W3C trace context of the caller.
@@ -191,21 +215,40 @@ impl Ending {
     }
 }
 
+/// How a delivery is retried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The wait before each attempt; `None`: the operator's schedule.
+    pub waits: Option<Vec<Duration>>,
+    /// When it is not worth sending any more, whatever the schedule says.
+    pub give_up_at: Timestamp,
+    /// Attempts before the schedule began anew, because somebody asked for it.
+    pub base: u32,
+}
+
 /// A delivery with its payload, made and frozen.
 #[derive(Debug, Clone)]
 pub struct NewDelivery {
     /// Also the `webhook-id`.
     pub id: DeliveryId,
-    /// `completed`.
+    /// `started` or `completed`.
     pub event: String,
     /// Where to.
     pub url: String,
+    /// What it is kept apart by.
+    pub lane: LaneId,
     /// The exact bytes of every attempt.
     pub payload: Bytes,
     /// `content-type` of the payload.
     pub content_type: String,
     /// W3C trace context to send along.
     pub traceparent: Option<String>,
+    /// How it is retried.
+    pub retry: Retry,
+    /// How many webhooks led to it.
+    pub depth: u8,
+    /// Where its attempt log begins.
+    pub chain: [u8; 32],
     /// `ThisProcess`: in flight as attempt 1, counted; `Nobody`: pending, due at once.
     pub lease: Lease,
 }
@@ -270,6 +313,8 @@ pub struct ClaimedRun {
     pub split: Split,
     /// Where the result goes.
     pub webhook_url: Option<String>,
+    /// Which webhooks, and for how long.
+    pub wants: Wants,
     /// What the handler sees.
     pub input: RequestInput,
     /// W3C trace context of the caller.
@@ -289,16 +334,65 @@ pub struct ClaimedDelivery {
     pub epoch: u32,
     /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// `completed`.
+    /// `started` or `completed`.
     pub event: String,
     /// Where to.
     pub url: String,
+    /// What it is kept apart by.
+    pub lane: LaneId,
     /// What to send.
     pub payload: Bytes,
     /// `content-type` of the payload.
     pub content_type: String,
     /// W3C trace context to send along.
     pub traceparent: Option<String>,
+    /// How it is retried.
+    pub retry: Retry,
+    /// How many webhooks led to it.
+    pub depth: u8,
+    /// The head of its attempt log.
+    pub chain: [u8; 32],
+    /// Whether it has waited in the store, and so is in the feed of what is undelivered.
+    pub waited: bool,
+}
+
+/// Which deliveries to claim.
+#[derive(Debug, Clone)]
+pub struct DeliveryClaim {
+    /// What is due by then.
+    pub now: Timestamp,
+    /// From each lane at most so many.
+    pub lanes: Vec<(LaneId, u32)>,
+    /// Lanes that are not to be offered before a time.
+    pub parked: Vec<(LaneId, Timestamp)>,
+    /// When a lane with more due deliveries is offered again by the store, unless the caller asks for it by name.
+    pub offered_again_at: Timestamp,
+    /// Bounds the sum of the payloads (at least one delivery is returned).
+    pub bytes_max: usize,
+}
+
+/// What was claimed.
+#[derive(Debug, Clone, Default)]
+pub struct ClaimedDeliveries {
+    /// In flight now, counted.
+    pub deliveries: Vec<ClaimedDelivery>,
+    /// Lanes that have more due deliveries.
+    pub more: Vec<LaneId>,
+    /// Deliveries whose payload cannot be read, with the reason; put back for a minute.
+    pub unreadable: Vec<(DeliveryId, String)>,
+}
+
+/// A delivery that ended without having been delivered.
+#[derive(Debug, Clone)]
+pub struct Undeliverable {
+    /// Which.
+    pub id: DeliveryId,
+    /// Of which request.
+    pub request: RequestId,
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// Where it should have gone.
+    pub url: String,
 }
 
 /// What came of an attempt.
@@ -326,6 +420,177 @@ pub struct Record {
     pub next: Next,
     /// Whether the attempt counts against the schedule.
     pub counted: bool,
+    /// Whether anything was tried: what was only put back has no place in the log.
+    pub logged: bool,
+    /// Why it ended, of an exhausted or abandoned one.
+    pub reason: Option<&'static str>,
+    /// Disables the URL for the consumer, with this reason.
+    pub disable: Option<&'static str>,
+    /// What else is known of the attempt: JSON.
+    pub facts: Bytes,
+    /// The new head of the attempt log.
+    pub chain: [u8; 32],
+    /// As claimed.
+    pub waited: bool,
+}
+
+/// An attempt as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAttempt {
+    /// Its number.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u32,
+    /// The endpoint's status, if it answered.
+    pub status: Option<u16>,
+    /// Class of the failure.
+    pub error_class: Option<String>,
+    /// For people.
+    pub error_detail: Option<String>,
+    /// The beginning of the endpoint's answer.
+    pub excerpt: Bytes,
+    /// What else is known of it: JSON.
+    pub facts: Bytes,
+    /// Its link in the log.
+    pub hash: [u8; 32],
+}
+
+/// A delivery with everything that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryLog {
+    /// As it stands.
+    pub delivery: StoredDelivery,
+    /// Length of its payload in bytes.
+    pub payload_bytes: u64,
+    /// Its attempts, in order.
+    pub attempts: Vec<StoredAttempt>,
+}
+
+/// Which undelivered deliveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct UndeliveredFilter {
+    /// Of one consumer.
+    pub consumer: Option<ConsumerId>,
+    /// After this place in the feed.
+    pub after: u64,
+    /// In one state.
+    pub state: Option<delivery::State>,
+    /// Of one event.
+    pub event: Option<String>,
+    /// Of one API.
+    pub api: Option<ApiName>,
+    /// Whose request was accepted from then on.
+    pub since: Option<Timestamp>,
+    /// Whose request was accepted before then.
+    pub until: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A page of the feed.
+#[derive(Debug, Clone, Default)]
+pub struct Undelivered {
+    /// Its entries.
+    pub entries: Vec<UndeliveredEntry>,
+    /// Where the next page begins: behind what was looked at, whether it fitted the filter or not.
+    pub next: u64,
+    /// Whether there is another page.
+    pub more: bool,
+}
+
+/// One that is not delivered.
+#[derive(Debug, Clone)]
+pub struct UndeliveredEntry {
+    /// Its place in the feed.
+    pub seq: u64,
+    /// Of which request.
+    pub request: RequestId,
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// What was called.
+    pub api: ApiName,
+    /// As it stands.
+    pub delivery: StoredDelivery,
+}
+
+/// A delivery to send again.
+#[derive(Debug, Clone)]
+pub struct Redeliver {
+    /// Of which request.
+    pub request: RequestId,
+    /// Which event's.
+    pub event: String,
+    /// To another URL, with its lane.
+    pub to: Option<(String, LaneId)>,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Until when it is tried.
+    pub give_up_at: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redelivered {
+    /// It is due now.
+    Due(StoredDelivery),
+    /// There is no such delivery.
+    Unknown,
+    /// An attempt is under way, or the next one is due already.
+    UnderWay(StoredDelivery),
+}
+
+/// A URL that gets no more deliveries from one consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisabledUrl {
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// Exactly.
+    pub url: String,
+    /// `gone` or `disabled`.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What a consumer's webhooks are signed with, sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecrets {
+    /// The current one.
+    pub current: Bytes,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Earlier ones that still sign, and until when; latest first.
+    pub old: Vec<(Bytes, Timestamp)>,
+    /// Whether `v1a` is wanted.
+    pub v1a: bool,
+}
+
+/// A new secret in the place of the current one.
+#[derive(Debug, Clone)]
+pub struct RotateSecret {
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// The new one, sealed.
+    pub sealed: Bytes,
+    /// When.
+    pub at: Timestamp,
+    /// How long the current one still signs; not after this means not at all.
+    pub overlap_until: Timestamp,
+    /// So many old ones may sign.
+    pub old_max: u32,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotated {
+    /// The new one signs.
+    Yes,
+    /// Too many old ones still sign.
+    TooMany,
+    /// There is no such consumer.
+    Unknown,
 }
 
 /// What a start found left over by the process before.
@@ -436,10 +701,14 @@ pub struct Payload {
 pub struct StoredDelivery {
     /// Its id.
     pub id: DeliveryId,
-    /// `completed`.
+    /// `started` or `completed`.
     pub event: String,
+    /// Where to.
+    pub url: String,
     /// Where it stands.
     pub state: delivery::State,
+    /// Why it ended, of an exhausted or abandoned one.
+    pub reason: Option<String>,
     /// Attempts counted.
     pub attempts: u32,
     /// When the next one is due, if one is.
@@ -477,6 +746,8 @@ pub struct RequestRecord {
     pub settlement: Settlement,
     /// Where the result goes.
     pub webhook_url: Option<String>,
+    /// Which webhooks, and for how long.
+    pub wants: Wants,
     /// What the owner answered, of a completed or failed one.
     pub result: Option<ResultMeta>,
     /// Of a failed, cancelled or expired one: a problem as JSON.
@@ -504,6 +775,10 @@ pub struct Stats {
     pub deliveries_in_flight: u64,
     /// Deliveries with no attempts left.
     pub deliveries_exhausted: u64,
+    /// Deliveries whose endpoint wants them no more.
+    pub deliveries_abandoned: u64,
+    /// Endpoints with deliveries that wait.
+    pub lanes_waiting: u64,
 }
 
 /// A rule of the ledger or of the state machines that does not hold.
@@ -574,13 +849,18 @@ pub trait Store: Send + Sync + 'static {
     /// Requests in `accepted` whose deadline has passed; to be finished as expired. Their epoch is as stored.
     async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError>;
 
-    /// Claims up to `limit` due deliveries, longest due first: `pending` → `in_flight`, epoch and attempts one more.
-    async fn claim_deliveries(
-        &self,
-        now: Timestamp,
-        limit: u32,
-        bytes_max: usize,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+    /// Lanes with a delivery that is due and that are not parked, longest ready first.
+    async fn due_lanes(&self, now: Timestamp, limit: u32) -> Result<Vec<LaneId>, StoreError>;
+
+    /// Claims due deliveries of the lanes named, in each the longest due first: `pending` → `in_flight`, epoch and
+    /// attempts one more.
+    async fn claim_deliveries(&self, claim: DeliveryClaim) -> Result<ClaimedDeliveries, StoreError>;
+
+    /// Adds a delivery to a request that has not ended; false if there is one for that event, or it has ended.
+    async fn add_delivery(&self, request: RequestId, delivery: NewDelivery, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Pending deliveries whose time is over become exhausted.
+    async fn give_up(&self, now: Timestamp, limit: u32) -> Result<Vec<Undeliverable>, StoreError>;
 
     /// Writes an attempt and moves the delivery on.
     async fn record(&self, record: Record) -> Result<(), WriteError>;
@@ -590,6 +870,30 @@ pub trait Store: Send + Sync + 'static {
 
     /// When the next run or delivery is due; `None`: nothing waits.
     async fn next_due(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError>;
+
+    /// All deliveries of a request with their attempts.
+    async fn deliveries(&self, request: RequestId) -> Result<Vec<DeliveryLog>, StoreError>;
+
+    /// A page of what is not delivered.
+    async fn undelivered(&self, filter: UndeliveredFilter) -> Result<Undelivered, StoreError>;
+
+    /// Makes a delivery due at once, on a new schedule.
+    async fn redeliver(&self, redeliver: Redeliver) -> Result<Redelivered, StoreError>;
+
+    /// URLs that get no more deliveries: one consumer's, or all.
+    async fn disabled_urls(&self, consumer: Option<ConsumerId>) -> Result<Vec<DisabledUrl>, StoreError>;
+
+    /// Lets a URL get deliveries again; false if it was not disabled.
+    async fn enable_url(&self, consumer: ConsumerId, url: &str) -> Result<bool, StoreError>;
+
+    /// What a consumer's webhooks are signed with at `now`.
+    async fn secrets(&self, consumer: ConsumerId, now: Timestamp) -> Result<Option<SealedSecrets>, StoreError>;
+
+    /// Puts a new secret in the place of the current one.
+    async fn rotate_secret(&self, rotate: RotateSecret) -> Result<Rotated, StoreError>;
+
+    /// Whether a consumer's webhooks carry `v1a` signatures too; false if there is no such consumer.
+    async fn set_v1a(&self, consumer: ConsumerId, v1a: bool) -> Result<bool, StoreError>;
 
     /// Who holds the key with this hash.
     async fn consumer_by_key(&self, hash: [u8; 32]) -> Result<Option<Consumer>, StoreError>;

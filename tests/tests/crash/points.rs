@@ -35,6 +35,10 @@ points! {
     killed_after_a_claim_of_deliveries_is_committed: "delivery.after_claim_commit" => scenario::claiming_deliveries;
     killed_before_a_webhook_is_sent: "delivery.before_send" => scenario::running;
     killed_after_a_webhook_was_sent: "delivery.after_send" => scenario::running;
+    killed_before_a_start_is_told: "delivery.before_add_commit" => scenario::telling_of_a_start;
+    killed_after_a_start_is_told: "delivery.after_add_commit" => scenario::telling_of_a_start;
+    killed_before_a_webhook_is_to_be_sent_again: "delivery.before_redeliver_commit" => scenario::redelivering;
+    killed_after_a_webhook_is_to_be_sent_again: "delivery.after_redeliver_commit" => scenario::redelivering;
     killed_before_an_attempt_is_recorded: "record.before_commit" => scenario::running;
     killed_after_an_attempt_is_recorded: "record.after_commit" => scenario::running;
     killed_before_a_revision_is_renamed_into_place: "revision.before_rename" => scenario::activating;

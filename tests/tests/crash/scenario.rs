@@ -100,6 +100,48 @@ impl Promises {
     }
 }
 
+/// The point lies between a run and the webhook that tells of its start: that webhook is sent, and once is enough.
+pub(crate) async fn telling_of_a_start(point: &str) -> Test {
+    let (host, promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    let sink = Sink::start().await?;
+    let body = json!({ "webhook_url": sink.url("/"), "webhook_events": ["started", "completed"] });
+    let id = consumer.call("demo/echo").json(&body).accepted().await?;
+    host.reached(point).await?;
+    let host = host.restart().await?;
+    let consumer = promises.consumer(&host);
+    consumer.delivery(&id, "delivered").await?;
+    for event in ["started", "completed"] {
+        until(&format!("{event} is delivered"), Duration::from_secs(10), async || {
+            Ok((consumer.delivery_of(&id, event).await?["state"] == "delivered").then_some(()))
+        })
+        .await?;
+    }
+    let ids: std::collections::BTreeSet<String> = sink.of(&id).iter().map(|sent| sent.id().to_owned()).collect();
+    assert_eq!(ids.len(), 2, "one id for each event");
+    let stopped = host.sigterm().await?;
+    stopped.cli(&["ledger", "audit"]).await?.expect(0)?;
+    Ok(())
+}
+
+/// The point lies between the wish for another delivery and its answer: either it was heard or it was not.
+pub(crate) async fn redelivering(point: &str) -> Test {
+    let (host, promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    let id = promises.accepted[0].clone();
+    tokio::select! {
+        answer = consumer.redeliver(&id).send() => anyhow::bail!("{point} was not reached before this answer: {answer:?}"),
+        reached = host.reached(point) => reached,
+    }?;
+    let host = host.restart().await?;
+    if point.contains("after") {
+        promises.sink.wait(&id, 2).await?;
+    }
+    promises.are_kept(host).await
+}
+
 /// The point lies between the call and its 202: the caller hears nothing, and may call again with its key.
 pub(crate) async fn accepting(point: &str) -> Test {
     let (host, mut promises) = Promises::prepare().await?;

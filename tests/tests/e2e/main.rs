@@ -5,21 +5,31 @@
 mod answers;
 mod bad_input;
 mod delivery;
+mod disabled;
+mod echo;
 mod failures;
+mod feed;
 mod fields;
 mod first_call;
 mod group_commit;
+mod hostile;
 mod idempotency;
 mod isolation;
 mod money;
 mod operator;
 mod origin;
+mod payloads;
+mod receipts;
+mod redeliver;
 mod reload;
 mod requests;
 mod samples;
+mod schedule;
+mod secrets;
 mod shapes;
 mod start;
 mod stop;
+mod webhook_test;
 
 use ripost_tests::{Host, HostBuilder};
 
@@ -32,6 +42,7 @@ const QUICK: &str = r#"
 schedule = ["0 ms", "50 ms", "100 ms"]
 deadline = "2 s"
 sweep = "50 ms"
+breaker_failures = 1000
 [runs]
 sweep = "50 ms"
 "#;

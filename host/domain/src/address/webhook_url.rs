@@ -11,8 +11,24 @@ const URL_BYTES_MAX: usize = 2048;
 const NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Names that mean something only inside some network.
-const INTERNAL_SUFFIXES: [&str; 7] = ["local", "localdomain", "internal", "svc", "lan", "home.arpa", "onion"];
+/// Names that mean something only inside some network, or nothing (RFC 6761, RFC 6762 appendix G, RFC 7686, RFC 9476,
+/// ICANN's `internal`, Kubernetes' `svc`). `arpa` has no web servers, and `home.arpa` in it.
+const INTERNAL_SUFFIXES: [&str; 14] = [
+    "local",
+    "localdomain",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "svc",
+    "arpa",
+    "onion",
+    "alt",
+    "test",
+    "invalid",
+];
 
 /// Ports from 1024 that browsers refuse as well: a text protocol there could take a request for its own.
 /// <https://fetch.spec.whatwg.org/#port-blocking>

@@ -132,7 +132,8 @@ async fn a_look_up_that_takes_too_long_is_ours_only_if_the_resolver_is_down() {
         assert_eq!((error.class(), error.is_ours()), (class, ours));
     }
     let slow = client_with(settings(), Names::silent(true));
-    let error = slow.send(Outgoing { deadline: SECOND / 10, ..post("http://hook.example.com/") }).await.unwrap_err();
+    let error =
+        slow.send(Outgoing { deadline: SECOND / 10, ..post("http://hook.example.com/") }).await.result.unwrap_err();
     assert!(matches!(error, SendError::Timeout { phase: Phase::Dns, status: None }), "the deadline is for all of it");
 }
 

@@ -16,10 +16,11 @@ const API: &[&str] = &[
     "access",
     "config",
     "limits",
+    "retry",
 ];
 /// Designed, and not served yet: refused rather than ignored.
 const API_LATER: &[&str] =
-    &["upstream", "reply", "cancel", "capture_on", "schema", "cases", "transforms", "retry", "grants", "cors"];
+    &["upstream", "reply", "cancel", "capture_on", "schema", "cases", "transforms", "grants", "cors"];
 const LIMITS: &[&str] = &["component", "memory", "cpu", "wall", "concurrency"];
 
 const TABLES: [(&str, &[&str]); 3] = [("[plugin]", PLUGIN), ("[[api]]", API), ("[api.limits]", LIMITS)];

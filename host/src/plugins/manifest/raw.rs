@@ -35,6 +35,13 @@ pub(super) struct Api {
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
     pub(super) limits: Option<Limits>,
+    pub(super) retry: Option<Retry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retry {
+    pub(super) schedule: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -51,6 +51,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         expires_in: Duration::from_secs(7200),
         max_attempts: 5,
         concurrency: 4,
+        payload: PayloadForm::Request,
     };
     assert_eq!(daily.spec, spec);
     assert_eq!(daily.config.get("region").map(String::as_str), Some("eu"));
@@ -61,8 +62,13 @@ fn a_manifest_says_what_a_plugin_offers() {
         ..Limits::default()
     };
     assert_eq!(*daily.limits, limits);
-    let defaults =
-        ApiSpec { price: Amount::ZERO, expires_in: Duration::from_secs(3600), max_attempts: 3, concurrency: 16 };
+    let defaults = ApiSpec {
+        price: Amount::ZERO,
+        expires_in: Duration::from_secs(3600),
+        max_attempts: 3,
+        concurrency: 16,
+        payload: PayloadForm::Request,
+    };
     assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
 }
 
@@ -145,10 +151,9 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
             "13: delivery = \"off\" is not available in this version; write \"webhook\" or remove it",
         ),
         (
-            with("\"request\"", "\"cloudevents\""),
-            "14: payload = \"cloudevents\" is not available in this version; write \"request\" or remove it",
+            with("\"request\"", "\"xml\""),
+            "14: payload = \"xml\" means nothing; write \"request\", \"result\" or \"cloudevents\"",
         ),
-        (with("\"request\"", "\"xml\""), "14: payload = \"xml\" means nothing; write \"request\" or remove it"),
         (
             with("\"open\"", "\"subscribed\""),
             "15: access = \"subscribed\" is not available in this version; write \"open\" or remove it",
@@ -216,7 +221,6 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
         "schema = \"schema.json\"",
         "cases = \"cases\"",
         "transforms = { request = [] }",
-        "retry = { schedule = [] }",
         "grants = { kv = true }",
         "cors = { origins = [] }",
     ];
@@ -242,4 +246,19 @@ fn a_ceiling_lowered_later_bounds_a_revision_instead_of_losing_its_requests() {
         (32 << 20, Duration::from_secs(5))
     );
     assert_eq!(manifest.apis[1].limits.memory_bytes, 32 << 20, "the default is never above the ceiling either");
+}
+
+#[test]
+fn an_api_says_how_its_webhooks_look_and_are_retried() {
+    let text = with("payload = \"request\"", "payload = \"cloudevents\"\nretry = { schedule = [\"0 s\", \"5 s\"] }");
+    let manifest = Manifest::parse("p/plugin.toml", &text, &bounds()).unwrap();
+    assert_eq!(manifest.apis[0].spec.payload, PayloadForm::CloudEvents);
+    let waits = manifest.apis[0].retry.as_ref().unwrap().waits().to_vec();
+    assert_eq!(waits, [Duration::ZERO, Duration::from_secs(5)]);
+    assert!(manifest.apis[1].retry.is_none());
+    for bad in ["retry = { schedule = [] }", "retry = { schedule = [\"soon\"] }", "retry = { schedule = [\"25 h\"] }"] {
+        let text = with("payload = \"request\"", bad);
+        let error = Manifest::parse("p/plugin.toml", &text, &bounds()).unwrap_err().to_string();
+        assert!(error.contains("retry.schedule"), "{error}");
+    }
 }

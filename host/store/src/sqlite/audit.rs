@@ -60,9 +60,15 @@ const RULES: &[(&str, &str)] = &[
     (
         "I8",
         "SELECT 'request ' || hex(id) || ' (' || state || ') has ' || rows || ' deliveries' FROM (\
-           SELECT id, state, webhook_url, (SELECT count(*) FROM deliveries WHERE request_id = requests.id AND event = 'completed') AS rows FROM requests) \
-         WHERE rows <> (webhook_url IS NOT NULL AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
+           SELECT id, state, webhook_url IS NOT NULL AND events & 4 AS wanted, (SELECT count(*) FROM deliveries WHERE request_id = requests.id AND event = 'completed') AS rows FROM requests) \
+         WHERE rows <> (wanted AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' has no payload' FROM deliveries WHERE id NOT IN (SELECT delivery_id FROM payloads) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' is pending and its endpoint is not queued' FROM deliveries \
+         WHERE state = 'pending' AND lane NOT IN (SELECT id FROM lanes) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and not in the feed' FROM deliveries \
+         WHERE state IN ('pending', 'exhausted', 'abandoned') AND id NOT IN (SELECT delivery_id FROM feed) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' is delivered and in the feed' FROM deliveries \
+         WHERE state = 'delivered' AND id IN (SELECT delivery_id FROM feed) \
          UNION ALL SELECT 'request ' || hex(id) || ' is completed and has no result' FROM requests \
          WHERE state = 'completed' AND id NOT IN (SELECT request_id FROM results)",
     ),

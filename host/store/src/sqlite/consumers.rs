@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 pub(super) fn add(work: &mut Work<'_>, consumer: &NewConsumer) -> rusqlite::Result<bool> {
     let connection = work.connection;
     let added = connection
-        .prepare_cached("INSERT INTO consumers (id, name, sealed_secret, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING")?
+        .prepare_cached("INSERT INTO consumers (id, name, sealed_secret, created_at, secret_created_at) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (name) DO NOTHING")?
         .execute(params![consumer.id.as_bytes(), consumer.name, &consumer.sealed_secret[..], consumer.created_at.as_millis()])?;
     if added == 0 {
         return Ok(false);

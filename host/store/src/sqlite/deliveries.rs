@@ -1,15 +1,13 @@
-//! Deliveries: insert with the end of a request, claim, record.
+//! Deliveries: insert with the end of a request, record, give up. `lanes` and `feed` are kept in step with them here.
 
-use super::files::{self, Kind};
 use super::rows;
 use super::writer::Work;
-use crate::store::{ClaimedDelivery, Lease, NewDelivery, Record, WriteError};
-use bytes::Bytes;
-use camino::Utf8Path;
-use ripost_domain::delivery::{Next, State};
+use crate::store::{Lease, NewDelivery, Record, Undeliverable, WriteError};
+use ripost_domain::delivery::{LaneId, Next, State};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::time::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::time::Duration;
 
 /// The row and its frozen payload.
 pub(super) fn insert(
@@ -26,8 +24,8 @@ pub(super) fn insert(
     };
     connection
         .prepare_cached(
-            "INSERT INTO deliveries (id, request_id, consumer_id, event, url, state, attempts, epoch, next_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+            "INSERT INTO deliveries (id, request_id, consumer_id, event, url, state, attempts, epoch, next_at, lane, waits, \
+             give_up_at, depth, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -37,7 +35,12 @@ pub(super) fn insert(
             delivery.url,
             state.as_str(),
             attempts,
-            at.as_millis()
+            at.as_millis(),
+            delivery.lane.as_bytes(),
+            delivery.retry.waits.as_deref().map(write_waits),
+            delivery.retry.give_up_at.as_millis(),
+            delivery.depth,
+            &delivery.chain[..],
         ])?;
     let body = (delivery.payload.len() <= inline_max).then_some(&delivery.payload[..]);
     connection
@@ -51,63 +54,55 @@ pub(super) fn insert(
             i64::try_from(delivery.payload.len()).unwrap_or(i64::MAX),
             body
         ])?;
+    if delivery.lease == Lease::Nobody {
+        ready(connection, delivery.lane, at)?;
+        feed(connection, consumer, delivery.id)?;
+    }
     Ok(())
 }
 
-/// The due ones, longest due first; counted before they are sent.
-pub(super) fn claim(
+/// A delivery of a request under way; false if it has one for that event, or has ended.
+pub(super) fn add(
     work: &mut Work<'_>,
-    folder: &Utf8Path,
-    now: Timestamp,
-    limit: u32,
-    bytes_max: usize,
-) -> rusqlite::Result<Vec<ClaimedDelivery>> {
+    request: RequestId,
+    delivery: &NewDelivery,
+    at: Timestamp,
+) -> rusqlite::Result<bool> {
     let connection = work.connection;
-    let mut due = connection.prepare_cached(
-        "SELECT deliveries.id, request_id, consumer_id, epoch, attempts, event, url, content_type, traceparent, bytes, body \
-         FROM deliveries INDEXED BY deliveries_open JOIN payloads ON payloads.delivery_id = deliveries.id \
-         WHERE state IN ('pending', 'in_flight') AND state = 'pending' AND next_at <= ?1 ORDER BY next_at LIMIT ?2",
-    )?;
-    let mut rows = due.query(params![now.as_millis(), limit])?;
-    let (mut claimed, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let size: i64 = row.get("bytes")?;
-        bytes += usize::try_from(size).unwrap_or(usize::MAX);
-        if bytes > bytes_max && !claimed.is_empty() {
-            break;
-        }
-        let request_id = RequestId::from_bytes(rows::id(row, "request_id")?);
-        let payload = match row.get::<_, Option<Vec<u8>>>("body")? {
-            Some(body) => Bytes::from(body),
-            None => files::read(folder, request_id, Kind::Webhook).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error.to_string().into())
-            })?,
-        };
-        claimed.push(ClaimedDelivery {
-            id: DeliveryId::from_bytes(rows::id(row, "id")?),
-            request_id,
-            consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
-            epoch: row.get::<_, u32>("epoch")? + 1,
-            attempt: row.get::<_, u32>("attempts")? + 1,
-            event: row.get("event")?,
-            url: row.get("url")?,
-            payload,
-            content_type: row.get("content_type")?,
-            traceparent: row.get("traceparent")?,
-        });
-    }
-    drop(rows);
-    let mut update = connection.prepare_cached(
-        "UPDATE deliveries SET state = 'in_flight', epoch = ?2, attempts = ?3 WHERE id = ?1 AND state = 'pending' AND epoch = ?2 - 1",
-    )?;
-    for delivery in &claimed {
-        if update.execute(params![delivery.id.as_bytes(), delivery.epoch, delivery.attempt])? != 1 {
-            return Err(rusqlite::Error::StatementChangedRows(0));
-        }
-    }
-    Ok(claimed)
+    let consumer: Option<[u8; 16]> = connection
+        .prepare_cached(
+            "SELECT consumer_id FROM requests WHERE id = ?1 AND finished_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE request_id = ?1 AND event = ?2)",
+        )?
+        .query_row(params![request.as_bytes(), delivery.event], |row| row.get(0))
+        .optional()?;
+    let Some(consumer) = consumer else { return Ok(false) };
+    insert(connection, request, ConsumerId::from_bytes(consumer), delivery, at, usize::MAX)?;
+    Ok(true)
 }
 
+/// The lane has something due at `at`.
+pub(super) fn ready(connection: &Connection, lane: LaneId, at: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO lanes (id, ready_at) VALUES (?1, ?2) \
+             ON CONFLICT (id) DO UPDATE SET ready_at = excluded.ready_at WHERE excluded.ready_at < ready_at",
+        )?
+        .execute(params![lane.as_bytes(), at.as_millis()])?;
+    Ok(())
+}
+
+/// The delivery is undelivered, for now.
+pub(super) fn feed(connection: &Connection, consumer: ConsumerId, delivery: DeliveryId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO feed (consumer_id, delivery_id) VALUES (?1, ?2) ON CONFLICT (delivery_id) DO NOTHING",
+        )?
+        .execute(params![consumer.as_bytes(), delivery.as_bytes()])?;
+    Ok(())
+}
+
+/// What became of an attempt. The healthy first attempt is one update and one row; all else only follows a failure.
 pub(super) fn record(work: &mut Work<'_>, record: &Record) -> rusqlite::Result<Result<(), WriteError>> {
     let connection = work.connection;
     let next_at = match record.next {
@@ -116,46 +111,114 @@ pub(super) fn record(work: &mut Work<'_>, record: &Record) -> rusqlite::Result<R
     };
     let moved = connection
         .prepare_cached(
-            "UPDATE deliveries SET state = ?3, next_at = ?4, last_status = ?5, last_error = ?6, attempts = attempts - ?7 \
-             WHERE id = ?1 AND epoch = ?2 AND state = 'in_flight'",
+            "UPDATE deliveries SET state = ?3, next_at = ?4, last_status = CASE WHEN ?9 THEN ?5 ELSE last_status END, \
+             last_error = CASE WHEN ?9 THEN ?6 ELSE last_error END, attempts = attempts - ?7, reason = ?8, chain = ?10 \
+             WHERE id = ?1 AND epoch = ?2 AND state = 'in_flight' RETURNING consumer_id, lane, url",
         )?
-        .execute(params![
-            record.id.as_bytes(),
-            record.epoch,
-            record.next.state().as_str(),
-            next_at.as_millis(),
-            record.status,
-            record.error_class,
-            i64::from(!record.counted)
-        ])?;
-    if moved != 1 {
-        return Ok(Err(WriteError::Fenced));
+        .query_row(
+            params![
+                record.id.as_bytes(),
+                record.epoch,
+                record.next.state().as_str(),
+                next_at.as_millis(),
+                record.status,
+                record.error_class,
+                i64::from(!record.counted),
+                record.reason,
+                record.logged,
+                &record.chain[..],
+            ],
+            |row| {
+                let lane = LaneId::from_bytes(rows::id(row, "lane")?);
+                Ok((ConsumerId::from_bytes(rows::id(row, "consumer_id")?), lane, row.get::<_, String>("url")?))
+            },
+        )
+        .optional()?;
+    let Some((consumer, lane, url)) = moved else { return Ok(Err(WriteError::Fenced)) };
+    if record.logged {
+        connection
+            .prepare_cached(
+                "INSERT INTO attempts (delivery_id, attempt, started_at, duration_ms, status, error_class, error_detail, excerpt, facts, hash) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                record.id.as_bytes(),
+                record.attempt,
+                record.started_at.as_millis(),
+                record.duration_ms,
+                record.status,
+                record.error_class,
+                record.error_detail,
+                &record.excerpt[..],
+                &record.facts[..],
+                &record.chain[..],
+            ])?;
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO attempts (delivery_id, attempt, started_at, duration_ms, status, error_class, error_detail, excerpt) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            record.id.as_bytes(),
-            record.attempt,
-            record.started_at.as_millis(),
-            record.duration_ms,
-            record.status,
-            record.error_class,
-            record.error_detail,
-            &record.excerpt[..]
-        ])?;
+    match record.next {
+        Next::Delivered if record.waited => {
+            connection.prepare_cached("DELETE FROM feed WHERE delivery_id = ?1")?.execute([record.id.as_bytes()])?;
+        }
+        Next::Delivered => {}
+        Next::RetryAt(at) => {
+            ready(connection, lane, at)?;
+            feed(connection, consumer, record.id)?;
+        }
+        Next::Exhausted | Next::Abandoned => feed(connection, consumer, record.id)?,
+    }
+    if let Some(reason) = record.disable {
+        connection
+            .prepare_cached(
+                "INSERT INTO disabled_urls (consumer_id, url, reason, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![consumer.as_bytes(), url, reason, record.started_at.as_millis()])?;
+    }
     Ok(Ok(()))
 }
 
 /// Every attempt that the process before had under way is due again; it stays counted.
 pub(super) fn recover(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<u64> {
-    let moved = work
-        .connection
-        .prepare_cached(
-            "UPDATE deliveries SET state = 'pending', next_at = ?1 WHERE state IN ('pending', 'in_flight') AND state = 'in_flight'",
-        )?
+    let connection = work.connection;
+    connection.execute_batch(
+        "INSERT INTO feed (consumer_id, delivery_id) SELECT consumer_id, id FROM deliveries WHERE state = 'in_flight' \
+         ORDER BY id ON CONFLICT (delivery_id) DO NOTHING",
+    )?;
+    let moved = connection
+        .prepare_cached("UPDATE deliveries SET state = 'pending', next_at = ?1 WHERE state = 'in_flight'")?
         .execute([now.as_millis()])?;
+    // Whatever the process before knew of its lanes is gone with it: all of them are looked at.
+    connection
+        .prepare_cached(
+            "INSERT INTO lanes (id, ready_at) SELECT lane, min(next_at) FROM deliveries WHERE state = 'pending' GROUP BY lane \
+             ON CONFLICT (id) DO UPDATE SET ready_at = excluded.ready_at",
+        )?
+        .execute([])?;
     Ok(moved as u64)
+}
+
+/// Those whose time is over while their endpoint is not tried.
+pub(super) fn give_up(work: &mut Work<'_>, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<Undeliverable>> {
+    work.connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = 'exhausted', reason = 'max-age' WHERE id IN \
+             (SELECT id FROM deliveries INDEXED BY deliveries_overdue WHERE state = 'pending' AND give_up_at <= ?1 LIMIT ?2) \
+             RETURNING id, request_id, consumer_id, url",
+        )?
+        .query_map(params![now.as_millis(), limit], |row| {
+            Ok(Undeliverable {
+                id: DeliveryId::from_bytes(rows::id(row, "id")?),
+                request: RequestId::from_bytes(rows::id(row, "request_id")?),
+                consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
+                url: row.get("url")?,
+            })
+        })?
+        .collect()
+}
+
+fn write_waits(waits: &[Duration]) -> String {
+    let millis: Vec<String> = waits.iter().map(|wait| wait.as_millis().to_string()).collect();
+    millis.join(",")
+}
+
+pub(super) fn read_waits(text: &str) -> Option<Vec<Duration>> {
+    text.split(',').map(|millis| millis.parse().ok().map(Duration::from_millis)).collect()
 }

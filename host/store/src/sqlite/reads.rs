@@ -1,10 +1,10 @@
 //! What is read without the writer.
 
 use super::rows;
+use super::undelivered::{COLUMNS, stored};
 use crate::store::{Payload, RequestRecord, ResultMeta, Stats, StoredDelivery};
 use bytes::Bytes;
 use ripost_domain::api::Digest;
-use ripost_domain::delivery;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
@@ -14,7 +14,7 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
     let found = connection
         .prepare_cached(
             "SELECT id, consumer_id, owner, slug, digest, state, settlement, attempt, created_at, expires_at, finished_at, price, fee, \
-             webhook_url, (SELECT problem FROM problems WHERE request_id = requests.id) AS problem FROM requests WHERE id = ?1",
+             webhook_url, events, retry_max_age, depth, (SELECT problem FROM problems WHERE request_id = requests.id) AS problem FROM requests WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(RequestRecord {
@@ -30,6 +30,7 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
                 split: rows::split(row)?,
                 settlement: rows::named(row, "settlement", Settlement::from_name)?,
                 webhook_url: row.get("webhook_url")?,
+                wants: rows::wants(row)?,
                 result: None,
                 problem: row.get::<_, Option<Vec<u8>>>("problem")?.map(Bytes::from),
                 delivery: None,
@@ -46,22 +47,8 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
 
 fn delivery(connection: &Connection, id: RequestId, event: &str) -> rusqlite::Result<Option<StoredDelivery>> {
     connection
-        .prepare_cached(
-            "SELECT id, event, state, attempts, next_at, last_status, last_error FROM deliveries WHERE request_id = ?1 AND event = ?2",
-        )?
-        .query_row(params![id.as_bytes(), event], |row| {
-            let state = rows::named(row, "state", delivery::State::from_name)?;
-            let next_at = rows::timestamp(row, "next_at")?;
-            Ok(StoredDelivery {
-                id: DeliveryId::from_bytes(rows::id(row, "id")?),
-                event: row.get("event")?,
-                state,
-                attempts: row.get("attempts")?,
-                next_attempt_at: (state == delivery::State::Pending).then_some(next_at),
-                last_status: row.get("last_status")?,
-                last_error: row.get("last_error")?,
-            })
-        })
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM deliveries WHERE request_id = ?1 AND event = ?2"))?
+        .query_row(params![id.as_bytes(), event], stored)
         .optional()
 }
 
@@ -122,9 +109,13 @@ pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<(Option<Time
         Ok(millis.map(Timestamp::from_millis))
     };
     let run = first("SELECT min(run_at) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'")?;
-    let delivery =
-        first("SELECT min(next_at) FROM deliveries WHERE state IN ('pending', 'in_flight') AND state = 'pending'")?;
+    let delivery = first("SELECT min(ready_at) FROM lanes")?;
     Ok((run, delivery))
+}
+
+/// Spelled so that the partial index serves it.
+fn dead(state: &str) -> String {
+    format!("SELECT count(*) FROM deliveries WHERE state IN ('exhausted', 'abandoned') AND state = '{state}'")
 }
 
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
@@ -139,13 +130,17 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
         requests_running: count(
             "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'running'",
         )?,
-        deliveries_pending: count(
-            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'in_flight') AND state = 'pending'",
-        )?,
-        deliveries_in_flight: count(
-            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'in_flight') AND state = 'in_flight'",
-        )?,
-        deliveries_exhausted: count("SELECT count(*) FROM deliveries WHERE state = 'exhausted'")?,
+        deliveries_pending: count("SELECT count(*) FROM deliveries WHERE state = 'pending'")?,
+        deliveries_in_flight: count("SELECT count(*) FROM deliveries WHERE state = 'in_flight'")?,
+        deliveries_exhausted: count(&dead("exhausted"))?,
+        deliveries_abandoned: count(&dead("abandoned"))?,
+        lanes_waiting: count("SELECT count(*) FROM lanes")?,
         ..Stats::default()
     })
+}
+
+pub(super) fn has_overdue(connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM deliveries INDEXED BY deliveries_overdue WHERE state = 'pending' AND give_up_at <= ?1 LIMIT 1")?
+        .exists([now.as_millis()])
 }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
     requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
-    requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body";
+    requests.events, requests.retry_max_age, requests.depth, requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body";
 
 /// What may be refused comes first, so that a refusal needs no rollback.
 pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<Result<Accepted, AcceptError>> {
@@ -44,8 +44,8 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
     connection
         .prepare_cached(
             "INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, \
-             created_at, expires_at, price, fee, webhook_url, traceparent) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?9, ?10, ?11, ?12, ?13, ?14)",
+             created_at, expires_at, price, fee, webhook_url, traceparent, events, retry_max_age, depth) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             accept.id.as_bytes(),
@@ -62,6 +62,9 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
             accept.split.fee.as_micros(),
             accept.webhook_url,
             accept.traceparent,
+            rows::events(&accept.wants),
+            accept.wants.retry_max_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
+            accept.wants.depth,
         ])?;
     let RequestInput { method, path, query, headers, body } = &accept.input;
     connection
@@ -108,6 +111,7 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         expires_at: rows::timestamp(row, "expires_at")?,
         split: rows::split(row)?,
         webhook_url: row.get("webhook_url")?,
+        wants: rows::wants(row)?,
         input: RequestInput {
             method: row.get("method")?,
             path: row.get("path")?,

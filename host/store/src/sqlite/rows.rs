@@ -1,11 +1,13 @@
 //! How values stand in columns.
 
+use crate::store::Wants;
 use bytes::Bytes;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::money::{Amount, Split};
 use ripost_domain::time::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
+use std::time::Duration;
 
 /// A column that holds what we never write.
 fn unreadable(what: &'static str) -> rusqlite::Error {
@@ -36,6 +38,28 @@ pub(super) fn api(row: &Row<'_>) -> rusqlite::Result<ApiName> {
         text.parse().map_err(|_| unreadable("a name"))
     };
     Ok(ApiName { owner: name("owner")?, slug: name("slug")? })
+}
+
+const STARTED: u8 = 1;
+const PROGRESS: u8 = 2;
+const COMPLETED: u8 = 4;
+
+/// The bits of a request's events.
+pub(super) fn events(wants: &Wants) -> u8 {
+    let bit = |wanted: bool, bit: u8| if wanted { bit } else { 0 };
+    bit(wants.started, STARTED) | bit(wants.progress, PROGRESS) | bit(wants.completed, COMPLETED)
+}
+
+pub(super) fn wants(row: &Row<'_>) -> rusqlite::Result<Wants> {
+    let events: u8 = row.get("events")?;
+    let max_age: Option<i64> = row.get("retry_max_age")?;
+    Ok(Wants {
+        started: events & STARTED != 0,
+        progress: events & PROGRESS != 0,
+        completed: events & COMPLETED != 0,
+        retry_max_age: max_age.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis),
+        depth: row.get("depth")?,
+    })
 }
 
 pub(super) fn digest(row: &Row<'_>) -> rusqlite::Result<Digest> {

@@ -6,12 +6,12 @@ use rusqlite::{Connection, OpenFlags};
 use std::time::Duration;
 
 /// One script a version; `user_version` counts those that have run.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_delivery.sql")];
 
 /// For others that look into the file while the gateway runs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that are kept prepared.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 96;
 /// Pages of the log after which the writer itself moves them into the file, if the checkpoint thread did not.
 const CHECKPOINT_PAGES: u32 = 16_384;
 /// Page cache of the writer and of each reader, in KiB.

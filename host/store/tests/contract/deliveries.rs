@@ -1,4 +1,4 @@
-use crate::fixture::{Fixture, NOW, PRICE, accept, completed, recorded};
+use crate::fixture::{Fixture, LANE, NOW, PRICE, accept, claim, completed, recorded};
 use ripost_domain::delivery::{Next, State};
 use ripost_domain::id::{DeliveryId, RequestId};
 use ripost_store::{Record, Store as _, WriteError};
@@ -29,8 +29,8 @@ async fn an_attempt_moves_its_delivery_on_once() {
     let view = store.request(request).await.unwrap().unwrap().delivery.unwrap();
     assert_eq!((view.state, view.attempts, view.next_attempt_at), (State::Pending, 1, Some(retry_at)));
     assert_eq!((view.last_status, view.last_error.as_deref()), (Some(500), Some("status")));
-    assert!(store.claim_deliveries(NOW, 9, 1 << 20).await.unwrap().is_empty(), "not due yet");
-    let again = store.claim_deliveries(retry_at, 9, 1 << 20).await.unwrap().remove(0);
+    assert!(store.claim_deliveries(claim(NOW, LANE, 9)).await.unwrap().deliveries.is_empty(), "not due yet");
+    let again = store.claim_deliveries(claim(retry_at, LANE, 9)).await.unwrap().deliveries.remove(0);
     assert_eq!((again.id, again.attempt, again.epoch), (delivery, 2, 2));
     let done = Record { epoch: 2, attempt: 2, ..recorded(delivery, Next::Delivered) };
     store.record(done).await.unwrap();
@@ -46,7 +46,7 @@ async fn an_attempt_that_failed_because_of_us_is_given_back() {
     let ours = Record { status: None, counted: false, ..recorded(delivery, Next::RetryAt(NOW)) };
     store.record(ours).await.unwrap();
     assert_eq!(store.request(request).await.unwrap().unwrap().delivery.unwrap().attempts, 0);
-    assert_eq!(store.claim_deliveries(NOW, 9, 1 << 20).await.unwrap()[0].attempt, 1);
+    assert_eq!(store.claim_deliveries(claim(NOW, LANE, 9)).await.unwrap().deliveries[0].attempt, 1);
 }
 
 #[tokio::test]
@@ -59,5 +59,5 @@ async fn ended_deliveries_are_counted_and_never_claimed() {
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.deliveries_exhausted, stats.deliveries_pending, stats.deliveries_in_flight), (1, 0, 0));
     let far = NOW.after(Duration::from_secs(1 << 30));
-    assert!(store.claim_deliveries(far, 9, 1 << 20).await.unwrap().is_empty());
+    assert!(store.claim_deliveries(claim(far, LANE, 9)).await.unwrap().deliveries.is_empty());
 }

@@ -1,4 +1,4 @@
-use crate::fixture::{Fixture, NOW, PRICE, accept, amount, answer, completed, failed, free, waiting};
+use crate::fixture::{Fixture, LANE, NOW, PRICE, accept, amount, answer, claim, completed, failed, free, waiting};
 use bytes::Bytes;
 use ripost_domain::request::{Settlement, State};
 use ripost_store::{Ending, Finish, Lease, NewDelivery, Store as _, WriteError};
@@ -98,7 +98,7 @@ async fn large_bodies_are_files_and_are_there_after_a_restart() {
     let store = store.reopened().await;
     assert_eq!(store.result(call.id).await.unwrap().unwrap().body, body);
     assert_eq!(store.payload(call.id, "completed").await.unwrap().unwrap().body, payload);
-    let claimed = store.claim_deliveries(NOW.after(Duration::from_secs(1)), 9, 1 << 20).await.unwrap();
+    let claimed = store.claim_deliveries(claim(NOW.after(Duration::from_secs(1)), LANE, 9)).await.unwrap().deliveries;
     assert_eq!(claimed[0].payload, payload);
     assert!(std::fs::metadata(store.database()).unwrap().len() < 200_000);
     store.sound().await;

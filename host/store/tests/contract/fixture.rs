@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use camino::Utf8PathBuf;
 use ripost_domain::api::{ApiName, Digest};
-use ripost_domain::delivery::Next;
+use ripost_domain::delivery::{LaneId, Next};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::money::{Amount, FeeRate};
 use ripost_domain::time::Timestamp;
 use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 use ripost_store::{
-    Accept, Answer, Ending, Finish, Idempotency, Key, Lease, NewConsumer, NewDelivery, Record, RequestInput, Store,
+    Accept, Answer, DeliveryClaim, Ending, Finish, Idempotency, Key, Lease, NewConsumer, NewDelivery, Record,
+    RequestInput, Retry, Store, Wants,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +105,9 @@ pub(crate) fn open(folder: &camino::Utf8Path) -> Result<SqliteStore, ripost_stor
     SqliteStore::open(SqliteConfig::new(folder.to_owned()), Arc::new(|reason| panic!("the disk failed: {reason}")))
 }
 
+/// The lane of every delivery that does not say otherwise.
+pub(crate) const LANE: LaneId = LaneId::from_bytes([5; 16]);
+
 /// A priced call with a webhook, leased to this process.
 pub(crate) fn accept(consumer: ConsumerId) -> Accept {
     Accept {
@@ -115,6 +119,7 @@ pub(crate) fn accept(consumer: ConsumerId) -> Accept {
         expires_at: NOW.after(Duration::from_secs(3600)),
         split: FeeRate::DEFAULT.split(amount(PRICE)),
         webhook_url: Some("https://x.example/hook".to_owned()),
+        wants: Wants::default(),
         input: RequestInput {
             method: "POST".to_owned(),
             path: String::new(),
@@ -148,8 +153,18 @@ pub(crate) fn delivery(lease: Lease) -> NewDelivery {
         payload: Bytes::from_static(b"{\"status\":\"completed\"}"),
         content_type: "application/json".to_owned(),
         traceparent: None,
+        lane: LANE,
+        retry: Retry { waits: None, give_up_at: NOW.after(Duration::from_secs(86_400)), base: 0 },
+        depth: 0,
+        chain: [1; 32],
         lease,
     }
+}
+
+/// What of one lane is due.
+pub(crate) fn claim(now: Timestamp, lane: LaneId, limit: u32) -> DeliveryClaim {
+    let offered_again_at = now.after(Duration::from_secs(30));
+    DeliveryClaim { now, lanes: vec![(lane, limit)], parked: Vec::new(), offered_again_at, bytes_max: 1 << 20 }
 }
 
 pub(crate) fn answer(body: &[u8]) -> Answer {
@@ -192,5 +207,11 @@ pub(crate) fn recorded(delivery: DeliveryId, next: Next) -> Record {
         excerpt: Bytes::from_static(b"ok"),
         next,
         counted: true,
+        logged: true,
+        reason: None,
+        disable: None,
+        facts: Bytes::from_static(b"{}"),
+        chain: [2; 32],
+        waited: true,
     }
 }

@@ -11,4 +11,6 @@ mod ending;
 mod fixture;
 mod folder;
 mod history;
+mod lanes;
 mod runs;
+mod undelivered;

@@ -1,4 +1,4 @@
-use crate::fixture::{Fixture, NOW, PRICE, accept, completed, waiting};
+use crate::fixture::{Fixture, LANE, NOW, PRICE, accept, claim, completed, waiting};
 use bytes::Bytes;
 use ripost_domain::request::State;
 use ripost_store::{Accept, Finish, RunAgain, Store as _, WriteError};
@@ -61,7 +61,7 @@ async fn what_a_process_left_is_due_at_the_next_start_and_stays_counted() {
     assert_eq!(store.request(running.id).await.unwrap().unwrap().state, State::Accepted);
     let run = store.claim_runs(NOW, 9, 1 << 20).await.unwrap().remove(0);
     assert_eq!((run.id, run.epoch, run.attempt), (running.id, 2, 2));
-    let delivery = store.claim_deliveries(NOW, 9, 1 << 20).await.unwrap().remove(0);
+    let delivery = store.claim_deliveries(claim(NOW, LANE, 9)).await.unwrap().deliveries.remove(0);
     assert_eq!((delivery.request_id, delivery.epoch, delivery.attempt), (ended.id, 2, 2));
     assert_eq!(store.recover(NOW).await.unwrap().runs, 1);
     store.sound().await;

@@ -5,6 +5,20 @@ fn verdict(ip: &str) -> Verdict {
     classify(ip.parse().unwrap())
 }
 
+/// An address of a network: its first bits, and then those of `low`.
+fn within(network: Network, low: u128) -> IpAddr {
+    let text = network.to_string();
+    let (address, bits) = text.split_once('/').unwrap();
+    let bits: u32 = bits.parse().unwrap();
+    match address.parse().unwrap() {
+        IpAddr::V4(first) => {
+            let rest = u32::try_from(low >> 96).unwrap().checked_shr(bits).unwrap_or(0);
+            Ipv4Addr::from_bits(first.to_bits() | rest).into()
+        }
+        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() | low.checked_shr(bits).unwrap_or(0)).into(),
+    }
+}
+
 #[test]
 fn public_addresses_are_global_up_to_the_edge_of_every_special_range() {
     for ip in [
@@ -130,6 +144,34 @@ proptest! {
     fn every_6to4_address_is_refused_whatever_it_carries(v4: u32, low: u128) {
         let bits = 0x2002_u128 << 112 | u128::from(v4) << 80 | low >> 48;
         prop_assert_eq!(classify(Ipv6Addr::from_bits(bits).into()), Verdict::Forbidden(Reason::Transition));
+    }
+
+    #[test]
+    fn every_teredo_and_every_local_nat64_address_is_refused_whatever_it_carries(low: u128) {
+        for (prefix, bits) in [(0x2001_u128 << 112, 32), (0x0064_ff9b_0001_u128 << 80, 48)] {
+            let ip = Ipv6Addr::from_bits(prefix | low >> bits);
+            prop_assert_eq!(classify(ip.into()), Verdict::Forbidden(Reason::Transition), "{}", ip);
+        }
+    }
+
+    /// Random addresses seldom hit a small network, so each row is hit on purpose, in each way to write it.
+    #[test]
+    fn every_address_of_every_row_is_refused_in_every_form(low: u128, v4_row in 0..V4.len(), v6_row in 0..V6.len()) {
+        let (v4, v6) = (within(V4[v4_row].0, low), within(V6[v6_row].0, low));
+        let IpAddr::V4(inner) = v4 else { panic!("{v4} is in the wrong table") };
+        let nat64 = Ipv6Addr::from_bits(0x0064_ff9b_u128 << 96 | u128::from(inner.to_bits()));
+        for ip in [v4, v6, inner.to_ipv6_mapped().into(), nat64.into()] {
+            prop_assert!(matches!(classify(ip), Verdict::Forbidden(_)), "{}", ip);
+        }
+    }
+
+    #[test]
+    fn what_is_outside_of_the_rows_and_inside_of_the_unicast_blocks_is_global(v4: u32, low: u128) {
+        let v4 = IpAddr::V4(Ipv4Addr::from_bits(v4));
+        let v6 = within(V6_UNICAST, low);
+        for (ip, listed) in [(v4, first_match(&V4, v4)), (v6, first_match(&V6, v6))] {
+            prop_assert_eq!(classify(ip), listed.map_or(Verdict::Global, Verdict::Forbidden), "{}", ip);
+        }
     }
 
     #[test]

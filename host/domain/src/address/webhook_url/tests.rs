@@ -131,6 +131,24 @@ fn private_addresses_are_refused_however_they_are_written() {
         "hook.localhost",
         "%6cocalhost",
         "①②⑦.0.0.1",
+        "127。0。0。1",
+        "0x7F.0.0.0x1",
+        "0177.0.0.01",
+        "127.0.1",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "169.254.43518",
+        "ｌｏｃａｌｈｏｓｔ",
+        "local\u{ad}host",
+        "[::]",
+        "[::ffff:0:127.0.0.1]",
+        "[fec0::1]",
+        "[2001::1]",
+        "[64:ff9b::a83f:8110]",
+        "[0:0:0:0:0:ffff:a9fe:a9fe]",
+        "100.100.100.200",
+        "192.0.0.192",
+        "192.88.99.1",
     ] {
         assert_eq!(rule(&format!("https://{host}/"), &plain_http_everywhere()), "address", "{host}");
     }
@@ -150,7 +168,20 @@ fn names_of_inner_networks_are_refused() {
         "hooks.default.svc.cluster.local",
         "nas.lan",
         "router.home.arpa",
+        "1.0.0.127.in-addr.arpa",
         "host.localdomain",
+        "host.docker.internal",
+        "wiki.intranet",
+        "crm.corp",
+        "crm.private",
+        "nas.home",
+        "hidden.onion",
+        "name.alt",
+        "site.test",
+        "site.invalid",
+        "wiki.ｉntranet",
+        "printer.local.",
+        "printer。local",
         "local",
         "internal.",
         "example.com..",
@@ -164,8 +195,20 @@ fn names_of_inner_networks_are_refused() {
         let rule = rule(&format!("https://{host}/"), &development());
         assert!(rule == "host-name" || rule == "malformed", "{host}: {rule}");
     }
-    for host in ["example.com", "internal.example.com", "notlocal.example", "xlocal.io", "a_b.example.com", "1.example"]
-    {
+    for host in [
+        "example.com",
+        "internal.example.com",
+        "notlocal.example",
+        "xlocal.io",
+        "a_b.example.com",
+        "1.example",
+        "local.com",
+        "corp.io",
+        "homes.example",
+        "bücher.example",
+        "例え.example",
+        "xn--bcher-kva.example",
+    ] {
         assert_eq!(rule(&format!("https://{host}/"), &production()), "fine", "{host}");
     }
 }
@@ -223,12 +266,22 @@ proptest! {
     }
 
     #[test]
-    fn every_spelling_of_an_ipv4_address_gets_its_verdict(v4: u32, spelling in 0..4) {
+    fn every_spelling_of_an_ipv4_address_gets_its_verdict(
+        v4 in prop_oneof![any::<u32>(), any::<u32>().prop_map(|low| 127 << 24 | low >> 8), Just(0xa9fe_a9fe)],
+        spelling in 0..10,
+    ) {
         let ip = std::net::Ipv4Addr::from_bits(v4);
+        let [a, b, c, d] = ip.octets();
         let host = match spelling {
             0 => ip.to_string(),
             1 => v4.to_string(),
             2 => format!("0x{v4:x}"),
+            3 => format!("0{v4:o}"),
+            4 => format!("0x{a:X}.0{b:o}.{c}.0x{d:x}"),
+            5 => format!("{a}.{}", v4 & 0xff_ffff),
+            6 => format!("{a}.{b}.{}", v4 & 0xffff),
+            7 => format!("{ip}."),
+            8 => format!("[64:ff9b::{:x}:{:x}]", v4 >> 16, v4 & 0xffff),
             _ => format!("[{}]", ip.to_ipv6_mapped()),
         };
         let verdict = Policy::default().check(ip.into());

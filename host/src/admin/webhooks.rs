@@ -1,0 +1,83 @@
+//! Deliveries of everybody, for the operator: listed, sent again, endpoints enabled, receipts for owners.
+
+use super::Admin;
+use crate::delivery::webhooks::{self, DeliveryShown, EventsShown, Reader, RedeliverMany, RedeliveredMany};
+use crate::problem::{Kind, Problem};
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::receipt::Receipt;
+use serde::Deserialize;
+
+/// A URL to test, as one consumer's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestUrl {
+    url: String,
+    consumer: String,
+}
+
+/// A consumer by its name, or by its id.
+async fn consumer_of(admin: &Admin, name: &str) -> Result<ConsumerId, Problem> {
+    let all = admin.store.consumers().await?;
+    let found = all.into_iter().find(|consumer| consumer.name == name || consumer.id.to_string() == name);
+    found.map(|consumer| consumer.id).ok_or_else(|| {
+        Problem::new(Kind::NotFound, format!("There is no consumer `{name}`; `ripost consumer list` shows them."))
+    })
+}
+
+pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<EventsShown, Problem> {
+    let (mut filter, consumer) = webhooks::filter(query)?;
+    if let Some(name) = consumer {
+        filter.consumer = Some(consumer_of(admin, &name).await?);
+    }
+    admin.webhooks.page(filter, Reader::Operator).await
+}
+
+pub(super) async fn redeliver(admin: &Admin, asked: RedeliverMany) -> Result<RedeliveredMany, Problem> {
+    let consumer = match asked.consumer.as_deref() {
+        Some(name) => Some(consumer_of(admin, name).await?),
+        None => None,
+    };
+    admin.webhooks.redeliver_many(asked, consumer).await
+}
+
+pub(super) async fn logs(admin: &Admin, id: RequestId) -> Result<Vec<DeliveryShown>, Problem> {
+    admin.webhooks.logs(id, Reader::Operator).await
+}
+
+/// The owner's form: what only the consumer may see is not in it, and it verifies all the same.
+pub(super) async fn receipt(admin: &Admin, id: RequestId) -> Result<Receipt, Problem> {
+    let record = admin.store.request(id).await?;
+    let record = record.ok_or_else(|| Problem::new(Kind::UnknownRequest, "There is no such request."))?;
+    admin.webhooks.receipt(&record, Reader::Operator).await
+}
+
+pub(super) async fn enable(admin: &Admin, query: Option<&str>) -> Result<(), Problem> {
+    let (mut consumer, mut url) = (None, None);
+    for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match &*key {
+            "consumer" => consumer = Some(value.into_owned()),
+            "url" => url = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    let (Some(consumer), Some(url)) = (consumer, url) else {
+        let detail = "Name both: DELETE /admin/v1/disabled-urls?consumer=NAME&url=…";
+        return Err(Problem::new(Kind::InvalidValue, detail));
+    };
+    admin.webhooks.enable(consumer_of(admin, &consumer).await?, &url).await
+}
+
+pub(super) async fn disabled(admin: &Admin) -> Result<serde_json::Value, Problem> {
+    let disabled = admin.store.disabled_urls(None).await?;
+    let shown: Vec<_> = disabled
+        .into_iter()
+        .map(|disabled| serde_json::json!({ "consumer": disabled.consumer, "url": disabled.url, "reason": disabled.reason, "at": disabled.at }))
+        .collect();
+    Ok(serde_json::json!({ "disabled": shown }))
+}
+
+pub(super) async fn test(admin: &Admin, asked: TestUrl) -> Result<crate::delivery::Tested, Problem> {
+    let consumer = consumer_of(admin, &asked.consumer).await?;
+    let url = admin.webhooks.check_url(consumer, &asked.url).await?;
+    admin.webhooks.sender.test(consumer, url).await
+}

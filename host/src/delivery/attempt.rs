@@ -1,0 +1,168 @@
+//! One attempt from its turn to its record.
+
+use super::facts::{self, Facts, Logged};
+use super::lanes::Verdict;
+use super::{Alert, Sender, endpoint_of, jitter, payload, unlogged};
+use crate::gateway::view::public_class;
+use crate::telemetry::metrics::Class;
+use bytes::Bytes;
+use ripost_domain::delivery::{Next, Outcome, Reason, RetryPolicy, State, after_attempt};
+use ripost_domain::time::Timestamp;
+use ripost_store::{ClaimedDelivery, Record, failpoint};
+
+/// What came of an attempt.
+pub(super) struct Attempted {
+    pub(super) outcome: Outcome,
+    pub(super) status: Option<u16>,
+    pub(super) error_class: Option<String>,
+    pub(super) error_detail: Option<String>,
+    pub(super) excerpt: Bytes,
+    pub(super) counted: bool,
+    pub(super) facts: Facts,
+}
+
+impl Sender {
+    pub(super) async fn attempt(&self, claimed: ClaimedDelivery) -> Verdict {
+        let needs = &self.needs;
+        let started_at = needs.clock.now();
+        if needs.disabled.has(claimed.consumer, &claimed.url) {
+            // It came to be disabled while this one waited.
+            let reason = Reason::Disabled.as_str();
+            self.record(unlogged(&claimed, started_at, Next::Abandoned, Some(reason))).await;
+            self.undeliverable(
+                claimed.id,
+                claimed.request_id,
+                claimed.consumer,
+                &claimed.url,
+                State::Abandoned.as_str(),
+                reason,
+            );
+            return Verdict::None;
+        }
+        failpoint::hit("delivery.before_send");
+        let attempted = self.send(&claimed, started_at).await;
+        failpoint::hit("delivery.after_send");
+        let ended_at = needs.clock.now();
+        let verdict = Verdict::of(attempted.outcome);
+        if claimed.event == payload::PROGRESS {
+            // Not in the store: the next one says more.
+            return verdict;
+        }
+        let own = claimed.retry.waits.clone().and_then(|waits| RetryPolicy::new(waits).ok());
+        let policy = own.as_ref().unwrap_or(&self.policy);
+        let attempts = claimed.attempt.saturating_sub(claimed.retry.base);
+        let (next, reason) =
+            after_attempt(policy, attempts, attempted.outcome, ended_at, claimed.retry.give_up_at, jitter());
+        self.tell(&claimed, &attempted, next, reason, started_at, ended_at);
+        let record = self.log(&claimed, attempted, next, reason, started_at, ended_at);
+        if let Some(reason) = record.disable {
+            // Before the store: nothing more is to go out meanwhile.
+            needs.disabled.add(claimed.consumer, &claimed.url);
+            needs.metrics.urls_disabled.inc();
+            tracing::warn!(consumer.id = %claimed.consumer, endpoint = endpoint_of(&claimed.url), reason, "A webhook URL was disabled at its endpoint's wish");
+            needs.alerts.raise(Alert::UrlDisabled {
+                consumer: claimed.consumer,
+                endpoint: endpoint_of(&claimed.url).to_owned(),
+                reason,
+            });
+        }
+        self.record(record).await;
+        match next {
+            Next::Delivered => {}
+            Next::RetryAt(_) => {
+                needs.news.tell(claimed.consumer);
+                self.wake();
+            }
+            Next::Exhausted | Next::Abandoned => {
+                needs.news.tell(claimed.consumer);
+                let reason = reason.unwrap_or(Reason::Schedule).as_str();
+                self.undeliverable(
+                    claimed.id,
+                    claimed.request_id,
+                    claimed.consumer,
+                    &claimed.url,
+                    next.state().as_str(),
+                    reason,
+                );
+            }
+        }
+        verdict
+    }
+
+    fn tell(
+        &self,
+        claimed: &ClaimedDelivery,
+        attempted: &Attempted,
+        next: Next,
+        reason: Option<Reason>,
+        started_at: Timestamp,
+        ended_at: Timestamp,
+    ) {
+        let duration_ms = u64::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u64::MAX);
+        let (id, request, attempt) = (claimed.id, claimed.request_id, claimed.attempt);
+        match &attempted.error_class {
+            None => {
+                tracing::debug!(delivery.id = %id, request.id = %request, attempt, status = attempted.status, duration_ms, "Delivered")
+            }
+            Some(class) => tracing::info!(
+                delivery.id = %id, request.id = %request, attempt, status = attempted.status, class, detail = attempted.error_detail,
+                next = next.state().as_str(), reason = reason.map(Reason::as_str), duration_ms, "An attempt failed"
+            ),
+        }
+        if next == Next::Delivered {
+            let seconds = ended_at.since(request.made_at()).as_secs_f64();
+            self.needs.metrics.delivered_seconds.observe(seconds);
+        }
+        let class = attempted.error_class.clone().unwrap_or_else(|| "delivered".to_owned());
+        self.needs.metrics.attempts.get_or_create(&Class { class }).inc();
+    }
+
+    fn log(
+        &self,
+        claimed: &ClaimedDelivery,
+        attempted: Attempted,
+        next: Next,
+        reason: Option<Reason>,
+        started_at: Timestamp,
+        ended_at: Timestamp,
+    ) -> Record {
+        let duration_ms = u32::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u32::MAX);
+        let logged = Logged {
+            attempt: claimed.attempt,
+            at_ms: started_at.as_millis(),
+            duration_ms,
+            status: attempted.status,
+            // As the consumer is told it, since the log is for the consumer to check.
+            error_class: attempted.error_class.as_deref().map(public_class),
+        };
+        let salt = facts::salt(&self.needs.keyring, claimed.id);
+        let chain = facts::link(&claimed.chain, &salt, logged, &attempted.facts);
+        let asks_to_disable =
+            matches!(attempted.outcome, Outcome::Answered { wish: Some(ripost_domain::delivery::Wish::Disable), .. });
+        let disable = match reason {
+            Some(reason @ (Reason::Gone | Reason::Disabled)) => Some(reason.as_str()),
+            // A success may be the last one that is wanted.
+            _ if asks_to_disable => Some(Reason::Disabled.as_str()),
+            _ => None,
+        };
+        Record {
+            id: claimed.id,
+            epoch: claimed.epoch,
+            attempt: claimed.attempt,
+            started_at,
+            duration_ms,
+            status: attempted.status,
+            error_class: attempted.error_class,
+            error_detail: attempted.error_detail,
+            excerpt: attempted.excerpt,
+            next,
+            counted: attempted.counted,
+            logged: true,
+            reason: reason.map(Reason::as_str),
+            disable,
+            facts: serde_json::to_vec(&attempted.facts).unwrap_or_default().into(),
+            chain,
+            waited: claimed.waited,
+        }
+    }
+}

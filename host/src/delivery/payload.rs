@@ -1,0 +1,137 @@
+//! What a webhook says: made once, stored with its delivery, sent as it is.
+
+use super::facts;
+use super::{Sender, lane_of};
+use crate::gateway::view::{self, Head, Outcome};
+use crate::keyring;
+use crate::live::Progress;
+use crate::plugins::PayloadForm;
+use bytes::Bytes;
+use ripost_domain::delivery::RetryPolicy;
+use ripost_domain::id::DeliveryId;
+use ripost_domain::time::Timestamp;
+use ripost_store::{Answer, ClaimedDelivery, ClaimedRun, Lease, NewDelivery, Retry};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The first run has begun.
+pub const STARTED: &str = "started";
+/// It is so far. Only ever sent, never stored.
+pub const PROGRESS: &str = "progress";
+/// It has ended, however.
+pub const COMPLETED: &str = "completed";
+
+const JSON: &str = "application/json";
+
+/// The bytes and what they are.
+pub(crate) struct Made {
+    body: Bytes,
+    content_type: String,
+}
+
+/// What a payload is made of.
+pub(crate) struct Material<'a> {
+    pub(crate) form: PayloadForm,
+    pub(crate) event: &'static str,
+    pub(crate) base: &'a str,
+    pub(crate) head: Head<'a>,
+    pub(crate) outcome: Outcome<'a>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) url: &'a str,
+    /// The owner's answer, of a request that has completed.
+    pub(crate) answer: Option<&'a Answer>,
+}
+
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: DeliveryId,
+    source: String,
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    data: &'a RawValue,
+}
+
+impl Material<'_> {
+    /// A bare result is one that receivers' libraries can verify: JSON, and small. Any other end is the request object.
+    pub(crate) fn make(self, id: DeliveryId, at: Timestamp) -> Made {
+        if self.form == PayloadForm::Result
+            && let Some(answer) = self.answer
+            && view::embeds_as_json(answer)
+        {
+            let content_type = view::content_type(&answer.headers).unwrap_or(JSON).to_owned();
+            return Made { body: answer.body.clone(), content_type };
+        }
+        let Self { form, event, base, head, outcome, progress, url, .. } = self;
+        let (source, subject) = (format!("{base}/api/{}/api/{}", head.api.owner, head.api.slug), head.id.to_string());
+        let body = view::webhook(base, head, outcome, progress, url);
+        if form != PayloadForm::CloudEvents {
+            return Made { body, content_type: JSON.to_owned() };
+        }
+        let Ok(data) = serde_json::from_slice(&body) else { return Made { body, content_type: JSON.to_owned() } };
+        let event = CloudEvent {
+            specversion: "1.0",
+            id,
+            source,
+            kind: format!("ripost.request.{event}"),
+            subject,
+            time: at,
+            datacontenttype: JSON,
+            data,
+        };
+        let body = serde_json::to_vec(&event).expect("an event is plain JSON").into();
+        Made { body, content_type: "application/cloudevents+json".to_owned() }
+    }
+}
+
+impl Sender {
+    /// A delivery of a request's event, waiting.
+    pub(crate) fn delivery(
+        &self,
+        claimed: &ClaimedRun,
+        of_api: Option<&RetryPolicy>,
+        material: Material<'_>,
+        at: Timestamp,
+    ) -> NewDelivery {
+        let id = DeliveryId::new(at, keyring::random());
+        let (event, url) = (material.event, material.url.to_owned());
+        let Made { body: payload, content_type } = material.make(id, at);
+        NewDelivery {
+            id,
+            event: event.to_owned(),
+            lane: lane_of(claimed.consumer, &url),
+            url,
+            chain: facts::genesis(id, claimed.id, event, &payload),
+            payload,
+            content_type,
+            traceparent: claimed.traceparent.clone(),
+            retry: self.retry(of_api, at, claimed.wants.retry_max_age),
+            depth: claimed.wants.depth,
+            lease: Lease::Nobody,
+        }
+    }
+}
+
+/// The first attempt of a delivery that is born in flight.
+pub(crate) fn first_attempt(claimed: &ClaimedRun, delivery: &NewDelivery) -> ClaimedDelivery {
+    ClaimedDelivery {
+        id: delivery.id,
+        request_id: claimed.id,
+        consumer: claimed.consumer,
+        epoch: 1,
+        attempt: 1,
+        event: delivery.event.clone(),
+        url: delivery.url.clone(),
+        lane: delivery.lane,
+        payload: delivery.payload.clone(),
+        content_type: delivery.content_type.clone(),
+        traceparent: delivery.traceparent.clone(),
+        retry: Retry::clone(&delivery.retry),
+        depth: delivery.depth,
+        chain: delivery.chain,
+        waited: false,
+    }
+}
