@@ -116,14 +116,14 @@ impl App {
         };
         let data = config.data.clone();
         let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
-            (Arc::new(open_store(&data).await?), Arc::new(SystemClock));
+            (Arc::new(open_store(&data).await?), Arc::new(SystemClock::start()));
         let keyring = Arc::new(Keyring::open(&data).map_err(|error| StartError::Other(error.into()))?);
         let token_is_new = !data.join("admin-token").exists();
         let token = AdminToken::open(&data).map_err(|error| StartError::Other(error.into()))?;
         if config.dev {
             development::seed(&*store, &keyring, &*clock).await?;
         }
-        let recovered = store.recover(clock.now()).await.context("recovering what the process before left")?;
+        let recovered = store.recover(clock.steady()).await.context("recovering what the process before left")?;
         if recovered.runs + recovered.deliveries > 0 {
             tracing::info!(
                 runs = recovered.runs,

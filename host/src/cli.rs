@@ -4,9 +4,13 @@ mod client;
 pub(crate) use client::ADMIN_ADDRESS_FILE;
 mod config;
 mod consumer;
+mod deliveries;
 mod ledger;
+mod listen;
 mod serve;
 mod status;
+mod verify;
+mod webhook_test;
 
 use crate::config::{Config, ConfigError, Overrides};
 use camino::Utf8PathBuf;
@@ -32,12 +36,21 @@ enum Command {
     /// Add and list those who may call
     #[command(subcommand)]
     Consumer(consumer::Command),
+    /// List, show and send again what was not delivered
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// Send a signed test webhook and show what came of it
+    WebhookTest(webhook_test::WebhookTest),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
     /// Check the books of a data folder
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Receive webhooks on this machine, verify and show them
+    Listen(Box<listen::Listen>),
+    /// Check a delivery receipt
+    Verify(verify::Verify),
 }
 
 /// Options that every command that reads the configuration takes.
@@ -92,7 +105,7 @@ impl Common {
 /// Why a command failed, as its exit code tells scripts (the numbers are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Anything else.
+    /// Anything else; a receipt that does not hold.
     Failure = 1,
     /// The configuration.
     Configuration = 64,
@@ -144,8 +157,12 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Consumer(command) => command.run(),
+        Command::Deliveries(command) => command.run(),
+        Command::WebhookTest(test) => test.run(),
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),
+        Command::Listen(command) => command.run(),
+        Command::Verify(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -152,6 +152,11 @@ impl Sender {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Now, for waits.
+    pub(crate) fn steady(&self) -> Timestamp {
+        self.needs.clock.steady()
+    }
+
     /// How a delivery made now is retried: by the API's schedule if it has one, within the consumer's bound.
     #[must_use]
     pub fn retry(&self, of_api: Option<&RetryPolicy>, made_at: Timestamp, max_age: Option<Duration>) -> Retry {
@@ -221,8 +226,8 @@ impl Sender {
             if claimed.event == payload::PROGRESS {
                 continue;
             }
-            let now = self.needs.clock.now();
-            self.record(unlogged(&claimed, now, Next::RetryAt(now.after(wait)), None)).await;
+            let next = Next::RetryAt(self.steady().after(wait));
+            self.record(unlogged(&claimed, self.needs.clock.now(), next, None)).await;
             self.needs.news.tell(claimed.consumer);
         }
     }

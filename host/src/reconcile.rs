@@ -118,12 +118,12 @@ impl Reconcile {
     }
 
     async fn look_for_deliveries(&self, every: Duration) -> Result<Look, StoreError> {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         let offered = self.store.due_lanes(now, CLAIM_MAX).await?;
         let plan = self.sender.plan(offered, CLAIM_MAX);
         if plan.claim.is_empty() && plan.park.is_empty() {
             let (_, due) = self.store.next_due().await?;
-            let wait = due.map_or(every, |due| due.since(self.clock.now()).min(every));
+            let wait = due.map_or(every, |due| due.since(self.clock.steady()).min(every));
             // Due and not to be had: an attempt that ends wakes the loop.
             return Ok(Look::After(if wait.is_zero() { every.min(NO_ROOM_PAUSE) } else { wait }));
         }
@@ -147,7 +147,7 @@ impl Reconcile {
     /// Ends deliveries whose time is over while their endpoints are not tried.
     pub async fn give_up(self, every: Duration) {
         loop {
-            match self.store.give_up(self.clock.now(), CLAIM_MAX).await {
+            match self.store.give_up(self.clock.steady(), CLAIM_MAX).await {
                 Ok(given_up) if given_up.is_empty() => {}
                 Ok(given_up) => {
                     let full = given_up.len() == CLAIM_MAX as usize;

@@ -81,19 +81,44 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
 
 /// Tells the time. The host's is the system's; a test's is moved by hand.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Now, for people and for signatures.
     fn now(&self) -> Timestamp;
+
+    /// Now, for waits: it goes on evenly when somebody sets the machine's clock, so that nothing is tried early or
+    /// kept back for an hour. It is [`Clock::now`] as of the start of the process, and what has passed since.
+    fn steady(&self) -> Timestamp {
+        self.now()
+    }
 }
 
-/// The machine's wall clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    started: std::time::Instant,
+    at: Timestamp,
+}
 
-impl Clock for SystemClock {
+impl SystemClock {
+    /// What is steady counts from now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { started: std::time::Instant::now(), at: Self::wall() }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-    fn now(&self) -> Timestamp {
+    fn wall() -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Self::wall()
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.at.after(self.started.elapsed())
     }
 }
 

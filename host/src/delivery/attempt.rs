@@ -24,7 +24,7 @@ pub(super) struct Attempted {
 impl Sender {
     pub(super) async fn attempt(&self, claimed: ClaimedDelivery) -> Verdict {
         let needs = &self.needs;
-        let started_at = needs.clock.now();
+        let (started_at, begun) = (needs.clock.now(), self.steady());
         if needs.disabled.has(claimed.consumer, &claimed.url) {
             // It came to be disabled while this one waited.
             let reason = Reason::Disabled.as_str();
@@ -42,7 +42,8 @@ impl Sender {
         failpoint::hit("delivery.before_send");
         let attempted = self.send(&claimed, started_at).await;
         failpoint::hit("delivery.after_send");
-        let ended_at = needs.clock.now();
+        // Measured by the steady clock: the other may be set meanwhile.
+        let ended_at = started_at.after(self.steady().since(begun));
         let verdict = Verdict::of(attempted.outcome);
         if claimed.event == payload::PROGRESS {
             // Not in the store: the next one says more.
@@ -52,7 +53,7 @@ impl Sender {
         let policy = own.as_ref().unwrap_or(&self.policy);
         let attempts = claimed.attempt.saturating_sub(claimed.retry.base);
         let (next, reason) =
-            after_attempt(policy, attempts, attempted.outcome, ended_at, claimed.retry.give_up_at, jitter());
+            after_attempt(policy, attempts, attempted.outcome, self.steady(), claimed.retry.give_up_at, jitter());
         self.tell(&claimed, &attempted, next, reason, started_at, ended_at);
         let record = self.log(&claimed, attempted, next, reason, started_at, ended_at);
         if let Some(reason) = record.disable {

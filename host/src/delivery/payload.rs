@@ -96,6 +96,7 @@ impl Sender {
         material: Material<'_>,
         at: Timestamp,
     ) -> NewDelivery {
+        let due_at = self.steady();
         let id = DeliveryId::new(at, keyring::random());
         let (event, url) = (material.event, material.url.to_owned());
         let Made { body: payload, content_type } = material.make(id, at);
@@ -108,8 +109,9 @@ impl Sender {
             payload,
             content_type,
             traceparent: claimed.traceparent.clone(),
-            retry: self.retry(of_api, at, claimed.wants.retry_max_age),
+            retry: self.retry(of_api, due_at, claimed.wants.retry_max_age),
             depth: claimed.wants.depth,
+            due_at,
             lease: Lease::Nobody,
         }
     }

@@ -361,7 +361,7 @@ impl Webhooks {
         consumer: ConsumerId,
         to: Option<(String, ripost_domain::delivery::LaneId)>,
     ) -> Result<Redelivered, Problem> {
-        let at = self.clock.now();
+        let at = self.clock.steady();
         let give_up_at = self.sender.retry(None, at, None).give_up_at;
         let redeliver = Redeliver { request, event: event.to_owned(), to, at, give_up_at };
         let redelivered = self.store.redeliver(redeliver).await?;

@@ -25,7 +25,7 @@ impl Runs {
         let lease = if ticket.is_some() { Lease::ThisProcess } else { Lease::Nobody };
         let delivery = NewDelivery { lease, ..made };
         let attempt = first_attempt(claimed, &delivery);
-        match self.needs.store.add_delivery(claimed.id, delivery, now).await {
+        match self.needs.store.add_delivery(claimed.id, delivery).await {
             Ok(true) => match ticket {
                 Some(ticket) => self.needs.sender.start(ticket, attempt),
                 None => self.needs.sender.wake(),

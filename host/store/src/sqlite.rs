@@ -191,9 +191,9 @@ impl Store for SqliteStore {
         self.writer.write(Patience::Endless, points, move |work| claim::claim(work, &folder, &asked)).await
     }
 
-    async fn add_delivery(&self, request: RequestId, delivery: NewDelivery, at: Timestamp) -> Result<bool, StoreError> {
+    async fn add_delivery(&self, request: RequestId, delivery: NewDelivery) -> Result<bool, StoreError> {
         let points = Some(("delivery.before_add_commit", "delivery.after_add_commit"));
-        self.writer.write(Patience::Endless, points, move |work| deliveries::add(work, request, &delivery, at)).await
+        self.writer.write(Patience::Endless, points, move |work| deliveries::add(work, request, &delivery)).await
     }
 
     async fn give_up(&self, now: Timestamp, limit: u32) -> Result<Vec<Undeliverable>, StoreError> {

@@ -249,7 +249,9 @@ pub struct NewDelivery {
     pub depth: u8,
     /// Where its attempt log begins.
     pub chain: [u8; 32],
-    /// `ThisProcess`: in flight as attempt 1, counted; `Nobody`: pending, due at once.
+    /// When it is due, if nobody sends it at once: now, by the clock that waits are measured with.
+    pub due_at: Timestamp,
+    /// `ThisProcess`: in flight as attempt 1, counted; `Nobody`: pending.
     pub lease: Lease,
 }
 
@@ -857,7 +859,7 @@ pub trait Store: Send + Sync + 'static {
     async fn claim_deliveries(&self, claim: DeliveryClaim) -> Result<ClaimedDeliveries, StoreError>;
 
     /// Adds a delivery to a request that has not ended; false if there is one for that event, or it has ended.
-    async fn add_delivery(&self, request: RequestId, delivery: NewDelivery, at: Timestamp) -> Result<bool, StoreError>;
+    async fn add_delivery(&self, request: RequestId, delivery: NewDelivery) -> Result<bool, StoreError>;
 
     /// Pending deliveries whose time is over become exhausted.
     async fn give_up(&self, now: Timestamp, limit: u32) -> Result<Vec<Undeliverable>, StoreError>;

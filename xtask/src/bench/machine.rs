@@ -51,5 +51,5 @@ fn file_system(folder: &camino::Utf8Path) -> String {
 /// Today, as the gateway writes times.
 fn today() -> String {
     use ripost_domain::time::{Clock as _, SystemClock};
-    SystemClock.now().to_string().chars().take(10).collect()
+    SystemClock::start().now().to_string().chars().take(10).collect()
 }

@@ -31,7 +31,7 @@ pub(crate) struct Edited {
 /// # Errors
 /// The example is not what it was when this was written: no such line, or several.
 pub(crate) fn edit(title: &str) -> Result<Edited> {
-    edit_to(title, &format!("{title}, edited at {}", SystemClock.now()))
+    edit_to(title, &format!("{title}, edited at {}", SystemClock::start().now()))
 }
 
 /// The same with a title of the caller's.

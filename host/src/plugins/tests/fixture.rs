@@ -51,11 +51,11 @@ impl Folders {
     }
 
     pub(super) fn open(&self) -> Arc<Plugins> {
-        Plugins::open(self.config(), runtime(), Arc::new(SystemClock)).unwrap()
+        Plugins::open(self.config(), runtime(), Arc::new(SystemClock::start())).unwrap()
     }
 
     pub(super) fn open_with(&self, config: PluginsConfig) -> Arc<Plugins> {
-        Plugins::open(config, runtime(), Arc::new(SystemClock)).unwrap()
+        Plugins::open(config, runtime(), Arc::new(SystemClock::start())).unwrap()
     }
 
     /// Opened, scanned, and watching until the guard goes.

@@ -15,7 +15,6 @@ pub(super) fn insert(
     request: RequestId,
     consumer: ConsumerId,
     delivery: &NewDelivery,
-    at: Timestamp,
     inline_max: usize,
 ) -> rusqlite::Result<()> {
     let (state, attempts) = match delivery.lease {
@@ -35,7 +34,7 @@ pub(super) fn insert(
             delivery.url,
             state.as_str(),
             attempts,
-            at.as_millis(),
+            delivery.due_at.as_millis(),
             delivery.lane.as_bytes(),
             delivery.retry.waits.as_deref().map(write_waits),
             delivery.retry.give_up_at.as_millis(),
@@ -55,19 +54,14 @@ pub(super) fn insert(
             body
         ])?;
     if delivery.lease == Lease::Nobody {
-        ready(connection, delivery.lane, at)?;
+        ready(connection, delivery.lane, delivery.due_at)?;
         feed(connection, consumer, delivery.id)?;
     }
     Ok(())
 }
 
 /// A delivery of a request under way; false if it has one for that event, or has ended.
-pub(super) fn add(
-    work: &mut Work<'_>,
-    request: RequestId,
-    delivery: &NewDelivery,
-    at: Timestamp,
-) -> rusqlite::Result<bool> {
+pub(super) fn add(work: &mut Work<'_>, request: RequestId, delivery: &NewDelivery) -> rusqlite::Result<bool> {
     let connection = work.connection;
     let consumer: Option<[u8; 16]> = connection
         .prepare_cached(
@@ -77,7 +71,7 @@ pub(super) fn add(
         .query_row(params![request.as_bytes(), delivery.event], |row| row.get(0))
         .optional()?;
     let Some(consumer) = consumer else { return Ok(false) };
-    insert(connection, request, ConsumerId::from_bytes(consumer), delivery, at, usize::MAX)?;
+    insert(connection, request, ConsumerId::from_bytes(consumer), delivery, usize::MAX)?;
     Ok(true)
 }
 

@@ -242,7 +242,7 @@ pub(super) fn finish(
             .execute(params![finish.id.as_bytes(), attempt, &finish.logs[..]])?;
     }
     if let Some(delivery) = &finish.delivery {
-        super::deliveries::insert(connection, finish.id, consumer, delivery, finish.finished_at, inline_max)?;
+        super::deliveries::insert(connection, finish.id, consumer, delivery, inline_max)?;
     }
     Ok(Ok(Finished { settlement }))
 }

@@ -157,6 +157,7 @@ pub(crate) fn delivery(lease: Lease) -> NewDelivery {
         retry: Retry { waits: None, give_up_at: NOW.after(Duration::from_secs(86_400)), base: 0 },
         depth: 0,
         chain: [1; 32],
+        due_at: NOW.after(Duration::from_millis(5)),
         lease,
     }
 }

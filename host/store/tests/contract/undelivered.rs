@@ -137,11 +137,11 @@ async fn another_event_is_added_once_and_not_to_a_request_that_has_ended() {
     let call = accept(consumer);
     store.accept(call.clone()).await.unwrap();
     let started = || NewDelivery { event: "started".to_owned(), ..delivery(Lease::Nobody) };
-    assert!(store.add_delivery(call.id, started(), NOW).await.unwrap());
-    assert!(!store.add_delivery(call.id, started(), NOW).await.unwrap());
+    assert!(store.add_delivery(call.id, started()).await.unwrap());
+    assert!(!store.add_delivery(call.id, started()).await.unwrap());
     store.finish(Finish { delivery: Some(delivery(Lease::Nobody)), ..completed(&call) }).await.unwrap();
     let late = NewDelivery { event: "late".to_owned(), ..delivery(Lease::Nobody) };
-    assert!(!store.add_delivery(call.id, late, NOW).await.unwrap());
+    assert!(!store.add_delivery(call.id, late).await.unwrap());
     assert_eq!(store.deliveries(call.id).await.unwrap().len(), 2);
     store.sound().await;
 }

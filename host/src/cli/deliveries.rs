@@ -1,0 +1,205 @@
+//! `ripost deliveries list | show | redeliver | enable-url`
+
+use super::{Common, Failure, Listening, client};
+use crate::delivery::webhooks::{RedeliverMany, RedeliveredMany};
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use http::Method;
+use ripost_domain::id::{DeliveryId, RequestId};
+use ripost_domain::time::Timestamp;
+use serde_json::Value;
+use url::form_urlencoded::Serializer;
+
+/// Webhooks that were not delivered.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List what is not delivered, oldest first
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// After this place in the list
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show the deliveries of a request with every attempt
+    Show {
+        /// The request
+        request: RequestId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Send again: one, or all that fit (exhausted ones unless --state says otherwise)
+    Redeliver {
+        /// Only this delivery
+        #[arg(long, value_name = "DELIVERY")]
+        id: Option<DeliveryId>,
+        #[command(flatten)]
+        which: Which,
+        /// To this URL instead
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Let a URL get deliveries again that said it wanted no more
+    EnableUrl {
+        /// Exactly as it was
+        url: String,
+        /// Whose, by name
+        #[arg(long, value_name = "NAME")]
+        consumer: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Which deliveries.
+#[derive(Args)]
+pub(super) struct Which {
+    /// pending, in_flight, exhausted or abandoned
+    #[arg(long)]
+    state: Option<String>,
+    /// Of this consumer, by name
+    #[arg(long, value_name = "NAME")]
+    consumer: Option<String>,
+    /// Of this API
+    #[arg(long, value_name = "OWNER/SLUG")]
+    api: Option<String>,
+    /// Of this event: started or completed
+    #[arg(long)]
+    event: Option<String>,
+    /// Accepted from then on (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Accepted before then (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// At most so many
+    #[arg(long)]
+    limit: Option<u32>,
+}
+
+impl Which {
+    fn query(&self, after: Option<&str>) -> String {
+        let mut query = Serializer::new(String::new());
+        let texts = [
+            ("state", self.state.clone()),
+            ("consumer", self.consumer.clone()),
+            ("api", self.api.clone()),
+            ("event", self.event.clone()),
+            ("since", self.since.map(|time| time.to_string())),
+            ("until", self.until.map(|time| time.to_string())),
+            ("limit", self.limit.map(|limit| limit.to_string())),
+            ("after", after.map(str::to_owned)),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                query.append_pair(name, &text);
+            }
+        }
+        query.finish()
+    }
+}
+
+impl Command {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::List { which, after, json, common } => {
+                let config = common.load(Listening::default())?;
+                let path = format!("/admin/v1/deliveries?{}", which.query(after.as_deref()));
+                let page: Value = client::ask(&config.data, Method::GET, &path, None)?;
+                if json {
+                    println!("{page:#}");
+                } else {
+                    list(&page);
+                }
+            }
+            Self::Show { request, common } => {
+                let config = common.load(Listening::default())?;
+                let path = format!("/admin/v1/requests/{request}/deliveries");
+                let shown: Value = client::ask(&config.data, Method::GET, &path, None)?;
+                show(&shown);
+            }
+            Self::Redeliver { id, which, to, common } => {
+                let config = common.load(Listening::default())?;
+                let asked = RedeliverMany {
+                    id,
+                    consumer: which.consumer,
+                    state: which.state,
+                    event: which.event,
+                    api: which.api,
+                    since: which.since,
+                    until: which.until,
+                    url: to,
+                    limit: which.limit,
+                };
+                let fields = serde_json::to_value(asked).context("writing the request")?;
+                let done: RedeliveredMany =
+                    client::ask(&config.data, Method::POST, "/admin/v1/deliveries/redeliver", Some(&fields))?;
+                println!("{} to be sent again{}", done.redelivered, if done.more { "; there are more: run this again" } else { "" });
+            }
+            Self::EnableUrl { url, consumer, common } => {
+                let config = common.load(Listening::default())?;
+                let mut query = Serializer::new(String::new());
+                query.append_pair("consumer", &consumer).append_pair("url", &url);
+                let path = format!("/admin/v1/disabled-urls?{}", query.finish());
+                client::ask::<Value>(&config.data, Method::DELETE, &path, None)?;
+                println!("enabled: {url}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn list(page: &Value) {
+    let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for event in events {
+        let delivery = &event["delivery"];
+        println!(
+            "{}  {:<9}  {:<9}  {:>2} attempts  {:<12}  {}  {}",
+            text(&delivery["id"]),
+            text(&delivery["state"]),
+            text(&delivery["reason"]),
+            text(&delivery["attempts"]),
+            text(&delivery["lastError"]),
+            text(&event["consumer"]),
+            text(&delivery["url"]),
+        );
+    }
+    if events.is_empty() {
+        println!("nothing is undelivered");
+    }
+    if page["more"] == true {
+        println!("more: --after {}", text(&page["next"]));
+    }
+}
+
+fn show(shown: &Value) {
+    for delivery in shown["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        println!("{}  {}  {}  {}", text(&delivery["id"]), text(&delivery["event"]), text(&delivery["state"]), text(&delivery["url"]));
+        for attempt in delivery["log"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            println!(
+                "  {:>2}  {}  {:>6} ms  {}  {}  {}",
+                text(&attempt["attempt"]),
+                text(&attempt["at"]),
+                text(&attempt["durationMs"]),
+                text(&attempt["status"]),
+                text(&attempt["errorClass"]),
+                text(&attempt["errorDetail"]),
+            );
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `ripost webhook-test URL`
+
+use super::{Common, Exit, Failure, Listening, client};
+use anyhow::anyhow;
+use clap::Args;
+use http::Method;
+use serde_json::{Value, json};
+
+/// Send a signed test webhook by the whole path of a real one, and show what came of it
+#[derive(Args)]
+pub(super) struct WebhookTest {
+    /// Where to
+    url: String,
+    /// As which consumer, by its key; the key goes to the gateway named by --to
+    #[arg(long, env = "RIPOST_KEY", value_name = "KEY", conflicts_with = "consumer")]
+    key: Option<String>,
+    /// As which consumer, by its name: with the admin token of the data folder
+    #[arg(long, value_name = "NAME", required_unless_present = "key")]
+    consumer: Option<String>,
+    /// The gateway that the key is for [default: the one that runs on the data folder]
+    #[arg(long, value_name = "URL", requires = "key")]
+    to: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl WebhookTest {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.common.load(Listening::default())?;
+        let tested: Value = match (&self.key, &self.consumer) {
+            (Some(key), _) => {
+                let base = match self.to {
+                    Some(base) => base,
+                    None => client::data_plane(&config.data)?,
+                };
+                client::ask_as(&base, key, Method::POST, "/webhooks/test", &json!({ "url": self.url }))?
+            }
+            (None, consumer) => {
+                let fields = json!({ "url": self.url, "consumer": consumer });
+                client::ask(&config.data, Method::POST, "/admin/v1/webhooks/test", Some(&fields))?
+            }
+        };
+        if self.json {
+            println!("{tested:#}");
+        } else {
+            show(&self.url, &tested);
+        }
+        if tested["delivered"] == true {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Failure, anyhow!("the endpoint did not take it; only 2xx counts as delivered")))
+    }
+}
+
+fn show(url: &str, tested: &Value) {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    println!("endpoint    {url}");
+    println!("delivered   {}", if tested["delivered"] == true { "yes" } else { "no" });
+    for (name, key) in [("status", "status"), ("class", "errorClass"), ("why", "detail"), ("address", "peer"), ("TLS", "tls")] {
+        if !tested[key].is_null() {
+            println!("{name:<11} {}", text(&tested[key]));
+        }
+    }
+    let phases = [("look-up", "dnsMs"), ("connect", "connectMs"), ("TLS", "tlsMs"), ("first byte", "firstByteMs"), ("body", "bodyMs")];
+    let times: Vec<String> = phases
+        .iter()
+        .filter_map(|(name, key)| Some(format!("{name} {:.1} ms", tested["phases"][key].as_f64()?)))
+        .collect();
+    println!("took        {} ms ({})", tested["durationMs"], times.join(", "));
+    println!("\nwebhook-id: {}\nwebhook-timestamp: {}\nwebhook-signature: {}\n", text(&tested["webhookId"]), tested["timestamp"], text(&tested["signature"]));
+    println!("{}", text(&tested["body"]));
+    println!("\n{}", text(&tested["verify"]));
+}
