@@ -5,6 +5,7 @@
 mod accept;
 mod deliver;
 mod figures;
+mod isolation;
 mod load;
 mod machine;
 mod memory;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use peers::serve_echo;
 
-const PARTS: [&str; 4] = ["accept", "deliver", "memory", "reload"];
+const PARTS: [&str; 5] = ["accept", "deliver", "memory", "reload", "isolation"];
 
 /// What `--only` takes.
 pub(crate) fn part_names() -> clap::builder::PossibleValuesParser {
@@ -62,6 +63,9 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
         }
         if wanted("reload") {
             reload::measure(size, &mut table).await.context("measuring reloads")?;
+        }
+        if wanted("isolation") {
+            isolation::measure(size, &mut table).await.context("measuring isolation")?;
         }
         anyhow::Ok(())
     })?;

@@ -156,7 +156,7 @@ impl Listen {
         let (reports, mut arrived) = mpsc::channel(REPORTS_MAX);
         let conduct = self.conduct();
         let grace = conduct.delay + GRACE;
-        let receiver = Arc::new(Receiver::new(checks, conduct, Arc::new(SystemClock), reports));
+        let receiver = Arc::new(Receiver::new(checks, conduct, Arc::new(SystemClock::start()), reports));
         let (stopping, tasks) = (receiver.stopping.clone(), receiver.tasks.clone());
         tasks.spawn(receiver.serve(listener));
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());

@@ -72,7 +72,7 @@ impl Sink {
         self.state.arrived.load(Ordering::Relaxed)
     }
 
-    fn take_latencies(&self) -> Latencies {
+    pub(super) fn take_latencies(&self) -> Latencies {
         std::mem::take(&mut *self.state.latencies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -160,10 +160,14 @@ pub(super) async fn sustained(
     Ok(made)
 }
 
-/// Calls at a fixed rate, whether or not the answers keep up.
-async fn open_loop(
+/// Calls at a fixed rate, whether or not the answers keep up; every `other_every`-th by one of `others`, which do not
+/// lead to the sink. How many did.
+#[expect(clippy::too_many_arguments, reason = "a load has these parts")]
+pub(super) async fn open_loop(
     address: SocketAddr,
     template: &Template,
+    others: &[Template],
+    other_every: u64,
     sink: &Arc<Sink>,
     first: u64,
     rate: u64,
@@ -173,23 +177,38 @@ async fn open_loop(
     let (begun, mut workers) = (Instant::now(), JoinSet::new());
     for worker in 0..CONNECTIONS {
         let mut connection = Connection::open(address, template).await?;
+        let mut elsewhere = Vec::new();
+        for other in others {
+            elsewhere.push(Connection::open(address, other).await?);
+        }
         let sink = sink.clone();
         workers.spawn(async move {
+            let mut made = 0;
             for number in (worker..total).step_by(usize::try_from(CONNECTIONS)?) {
                 let due = begun + Duration::from_secs_f64(number as f64 / rate as f64);
                 tokio::time::sleep_until(due.into()).await;
-                sink.begin(first + number);
-                if connection.call(first + number).await? != 202 {
-                    bail!("a call was not accepted");
+                let other = number / other_every % elsewhere.len().max(1) as u64;
+                let elsewhere = elsewhere.get_mut(usize::try_from(other)?).filter(|_| number % other_every == 0);
+                let status = match elsewhere {
+                    Some(elsewhere) => elsewhere.call(first + number).await?,
+                    None => {
+                        sink.begin(first + number);
+                        made += 1;
+                        connection.call(first + number).await?
+                    }
+                };
+                if status != 202 {
+                    bail!("a call was not accepted: {status}");
                 }
             }
-            anyhow::Ok(())
+            anyhow::Ok(made)
         });
     }
+    let mut made = 0;
     while let Some(worker) = workers.join_next().await {
-        worker??;
+        made += worker??;
     }
-    Ok(total)
+    Ok(made)
 }
 
 pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
@@ -221,7 +240,7 @@ pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
         );
         let rates: &[u64] = if target { &[200, 1000] } else { &[200] };
         for &rate in rates {
-            sent += open_loop(address, &template, &sink, sent + 1_000_000, rate, size.round).await?;
+            sent += open_loop(address, &template, &[], 1, &sink, sent + 1_000_000, rate, size.round).await?;
             sink.drained(sent).await?;
             let mut latencies = sink.take_latencies();
             let (p50, p99) = (latencies.percentile(0.5), latencies.percentile(0.99));

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn resident_mb(pid: u32) -> Result<f64> {
+pub(super) fn resident_mb(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the gateway's memory")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS")?;
