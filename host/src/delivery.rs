@@ -199,7 +199,7 @@ impl Sender {
             self.needs.tasks.spawn(async move {
                 let (lane, bytes, consumer) = (claimed.lane, claimed.payload.len(), claimed.consumer);
                 let endpoint = endpoint_of(&claimed.url).to_owned();
-                let verdict = sender.attempt(claimed).await;
+                let (verdict, concluding) = sender.attempt(claimed).await;
                 let work = sender.lanes().ended(lane, bytes, verdict, Instant::now());
                 if let Some(wait) = work.opened {
                     sender.needs.metrics.breakers_opened.inc();
@@ -207,6 +207,7 @@ impl Sender {
                     sender.needs.alerts.raise(Alert::BreakerOpen { consumer, endpoint, wait });
                 }
                 sender.act(work);
+                sender.conclude(concluding).await;
             });
         }
         if !work.put_back.is_empty() {
@@ -216,7 +217,9 @@ impl Sender {
         if work.claim {
             self.wake.notify_one();
         }
-        self.dry.notify_one();
+        if work.dry {
+            self.dry.notify_one();
+        }
     }
 
     /// Not tried, not counted: the endpoint is left alone for a while.
@@ -344,6 +347,9 @@ impl Sender {
 fn unlogged(claimed: &ClaimedDelivery, now: Timestamp, next: Next, reason: Option<&'static str>) -> Record {
     Record {
         id: claimed.id,
+        consumer: claimed.consumer,
+        lane: claimed.lane,
+        url: claimed.url.clone(),
         epoch: claimed.epoch,
         attempt: claimed.attempt,
         started_at: now,
@@ -358,7 +364,7 @@ fn unlogged(claimed: &ClaimedDelivery, now: Timestamp, next: Next, reason: Optio
         reason,
         disable: None,
         facts: bytes::Bytes::new(),
-        chain: claimed.chain,
+        chain: [0; 32],
         waited: claimed.waited,
     }
 }

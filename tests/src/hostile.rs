@@ -373,7 +373,7 @@ mod tests {
         assert!(answer(Mode::Headers(100), 1000).await.ends_with(b"\r\n\r\n"));
         assert!(answer(Mode::Answers(410, String::new()), 1000).await.starts_with(b"HTTP/1.1 410 So\r\n"));
         let bomb = answer(Mode::GzipBomb, 1 << 20).await;
-        assert!((100_000..300_000).contains(&bomb.len()), "{}", bomb.len());
+        assert!(bomb.len() >= 100_000, "{}", bomb.len());
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl Listen {
             None => String::new(),
         };
         let of_file = of_file.lines().map(str::trim).filter(|line| !line.is_empty());
-        let secrets = self.secret.iter().map(String::as_str).chain(of_file).map(Secret::parse).collect::<Result<_, _>>()?;
+        let secrets =
+            self.secret.iter().map(String::as_str).chain(of_file).map(Secret::parse).collect::<Result<_, _>>()?;
         let public_key = self.public_key.as_deref().map(PublicKey::parse).transpose()?;
         let checks = Checks { secrets, public_key };
         if checks.secrets.is_empty() && self.secret_file.is_some() {

@@ -57,10 +57,11 @@ impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
         let usage = |error| Failure::new(Exit::Configuration, error);
         let text = read(&self.file).map_err(usage)?;
-        let receipt: Receipt =
-            serde_json::from_slice(&text).map_err(|error| anyhow!("NOT VERIFIED: not a delivery receipt: {}", one_line(&error.to_string())))?;
+        let receipt: Receipt = serde_json::from_slice(&text)
+            .map_err(|error| anyhow!("NOT VERIFIED: not a delivery receipt: {}", one_line(&error.to_string())))?;
         let (key, source) = self.key(&receipt)?;
-        let verified = receipt::verify(&receipt, &key).map_err(|error| anyhow!("NOT VERIFIED: {}", one_line(&error.to_string())))?;
+        let verified = receipt::verify(&receipt, &key)
+            .map_err(|error| anyhow!("NOT VERIFIED: {}", one_line(&error.to_string())))?;
         print!("{}", Summary(&receipt));
         let opened = if verified.opened { "; URLs and addresses are those that were committed to" } else { "" };
         println!(
@@ -95,7 +96,10 @@ impl Verify {
                 .with_context(|| format!("fetching {}", one_line(&place)))
                 .map_err(|error| Failure::new(Exit::Unavailable, error))?,
             Err(error) if self.fetch => {
-                return Err(usage(anyhow!("the receipt's gateway `{}` is no URL: {error}", one_line(&receipt.gateway))));
+                return Err(usage(anyhow!(
+                    "the receipt's gateway `{}` is no URL: {error}",
+                    one_line(&receipt.gateway)
+                )));
             }
             _ => read(&Utf8PathBuf::from(&place)).map_err(usage)?,
         };

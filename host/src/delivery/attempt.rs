@@ -21,23 +21,24 @@ pub(super) struct Attempted {
     pub(super) facts: Facts,
 }
 
+/// An attempt whose exchange is over and that is not recorded yet.
+pub(super) struct Concluding {
+    claimed: ClaimedDelivery,
+    /// `None`: it was not made, because the URL wants no more.
+    attempted: Option<Attempted>,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+}
+
 impl Sender {
-    pub(super) async fn attempt(&self, claimed: ClaimedDelivery) -> Verdict {
+    /// The exchange. Its lane is free again when this returns; [`Sender::conclude`] waits for a commit, and that is no
+    /// reason to keep an endpoint waiting.
+    pub(super) async fn attempt(&self, claimed: ClaimedDelivery) -> (Verdict, Concluding) {
         let needs = &self.needs;
         let (started_at, begun) = (needs.clock.now(), self.steady());
         if needs.disabled.has(claimed.consumer, &claimed.url) {
             // It came to be disabled while this one waited.
-            let reason = Reason::Disabled.as_str();
-            self.record(unlogged(&claimed, started_at, Next::Abandoned, Some(reason))).await;
-            self.undeliverable(
-                claimed.id,
-                claimed.request_id,
-                claimed.consumer,
-                &claimed.url,
-                State::Abandoned.as_str(),
-                reason,
-            );
-            return Verdict::None;
+            return (Verdict::None, Concluding { claimed, attempted: None, started_at, ended_at: started_at });
         }
         failpoint::hit("delivery.before_send");
         let attempted = self.send(&claimed, started_at).await;
@@ -45,49 +46,52 @@ impl Sender {
         // Measured by the steady clock: the other may be set meanwhile.
         let ended_at = started_at.after(self.steady().since(begun));
         let verdict = Verdict::of(attempted.outcome);
+        (verdict, Concluding { claimed, attempted: Some(attempted), started_at, ended_at })
+    }
+
+    /// Decides what follows, writes it down and says so.
+    pub(super) async fn conclude(&self, concluding: Concluding) {
+        let needs = &self.needs;
+        let Concluding { claimed, attempted, started_at, ended_at } = concluding;
         if claimed.event == payload::PROGRESS {
             // Not in the store: the next one says more.
-            return verdict;
+            return;
         }
+        let (consumer, id, request) = (claimed.consumer, claimed.id, claimed.request_id);
+        let Some(attempted) = attempted else {
+            let reason = Reason::Disabled.as_str();
+            self.record(unlogged(&claimed, started_at, Next::Abandoned, Some(reason))).await;
+            return self.undeliverable(id, request, consumer, &claimed.url, State::Abandoned.as_str(), reason);
+        };
         let own = claimed.retry.waits.clone().and_then(|waits| RetryPolicy::new(waits).ok());
         let policy = own.as_ref().unwrap_or(&self.policy);
         let attempts = claimed.attempt.saturating_sub(claimed.retry.base);
+        let give_up_at = claimed.retry.give_up_at;
         let (next, reason) =
-            after_attempt(policy, attempts, attempted.outcome, self.steady(), claimed.retry.give_up_at, jitter());
+            after_attempt(policy, attempts, attempted.outcome, self.steady(), give_up_at, jitter());
         self.tell(&claimed, &attempted, next, reason, started_at, ended_at);
         let record = self.log(&claimed, attempted, next, reason, started_at, ended_at);
         if let Some(reason) = record.disable {
             // Before the store: nothing more is to go out meanwhile.
-            needs.disabled.add(claimed.consumer, &claimed.url);
+            needs.disabled.add(consumer, &claimed.url);
             needs.metrics.urls_disabled.inc();
-            tracing::warn!(consumer.id = %claimed.consumer, endpoint = endpoint_of(&claimed.url), reason, "A webhook URL was disabled at its endpoint's wish");
-            needs.alerts.raise(Alert::UrlDisabled {
-                consumer: claimed.consumer,
-                endpoint: endpoint_of(&claimed.url).to_owned(),
-                reason,
-            });
+            let endpoint = endpoint_of(&claimed.url).to_owned();
+            tracing::warn!(consumer.id = %consumer, endpoint, reason, "A webhook URL was disabled at its endpoint's wish");
+            needs.alerts.raise(Alert::UrlDisabled { consumer, endpoint, reason });
         }
         self.record(record).await;
         match next {
             Next::Delivered => {}
             Next::RetryAt(_) => {
-                needs.news.tell(claimed.consumer);
+                needs.news.tell(consumer);
                 self.wake();
             }
             Next::Exhausted | Next::Abandoned => {
-                needs.news.tell(claimed.consumer);
+                needs.news.tell(consumer);
                 let reason = reason.unwrap_or(Reason::Schedule).as_str();
-                self.undeliverable(
-                    claimed.id,
-                    claimed.request_id,
-                    claimed.consumer,
-                    &claimed.url,
-                    next.state().as_str(),
-                    reason,
-                );
+                self.undeliverable(id, request, consumer, &claimed.url, next.state().as_str(), reason);
             }
         }
-        verdict
     }
 
     fn tell(
@@ -129,6 +133,8 @@ impl Sender {
     ) -> Record {
         let duration_ms = u32::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u32::MAX);
         let logged = Logged {
+            url: &claimed.url,
+            response: attempted.status.map(|_| &attempted.excerpt[..]),
             attempt: claimed.attempt,
             at_ms: started_at.as_millis(),
             duration_ms,
@@ -137,7 +143,10 @@ impl Sender {
             error_class: attempted.error_class.as_deref().map(public_class),
         };
         let salt = facts::salt(&self.needs.keyring, claimed.id);
-        let chain = facts::link(&claimed.chain, &salt, logged, &attempted.facts);
+        let previous = claimed
+            .chain
+            .unwrap_or_else(|| facts::genesis(claimed.id, claimed.request_id, &claimed.event, &claimed.payload));
+        let chain = facts::link(&previous, &salt, logged, &attempted.facts);
         let asks_to_disable =
             matches!(attempted.outcome, Outcome::Answered { wish: Some(ripost_domain::delivery::Wish::Disable), .. });
         let disable = match reason {
@@ -148,6 +157,9 @@ impl Sender {
         };
         Record {
             id: claimed.id,
+            consumer: claimed.consumer,
+            lane: claimed.lane,
+            url: claimed.url.clone(),
             epoch: claimed.epoch,
             attempt: claimed.attempt,
             started_at,

@@ -6,6 +6,7 @@ use ripost_domain::id::{DeliveryId, RequestId};
 use ripost_domain::receipt::{self, Entry};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::time::Duration;
 
 /// Where the time of an attempt went, in milliseconds; what did not take place is null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,8 +28,6 @@ pub struct Phases {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Facts {
-    /// Where to: a delivery may be sent again to another URL.
-    pub url: String,
     /// The address that was connected to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
@@ -36,32 +35,31 @@ pub struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
     /// Whether the connection was there already.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
-    /// Where the time went.
-    pub phases: Phases,
-    /// SHA-256 of what was kept of the answer, in hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub response_sha256: Option<String>,
+    /// Where the time went: look-up, TCP, TLS, first byte, body; in microseconds, null for what did not take place.
+    #[serde(rename = "us")]
+    pub(super) phases_us: [Option<u32>; 5],
 }
 
 impl Facts {
-    pub(super) fn new(url: &str, facts: &egress::Facts, excerpt: Option<&[u8]>) -> Self {
-        let millis = |time: Option<std::time::Duration>| time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3);
+    pub(super) fn new(facts: &egress::Facts) -> Self {
+        let micros = |time: Option<Duration>| time.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
         let phases = &facts.phases;
         Self {
-            url: url.to_owned(),
             peer: facts.peer.map(|peer| peer.to_string()),
             tls: facts.tls.map(str::to_owned),
             reused: facts.reused,
-            phases: Phases {
-                dns_ms: millis(phases.dns),
-                connect_ms: millis(phases.connect),
-                tls_ms: millis(phases.tls),
-                first_byte_ms: millis(phases.first_byte),
-                body_ms: millis(phases.body),
-            },
-            response_sha256: excerpt.map(|excerpt| hex(&Sha256::digest(excerpt))),
+            phases_us: [phases.dns, phases.connect, phases.tls, phases.first_byte, phases.body].map(micros),
         }
+    }
+
+    /// Where the time went, as it is shown.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        let [dns_ms, connect_ms, tls_ms, first_byte_ms, body_ms] =
+            self.phases_us.map(|time| time.map(|micros| f64::from(micros) / 1000.0));
+        Phases { dns_ms, connect_ms, tls_ms, first_byte_ms, body_ms }
     }
 
     /// What was stored; nothing, if it was stored by a version that kept nothing.
@@ -90,12 +88,15 @@ pub(super) struct Logged<'a> {
     pub(super) status: Option<u16>,
     /// Class of the failure.
     pub(super) error_class: Option<&'a str>,
+    /// Where to.
+    pub(super) url: &'a str,
+    /// What was kept of the answer.
+    pub(super) response: Option<&'a [u8]>,
 }
 
 /// The link of an attempt: what may be hidden from others enters as a salted hash.
 #[must_use]
 pub(super) fn link(previous: &[u8; 32], salt: &[u8; 32], logged: Logged<'_>, facts: &Facts) -> [u8; 32] {
-    let response = facts.response_sha256.as_deref().and_then(unhex);
     let peer = facts.peer.as_deref().map(|peer| receipt::commit(salt, peer.as_bytes()));
     let entry = Entry {
         attempt: logged.attempt,
@@ -103,10 +104,10 @@ pub(super) fn link(previous: &[u8; 32], salt: &[u8; 32], logged: Logged<'_>, fac
         duration_ms: logged.duration_ms,
         status: logged.status,
         error_class: logged.error_class,
-        url_commitment: receipt::commit(salt, facts.url.as_bytes()),
+        url_commitment: receipt::commit(salt, logged.url.as_bytes()),
         peer_commitment: peer,
         tls: facts.tls.as_deref(),
-        response_sha256: response,
+        response_sha256: logged.response.map(|response| Sha256::digest(response).into()),
     };
     receipt::link(previous, &entry)
 }
@@ -121,15 +122,4 @@ pub(super) fn genesis(id: DeliveryId, request: RequestId, event: &str, payload: 
 #[must_use]
 pub(super) fn salt(keyring: &Keyring, id: DeliveryId) -> [u8; 32] {
     keyring.salt(id)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }

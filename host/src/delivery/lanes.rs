@@ -67,11 +67,13 @@ pub(crate) struct Work<T> {
     pub(crate) opened: Option<Duration>,
     /// Lanes with more in the store have room.
     pub(crate) claim: bool,
+    /// Something waits for a host's token.
+    pub(crate) dry: bool,
 }
 
 impl<T> Default for Work<T> {
     fn default() -> Self {
-        Self { run: Vec::new(), put_back: Vec::new(), opened: None, claim: false }
+        Self { run: Vec::new(), put_back: Vec::new(), opened: None, claim: false, dry: false }
     }
 }
 
@@ -318,9 +320,8 @@ impl<T> Lanes<T> {
             opened = lane.ended(verdict, &self.bounds, now);
             if let Some(host) = lane.host.as_ref().and_then(|host| self.hosts.get_mut(host)) {
                 host.in_flight = host.in_flight.saturating_sub(1);
-                while let Some(waiting) = host.blocked.pop_front() {
-                    self.ready.push_back(waiting);
-                }
+                // One has ended, one may begin.
+                self.ready.extend(host.blocked.pop_front());
             }
             if let Some(wait) = lane.closed_for(now) {
                 put_back.extend(lane.waiting.drain(..).map(|delivery| (delivery, wait)));
@@ -391,6 +392,7 @@ impl<T> Lanes<T> {
             work.run.push(delivery);
         }
         work.claim = !self.hungry.is_empty();
+        work.dry = !self.dry.is_empty();
         work
     }
 

@@ -1,6 +1,5 @@
 //! What a webhook says: made once, stored with its delivery, sent as it is.
 
-use super::facts;
 use super::{Sender, lane_of};
 use crate::gateway::view::{self, Head, Outcome};
 use crate::keyring;
@@ -105,7 +104,6 @@ impl Sender {
             event: event.to_owned(),
             lane: lane_of(claimed.consumer, &url),
             url,
-            chain: facts::genesis(id, claimed.id, event, &payload),
             payload,
             content_type,
             traceparent: claimed.traceparent.clone(),
@@ -133,7 +131,7 @@ pub(crate) fn first_attempt(claimed: &ClaimedRun, delivery: &NewDelivery) -> Cla
         traceparent: delivery.traceparent.clone(),
         retry: Retry::clone(&delivery.retry),
         depth: delivery.depth,
-        chain: delivery.chain,
+        chain: None,
         waited: false,
     }
 }

@@ -41,6 +41,7 @@ impl Webhooks {
 }
 
 fn delivery(log: DeliveryLog, payload: &Bytes, salt: &[u8; 32]) -> receipt::DeliveryLog {
+    let url = log.delivery.url;
     receipt::DeliveryLog {
         webhook_id: log.delivery.id,
         event: log.delivery.event,
@@ -48,24 +49,25 @@ fn delivery(log: DeliveryLog, payload: &Bytes, salt: &[u8; 32]) -> receipt::Deli
         payload_bytes: log.payload_bytes,
         state: log.delivery.state.as_str().to_owned(),
         salt: Some(hex(salt)),
-        attempts: log.attempts.into_iter().map(|stored| attempt(stored, salt)).collect(),
+        attempts: log.attempts.into_iter().map(|stored| attempt(stored, &url, salt)).collect(),
     }
 }
 
-fn attempt(stored: StoredAttempt, salt: &[u8; 32]) -> receipt::AttemptLog {
+fn attempt(stored: StoredAttempt, url: &str, salt: &[u8; 32]) -> receipt::AttemptLog {
     let facts = Facts::read(&stored.facts);
+    let url = stored.url.unwrap_or_else(|| url.to_owned());
     receipt::AttemptLog {
         attempt: stored.attempt,
         at: stored.started_at,
         duration_ms: stored.duration_ms,
         status: stored.status,
         error_class: stored.error_class.as_deref().map(public_class).map(str::to_owned),
-        url_commitment: hex(&receipt::commit(salt, facts.url.as_bytes())),
-        url: Some(facts.url),
+        url_commitment: hex(&receipt::commit(salt, url.as_bytes())),
+        url: Some(url),
         peer_commitment: facts.peer.as_deref().map(|peer| hex(&receipt::commit(salt, peer.as_bytes()))),
         peer: facts.peer,
         tls: facts.tls,
-        response_sha256: facts.response_sha256,
+        response_sha256: stored.status.map(|_| hex(&Sha256::digest(&stored.excerpt))),
         excerpt: stored.status.map(|_| String::from_utf8_lossy(&stored.excerpt).into_owned()),
         hash: hex(&stored.hash),
     }

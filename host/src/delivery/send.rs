@@ -23,7 +23,7 @@ const WISH: HeaderName = HeaderName::from_static("webhook-delivery");
 pub(crate) const DEPTH: HeaderName = HeaderName::from_static("webhook-depth");
 
 impl Attempted {
-    fn ours(url: &str, class: &str, detail: String) -> Self {
+    fn ours(class: &str, detail: String) -> Self {
         Self {
             outcome: Outcome::OursToRepeat,
             status: None,
@@ -31,11 +31,11 @@ impl Attempted {
             error_detail: Some(detail),
             excerpt: Bytes::new(),
             counted: false,
-            facts: Facts { url: url.to_owned(), ..Facts::default() },
+            facts: Facts::default(),
         }
     }
 
-    fn refused(url: &str, rule: &str, detail: String) -> Self {
+    fn refused(rule: &str, detail: String) -> Self {
         Self {
             outcome: Outcome::Unanswered,
             status: None,
@@ -43,7 +43,7 @@ impl Attempted {
             error_detail: Some(detail),
             excerpt: Bytes::new(),
             counted: true,
-            facts: Facts { url: url.to_owned(), ..Facts::default() },
+            facts: Facts::default(),
         }
     }
 
@@ -109,11 +109,11 @@ impl Sender {
         // Checked again: the policy may be stricter than when the request was accepted.
         let url = match WebhookUrl::parse(&claimed.url, &self.url_policy) {
             Ok(url) => url,
-            Err(refused) => return Attempted::refused(&claimed.url, refused.rule(), refused.to_string()),
+            Err(refused) => return Attempted::refused(refused.rule(), refused.to_string()),
         };
         let signing = match self.needs.secrets.of(claimed.consumer).await {
             Ok(signing) => signing,
-            Err(error) => return Attempted::ours(&claimed.url, "secret", error.to_string()),
+            Err(error) => return Attempted::ours("secret", error.to_string()),
         };
         let id = claimed.id.to_string();
         let seconds = now.as_seconds();
@@ -122,10 +122,9 @@ impl Sender {
         let Exchange { result, facts } = self.needs.egress.send(outgoing).await;
         match result {
             Ok(answer) => {
-                let facts = Facts::new(&claimed.url, &facts, Some(&answer.excerpt));
-                Attempted::answered(answer, facts, self.needs.clock.now())
+                Attempted::answered(answer, Facts::new(&facts), self.needs.clock.now())
             }
-            Err(error) => Attempted::failed(&error, Facts::new(&claimed.url, &facts, None)),
+            Err(error) => Attempted::failed(&error, Facts::new(&facts)),
         }
     }
 

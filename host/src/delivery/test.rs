@@ -78,11 +78,10 @@ impl Sender {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        let text = url.as_str().to_owned();
         let outgoing = self.outgoing(url, headers, body.clone());
         let Exchange { result, facts } = self.needs.egress.send(outgoing).await;
         let duration = self.needs.clock.now().since(now);
-        let facts = Facts::new(&text, &facts, None);
+        let facts = Facts::new(&facts);
         let (status, error_class, detail, response) = match &result {
             Ok(answer) => {
                 let class = (!answer.status.is_success())
@@ -100,7 +99,7 @@ impl Sender {
             error_class,
             detail: if refused { None } else { detail },
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            phases: facts.phases,
+            phases: facts.phases(),
             peer: if refused { None } else { facts.peer },
             tls: facts.tls,
             webhook_id: id,

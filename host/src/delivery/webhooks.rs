@@ -452,6 +452,7 @@ impl Webhooks {
 
 fn shown(delivery: StoredDelivery, attempts: Option<Vec<StoredAttempt>>, reader: Reader) -> DeliveryShown {
     let operator = reader == Reader::Operator;
+    let url = delivery.url.clone();
     let last_error = delivery.last_error.map(|class| if operator { class } else { public_class(&class).to_owned() });
     DeliveryShown {
         id: delivery.id,
@@ -463,11 +464,11 @@ fn shown(delivery: StoredDelivery, attempts: Option<Vec<StoredAttempt>>, reader:
         next_attempt_at: delivery.next_attempt_at,
         last_status: delivery.last_status,
         last_error,
-        log: attempts.map(|attempts| attempts.into_iter().map(|attempt| attempt_shown(attempt, reader)).collect()),
+        log: attempts.map(|attempts| attempts.into_iter().map(|attempt| attempt_shown(attempt, &url, reader)).collect()),
     }
 }
 
-fn attempt_shown(attempt: StoredAttempt, reader: Reader) -> AttemptShown {
+fn attempt_shown(attempt: StoredAttempt, url: &str, reader: Reader) -> AttemptShown {
     let facts = Facts::read(&attempt.facts);
     let operator = reader == Reader::Operator;
     let class = attempt.error_class.as_deref();
@@ -480,9 +481,9 @@ fn attempt_shown(attempt: StoredAttempt, reader: Reader) -> AttemptShown {
         status: attempt.status,
         error_class: class.map(|class| if operator { class } else { public_class(class) }.to_owned()),
         error_detail: if unreachable { Some(UNREACHABLE.to_owned()) } else { attempt.error_detail },
-        url: facts.url,
+        url: attempt.url.unwrap_or_else(|| url.to_owned()),
         reused: facts.reused,
-        phases: if unreachable { Phases::default() } else { facts.phases },
+        phases: if unreachable { Phases::default() } else { facts.phases() },
         peer: facts.peer.filter(|_| !unreachable),
         tls: facts.tls,
         excerpt: attempt.status.map(|_| String::from_utf8_lossy(&attempt.excerpt).into_owned()),

@@ -247,8 +247,6 @@ pub struct NewDelivery {
     pub retry: Retry,
     /// How many webhooks led to it.
     pub depth: u8,
-    /// Where its attempt log begins.
-    pub chain: [u8; 32],
     /// When it is due, if nobody sends it at once: now, by the clock that waits are measured with.
     pub due_at: Timestamp,
     /// `ThisProcess`: in flight as attempt 1, counted; `Nobody`: pending.
@@ -352,8 +350,8 @@ pub struct ClaimedDelivery {
     pub retry: Retry,
     /// How many webhooks led to it.
     pub depth: u8,
-    /// The head of its attempt log.
-    pub chain: [u8; 32],
+    /// The head of its attempt log; `None`: nothing was tried yet.
+    pub chain: Option<[u8; 32]>,
     /// Whether it has waited in the store, and so is in the feed of what is undelivered.
     pub waited: bool,
 }
@@ -402,6 +400,12 @@ pub struct Undeliverable {
 pub struct Record {
     /// Which delivery.
     pub id: DeliveryId,
+    /// Whose, as claimed.
+    pub consumer: ConsumerId,
+    /// Its lane, as claimed.
+    pub lane: LaneId,
+    /// Where to, as claimed.
+    pub url: String,
     /// The claim's epoch.
     pub epoch: u32,
     /// The number of the attempt.
@@ -453,6 +457,8 @@ pub struct StoredAttempt {
     pub error_detail: Option<String>,
     /// The beginning of the endpoint's answer.
     pub excerpt: Bytes,
+    /// Where it went, if that is not where the delivery goes now.
+    pub url: Option<String>,
     /// What else is known of it: JSON.
     pub facts: Bytes,
     /// Its link in the log.

@@ -114,7 +114,8 @@ fn fill(data: &Utf8Path, count: u64, lanes: u64, sink: SocketAddr) -> Result<()>
 
 /// The median time of a claim that takes so many rows.
 async fn claim_cost(data: &Utf8Path) -> Result<Duration> {
-    let store = SqliteStore::open(SqliteConfig::new(data.to_owned()), Arc::new(|reason| eprintln!("the disk: {reason}")))?;
+    let store =
+        SqliteStore::open(SqliteConfig::new(data.to_owned()), Arc::new(|reason| eprintln!("the disk: {reason}")))?;
     let now: Timestamp = SystemClock::start().now();
     let mut times = Vec::new();
     for _ in 0..CLAIMS {
@@ -129,7 +130,11 @@ async fn claim_cost(data: &Utf8Path) -> Result<Duration> {
             bytes_max: 64 << 20,
         };
         let claimed = store.claim_deliveries(claim).await?;
-        anyhow::ensure!(claimed.deliveries.len() == (CLAIM.0 * CLAIM.1) as usize, "{} were claimed", claimed.deliveries.len());
+        anyhow::ensure!(
+            claimed.deliveries.len() == (CLAIM.0 * CLAIM.1) as usize,
+            "{} were claimed",
+            claimed.deliveries.len()
+        );
         times.push(begun.elapsed());
     }
     store.close().await;
@@ -175,13 +180,19 @@ fn signing(table: &mut Table) -> Result<()> {
     let body = vec![b'x'; 1024];
     let begun = Instant::now();
     for round in 0..ROUNDS {
-        let url = WebhookUrl::parse(black_box("https://hooks.example.com/ripost/7f3c?tenant=42"), &policy).context("a URL")?;
+        let url = WebhookUrl::parse(black_box("https://hooks.example.com/ripost/7f3c?tenant=42"), &policy)
+            .context("a URL")?;
         let verdict = policy.addresses.check(black_box(Ipv4Addr::new(93, 184, 215, 14).into()));
         let signed = sign_v1(&[&secret], "dlv_01m86v1f01e4ys3efw3n7h9qqe", i64::from(round), black_box(&body));
         black_box((url, verdict.is_ok(), signed));
     }
     let each = begun.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS);
     table.section("(g) What signing and the address rules cost a delivery");
-    table.figure("URL rules, address table and `v1` over 1 KiB", format!("{each:.1} µs of CPU"), "under 50 µs", Some(each < 50.0));
+    table.figure(
+        "URL rules, address table and `v1` over 1 KiB",
+        format!("{each:.1} µs of CPU"),
+        "under 50 µs",
+        Some(each < 50.0),
+    );
     Ok(())
 }

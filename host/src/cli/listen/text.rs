@@ -103,10 +103,7 @@ mod tests {
              12345678901234567890123,\n    {\n      \"x\": {}\n    }\n  ]\n}"
         );
         let compact = layout(json, Layout::Compact, 1000).unwrap();
-        assert_eq!(
-            compact,
-            r#"{"z":1.0,"a":[],"t":"a {\"b\\\": 1,  2}","n":[12345678901234567890123,{"x":{}}]}"#
-        );
+        assert_eq!(compact, r#"{"z":1.0,"a":[],"t":"a {\"b\\\": 1,  2}","n":[12345678901234567890123,{"x":{}}]}"#);
         assert_eq!(layout(b"{\"a\":", Layout::Lines, 1000), None);
         assert_eq!(layout(b"\"\xff\"", Layout::Lines, 1000), None);
     }
@@ -121,12 +118,16 @@ mod tests {
 
     #[test]
     fn nothing_printed_steers_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31m\r\u{9b}\u{202e}b\n\u{e9}\u{1f600}"), "a\\u001b[31m\\u000d\\u009b\\u202eb\n\u{e9}\u{1f600}");
+        assert_eq!(
+            printable("a\u{1b}[31m\r\u{9b}\u{202e}b\n\u{e9}\u{1f600}"),
+            "a\\u001b[31m\\u000d\\u009b\\u202eb\n\u{e9}\u{1f600}"
+        );
         assert_eq!(one_line("a\nb"), "a\\nb");
     }
 
     fn json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![any::<i64>().prop_map(Value::from), any::<String>().prop_map(Value::from), Just(json!(null))];
+        let leaf =
+            prop_oneof![any::<i64>().prop_map(Value::from), any::<String>().prop_map(Value::from), Just(json!(null))];
         leaf.prop_recursive(4, 64, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),

@@ -72,7 +72,8 @@ fn due(
 ) -> rusqlite::Result<Vec<(ClaimedDelivery, bool, usize)>> {
     connection
         .prepare_cached(
-            "SELECT deliveries.id, request_id, consumer_id, epoch, attempts, event, url, lane, waits, give_up_at, base, depth, chain, \
+            "SELECT deliveries.id, request_id, consumer_id, epoch, attempts, event, url, lane, waits, give_up_at, base, depth, \
+             (SELECT hash FROM attempts WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS chain, \
              content_type, traceparent, bytes, body \
              FROM deliveries INDEXED BY deliveries_pending JOIN payloads ON payloads.delivery_id = deliveries.id \
              WHERE state = 'pending' AND lane = ?1 AND next_at <= ?2 ORDER BY next_at LIMIT ?3",

@@ -24,7 +24,7 @@ pub(super) fn insert(
     connection
         .prepare_cached(
             "INSERT INTO deliveries (id, request_id, consumer_id, event, url, state, attempts, epoch, next_at, lane, waits, \
-             give_up_at, depth, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             give_up_at, depth) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -39,7 +39,6 @@ pub(super) fn insert(
             delivery.retry.waits.as_deref().map(write_waits),
             delivery.retry.give_up_at.as_millis(),
             delivery.depth,
-            &delivery.chain[..],
         ])?;
     let body = (delivery.payload.len() <= inline_max).then_some(&delivery.payload[..]);
     connection
@@ -103,14 +102,13 @@ pub(super) fn record(work: &mut Work<'_>, record: &Record) -> rusqlite::Result<R
         Next::RetryAt(at) => at,
         Next::Delivered | Next::Exhausted | Next::Abandoned => record.started_at,
     };
-    let moved = connection
-        .prepare_cached(
-            "UPDATE deliveries SET state = ?3, next_at = ?4, last_status = CASE WHEN ?9 THEN ?5 ELSE last_status END, \
-             last_error = CASE WHEN ?9 THEN ?6 ELSE last_error END, attempts = attempts - ?7, reason = ?8, chain = ?10 \
-             WHERE id = ?1 AND epoch = ?2 AND state = 'in_flight' RETURNING consumer_id, lane, url",
-        )?
-        .query_row(
-            params![
+    let moved = if record.logged {
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?3, next_at = ?4, last_status = ?5, last_error = ?6, attempts = attempts - ?7, \
+                 reason = ?8 WHERE id = ?1 AND epoch = ?2 AND state = 'in_flight'",
+            )?
+            .execute(params![
                 record.id.as_bytes(),
                 record.epoch,
                 record.next.state().as_str(),
@@ -119,16 +117,26 @@ pub(super) fn record(work: &mut Work<'_>, record: &Record) -> rusqlite::Result<R
                 record.error_class,
                 i64::from(!record.counted),
                 record.reason,
-                record.logged,
-                &record.chain[..],
-            ],
-            |row| {
-                let lane = LaneId::from_bytes(rows::id(row, "lane")?);
-                Ok((ConsumerId::from_bytes(rows::id(row, "consumer_id")?), lane, row.get::<_, String>("url")?))
-            },
-        )
-        .optional()?;
-    let Some((consumer, lane, url)) = moved else { return Ok(Err(WriteError::Fenced)) };
+            ])?
+    } else {
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?3, next_at = ?4, attempts = attempts - ?5, reason = ?6 \
+                 WHERE id = ?1 AND epoch = ?2 AND state = 'in_flight'",
+            )?
+            .execute(params![
+                record.id.as_bytes(),
+                record.epoch,
+                record.next.state().as_str(),
+                next_at.as_millis(),
+                i64::from(!record.counted),
+                record.reason,
+            ])?
+    };
+    if moved != 1 {
+        return Ok(Err(WriteError::Fenced));
+    }
+    let (consumer, lane, url) = (record.consumer, record.lane, &record.url);
     if record.logged {
         connection
             .prepare_cached(

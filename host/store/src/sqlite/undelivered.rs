@@ -40,7 +40,7 @@ pub(super) fn logs(connection: &Connection, request: RequestId) -> rusqlite::Res
         "SELECT {COLUMNS}, bytes FROM deliveries JOIN payloads ON payloads.delivery_id = deliveries.id WHERE request_id = ?1 ORDER BY deliveries.id"
     ))?;
     let mut attempts = connection.prepare_cached(
-        "SELECT attempt, started_at, duration_ms, status, error_class, error_detail, excerpt, facts, hash FROM attempts \
+        "SELECT attempt, started_at, duration_ms, status, error_class, error_detail, excerpt, url, facts, hash FROM attempts \
          WHERE delivery_id = ?1 ORDER BY id",
     )?;
     let mut logs = deliveries
@@ -66,6 +66,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<StoredAttempt> {
         error_class: row.get("error_class")?,
         error_detail: row.get("error_detail")?,
         excerpt: rows::bytes(row, "excerpt")?,
+        url: row.get("url")?,
         facts: rows::bytes(row, "facts")?,
         hash: row.get("hash")?,
     })
@@ -140,6 +141,12 @@ pub(super) fn redeliver(work: &mut Work<'_>, redeliver: &Redeliver) -> rusqlite:
         return Ok(Redelivered::UnderWay(delivery));
     }
     let (url, lane) = redeliver.to.as_ref().map_or((delivery.url.as_str(), lane), |(url, lane)| (url.as_str(), *lane));
+    if redeliver.to.is_some() {
+        // What was tried before went elsewhere.
+        connection
+            .prepare_cached("UPDATE attempts SET url = ?2 WHERE delivery_id = ?1 AND url IS NULL")?
+            .execute(params![delivery.id.as_bytes(), delivery.url])?;
+    }
     connection
         .prepare_cached(
             "UPDATE deliveries SET state = 'pending', next_at = ?2, give_up_at = ?3, url = ?4, lane = ?5, base = attempts, reason = NULL \

@@ -156,7 +156,6 @@ pub(crate) fn delivery(lease: Lease) -> NewDelivery {
         lane: LANE,
         retry: Retry { waits: None, give_up_at: NOW.after(Duration::from_secs(86_400)), base: 0 },
         depth: 0,
-        chain: [1; 32],
         due_at: NOW.after(Duration::from_millis(5)),
         lease,
     }
@@ -198,6 +197,9 @@ pub(crate) fn failed(accept: &Accept) -> Finish {
 pub(crate) fn recorded(delivery: DeliveryId, next: Next) -> Record {
     Record {
         id: delivery,
+        consumer: ConsumerId::from_bytes([0; 16]),
+        lane: LANE,
+        url: "https://x.example/hook".to_owned(),
         epoch: 1,
         attempt: 1,
         started_at: NOW,

@@ -1,6 +1,6 @@
 //! The feed, the log, sending again, disabled URLs, secrets.
 
-use crate::fixture::{Fixture, LANE, NOW, PRICE, accept, claim, completed, delivery, recorded};
+use crate::fixture::{self, Fixture, LANE, NOW, PRICE, accept, claim, completed, delivery};
 use bytes::Bytes;
 use ripost_domain::delivery::{LaneId, Next, State};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
@@ -23,6 +23,11 @@ async fn sent(store: &Fixture, consumer: ConsumerId) -> (RequestId, DeliveryId) 
     (call.id, id)
 }
 
+/// What came of a first attempt of a consumer's.
+fn recorded(consumer: ConsumerId, delivery: DeliveryId, next: Next) -> Record {
+    Record { consumer, ..fixture::recorded(delivery, next) }
+}
+
 fn all(consumer: ConsumerId) -> UndeliveredFilter {
     UndeliveredFilter { consumer: Some(consumer), limit: 100, ..UndeliveredFilter::default() }
 }
@@ -36,11 +41,11 @@ async fn the_feed_has_what_failed_until_it_is_delivered_and_is_each_consumers_ow
     let store = Fixture::new();
     let (one, other) = (store.consumer(PRICE * 9).await, store.consumer(PRICE).await);
     let (_, healthy) = sent(&store, one).await;
-    store.record(Record { waited: false, ..recorded(healthy, Next::Delivered) }).await.unwrap();
+    store.record(Record { waited: false, ..recorded(one, healthy, Next::Delivered) }).await.unwrap();
     let (_, failing) = sent(&store, one).await;
     let (_, theirs) = sent(&store, other).await;
-    store.record(recorded(failing, Next::RetryAt(later(5)))).await.unwrap();
-    store.record(recorded(theirs, Next::Exhausted)).await.unwrap();
+    store.record(recorded(one, failing, Next::RetryAt(later(5)))).await.unwrap();
+    store.record(recorded(other, theirs, Next::Exhausted)).await.unwrap();
     assert_eq!(ids(&store, all(one)).await, [failing]);
     assert_eq!(ids(&store, UndeliveredFilter { limit: 9, ..UndeliveredFilter::default() }).await, [failing, theirs]);
     let first = store.undelivered(all(one)).await.unwrap();
@@ -48,12 +53,12 @@ async fn the_feed_has_what_failed_until_it_is_delivered_and_is_each_consumers_ow
     assert!(ids(&store, UndeliveredFilter { after: first.next, ..all(one) }).await.is_empty());
     let claimed = store.claim_deliveries(claim(later(5), LANE, 9)).await.unwrap().deliveries.remove(0);
     assert!(claimed.waited && claimed.id == failing);
-    let done = Record { epoch: 2, attempt: 2, ..recorded(failing, Next::Delivered) };
+    let done = Record { epoch: 2, attempt: 2, ..recorded(one, failing, Next::Delivered) };
     store.record(done).await.unwrap();
     assert!(ids(&store, all(one)).await.is_empty());
     // A place in the feed is never given away again: a cursor of before still means the same.
     let (_, next) = sent(&store, one).await;
-    store.record(recorded(next, Next::Exhausted)).await.unwrap();
+    store.record(recorded(one, next, Next::Exhausted)).await.unwrap();
     assert!(store.undelivered(all(one)).await.unwrap().next > first.next);
     store.sound().await;
 }
@@ -66,7 +71,7 @@ async fn pages_and_filters_miss_nothing_and_repeat_nothing() {
     for index in 0..7 {
         let (_, id) = sent(&store, consumer).await;
         let next = if index % 2 == 0 { Next::Exhausted } else { Next::Abandoned };
-        store.record(recorded(id, next)).await.unwrap();
+        store.record(recorded(consumer, id, next)).await.unwrap();
         expected.push(id);
     }
     let (mut seen, mut after) = (Vec::new(), 0);
@@ -96,7 +101,7 @@ async fn a_delivery_is_sent_again_on_a_new_schedule_and_to_another_url() {
     let (request, id) = sent(&store, consumer).await;
     let again = Redeliver { request, event: "completed".to_owned(), to: None, at: later(9), give_up_at: later(99) };
     assert!(matches!(store.redeliver(again.clone()).await.unwrap(), Redelivered::UnderWay(_)), "in flight");
-    store.record(Record { reason: Some("schedule"), ..recorded(id, Next::Exhausted) }).await.unwrap();
+    store.record(Record { reason: Some("schedule"), ..recorded(consumer, id, Next::Exhausted) }).await.unwrap();
     let unknown = Redeliver { event: "started".to_owned(), ..again.clone() };
     assert_eq!(store.redeliver(unknown).await.unwrap(), Redelivered::Unknown);
     let Redelivered::Due(due) = store.redeliver(again.clone()).await.unwrap() else { panic!("not due") };
@@ -117,10 +122,16 @@ async fn the_log_has_every_attempt_in_order() {
     let store = Fixture::new();
     let consumer = store.consumer(PRICE).await;
     let (request, id) = sent(&store, consumer).await;
-    store.record(recorded(id, Next::RetryAt(NOW))).await.unwrap();
+    store.record(recorded(consumer, id, Next::RetryAt(NOW))).await.unwrap();
     store.claim_deliveries(claim(NOW, LANE, 1)).await.unwrap();
     let facts = Bytes::from_static(b"{\"reused\":true}");
-    let second = Record { epoch: 2, attempt: 2, chain: [3; 32], facts: facts.clone(), ..recorded(id, Next::Delivered) };
+    let second = Record {
+        epoch: 2,
+        attempt: 2,
+        chain: [3; 32],
+        facts: facts.clone(),
+        ..recorded(consumer, id, Next::Delivered)
+    };
     store.record(second).await.unwrap();
     let log = store.deliveries(request).await.unwrap().remove(0);
     assert_eq!(log.payload_bytes, delivery(Lease::Nobody).payload.len() as u64);
@@ -151,7 +162,7 @@ async fn a_url_that_wants_no_more_is_disabled_for_its_consumer_until_it_is_enabl
     let store = Fixture::new();
     let (one, other) = (store.consumer(PRICE).await, store.consumer(PRICE).await);
     let (_, id) = sent(&store, one).await;
-    store.record(Record { disable: Some("gone"), ..recorded(id, Next::Abandoned) }).await.unwrap();
+    store.record(Record { disable: Some("gone"), ..recorded(one, id, Next::Abandoned) }).await.unwrap();
     let disabled = store.disabled_urls(Some(one)).await.unwrap();
     assert_eq!(
         (disabled.len(), disabled[0].url.as_str(), disabled[0].reason.as_str()),

@@ -5,17 +5,18 @@ ALTER TABLE requests ADD COLUMN retry_max_age INTEGER;
 ALTER TABLE requests ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
 
 -- `lane` is the endpoint: what deliveries are kept apart by. `waits` (milliseconds, comma-separated) is the API's own
--- schedule, null the operator's; it starts anew after `base` attempts. `chain` is the head of the attempt log.
+-- schedule, null the operator's; it starts anew after `base` attempts.
 ALTER TABLE deliveries ADD COLUMN lane BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
 ALTER TABLE deliveries ADD COLUMN waits TEXT;
 ALTER TABLE deliveries ADD COLUMN give_up_at INTEGER NOT NULL DEFAULT 9223372036854775807;
 ALTER TABLE deliveries ADD COLUMN base INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN reason TEXT;
-ALTER TABLE deliveries ADD COLUMN chain BLOB NOT NULL DEFAULT x'0000000000000000000000000000000000000000000000000000000000000000';
 UPDATE deliveries SET lane = consumer_id;
 
--- What the host knows of an attempt beyond its outcome, as JSON, and its link in the chain.
+-- What the host knows of an attempt beyond its outcome, as JSON, and its link in the chain. `url` is where it went,
+-- null while that is still the delivery's.
+ALTER TABLE attempts ADD COLUMN url TEXT;
 ALTER TABLE attempts ADD COLUMN facts BLOB NOT NULL DEFAULT x'7b7d';
 ALTER TABLE attempts ADD COLUMN hash BLOB NOT NULL DEFAULT x'0000000000000000000000000000000000000000000000000000000000000000';
 
