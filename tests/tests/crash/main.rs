@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod many;
 mod points;
 mod random;
 mod scenario;
