@@ -47,9 +47,7 @@ enum Command {
     /// Check the books of a data folder
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Receive webhooks on this machine, verify and show them
     Listen(Box<listen::Listen>),
-    /// Check a delivery receipt
     Verify(verify::Verify),
 }
 

@@ -232,6 +232,11 @@ fn content(id: &str, timestamp_s: i64, body: &[u8]) -> Vec<u8> {
     [format!("{id}.{timestamp_s}.").as_bytes(), body].concat()
 }
 
+/// The verifiers that consumers are told to copy.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/verify.md")]
+struct Documented;
+
 fn is_canonical(number: i64, text: &str) -> bool {
     let mut canonical = String::with_capacity(20);
     write!(canonical, "{number}").expect("a String takes any text");

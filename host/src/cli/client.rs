@@ -70,7 +70,11 @@ pub(super) fn ask_as<T: DeserializeOwned>(
 /// No gateway runs there.
 pub(super) fn data_plane(data: &Utf8Path) -> Result<String, Failure> {
     let address = std::fs::read_to_string(data.join("address"))
-        .with_context(|| format!("no gateway runs on the data folder {data}: start it with `ripost serve`, or name the gateway with --to"))
+        .with_context(|| {
+            format!(
+                "no gateway runs on the data folder {data}: start it with `ripost serve`, or name the gateway with --to"
+            )
+        })
         .map_err(|error| Failure::new(Exit::Unavailable, error))?;
     Ok(address.trim().to_owned())
 }

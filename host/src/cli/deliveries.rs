@@ -141,7 +141,11 @@ impl Command {
                 let fields = serde_json::to_value(asked).context("writing the request")?;
                 let done: RedeliveredMany =
                     client::ask(&config.data, Method::POST, "/admin/v1/deliveries/redeliver", Some(&fields))?;
-                println!("{} to be sent again{}", done.redelivered, if done.more { "; there are more: run this again" } else { "" });
+                println!(
+                    "{} to be sent again{}",
+                    done.redelivered,
+                    if done.more { "; there are more: run this again" } else { "" }
+                );
             }
             Self::EnableUrl { url, consumer, common } => {
                 let config = common.load(Listening::default())?;
@@ -189,7 +193,13 @@ fn list(page: &Value) {
 
 fn show(shown: &Value) {
     for delivery in shown["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        println!("{}  {}  {}  {}", text(&delivery["id"]), text(&delivery["event"]), text(&delivery["state"]), text(&delivery["url"]));
+        println!(
+            "{}  {}  {}  {}",
+            text(&delivery["id"]),
+            text(&delivery["event"]),
+            text(&delivery["state"]),
+            text(&delivery["url"])
+        );
         for attempt in delivery["log"].as_array().map(Vec::as_slice).unwrap_or_default() {
             println!(
                 "  {:>2}  {}  {:>6} ms  {}  {}  {}",

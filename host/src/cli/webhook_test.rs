@@ -59,18 +59,31 @@ fn show(url: &str, tested: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     println!("endpoint    {url}");
     println!("delivered   {}", if tested["delivered"] == true { "yes" } else { "no" });
-    for (name, key) in [("status", "status"), ("class", "errorClass"), ("why", "detail"), ("address", "peer"), ("TLS", "tls")] {
+    for (name, key) in
+        [("status", "status"), ("class", "errorClass"), ("why", "detail"), ("address", "peer"), ("TLS", "tls")]
+    {
         if !tested[key].is_null() {
             println!("{name:<11} {}", text(&tested[key]));
         }
     }
-    let phases = [("look-up", "dnsMs"), ("connect", "connectMs"), ("TLS", "tlsMs"), ("first byte", "firstByteMs"), ("body", "bodyMs")];
+    let phases = [
+        ("look-up", "dnsMs"),
+        ("connect", "connectMs"),
+        ("TLS", "tlsMs"),
+        ("first byte", "firstByteMs"),
+        ("body", "bodyMs"),
+    ];
     let times: Vec<String> = phases
         .iter()
         .filter_map(|(name, key)| Some(format!("{name} {:.1} ms", tested["phases"][key].as_f64()?)))
         .collect();
     println!("took        {} ms ({})", tested["durationMs"], times.join(", "));
-    println!("\nwebhook-id: {}\nwebhook-timestamp: {}\nwebhook-signature: {}\n", text(&tested["webhookId"]), tested["timestamp"], text(&tested["signature"]));
+    println!(
+        "\nwebhook-id: {}\nwebhook-timestamp: {}\nwebhook-signature: {}\n",
+        text(&tested["webhookId"]),
+        tested["timestamp"],
+        text(&tested["signature"])
+    );
     println!("{}", text(&tested["body"]));
     println!("\n{}", text(&tested["verify"]));
 }

@@ -67,8 +67,7 @@ impl Sender {
         let policy = own.as_ref().unwrap_or(&self.policy);
         let attempts = claimed.attempt.saturating_sub(claimed.retry.base);
         let give_up_at = claimed.retry.give_up_at;
-        let (next, reason) =
-            after_attempt(policy, attempts, attempted.outcome, self.steady(), give_up_at, jitter());
+        let (next, reason) = after_attempt(policy, attempts, attempted.outcome, self.steady(), give_up_at, jitter());
         self.tell(&claimed, &attempted, next, reason, started_at, ended_at);
         let record = self.log(&claimed, attempted, next, reason, started_at, ended_at);
         if let Some(reason) = record.disable {

@@ -121,9 +121,7 @@ impl Sender {
         let outgoing = self.outgoing(url, headers(claimed, &id, seconds, &signed), claimed.payload.clone());
         let Exchange { result, facts } = self.needs.egress.send(outgoing).await;
         match result {
-            Ok(answer) => {
-                Attempted::answered(answer, Facts::new(&facts), self.needs.clock.now())
-            }
+            Ok(answer) => Attempted::answered(answer, Facts::new(&facts), self.needs.clock.now()),
             Err(error) => Attempted::failed(&error, Facts::new(&facts)),
         }
     }

@@ -464,7 +464,8 @@ fn shown(delivery: StoredDelivery, attempts: Option<Vec<StoredAttempt>>, reader:
         next_attempt_at: delivery.next_attempt_at,
         last_status: delivery.last_status,
         last_error,
-        log: attempts.map(|attempts| attempts.into_iter().map(|attempt| attempt_shown(attempt, &url, reader)).collect()),
+        log: attempts
+            .map(|attempts| attempts.into_iter().map(|attempt| attempt_shown(attempt, &url, reader)).collect()),
     }
 }
 

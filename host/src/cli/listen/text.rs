@@ -110,10 +110,11 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_too_deep_is_cut() {
-        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
-        assert!(layout(deep.as_bytes(), Layout::Lines, 500).unwrap().len() < 1000);
-        let deeper = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(layout(deeper.as_bytes(), Layout::Lines, 500), None);
+        for depth in [100, 100_000] {
+            let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            assert!(layout(deep.as_bytes(), Layout::Lines, 500).unwrap().len() < 1000);
+            assert_eq!(layout(deep.as_bytes(), Layout::Compact, usize::MAX).unwrap(), deep);
+        }
     }
 
     #[test]
