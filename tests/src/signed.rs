@@ -19,7 +19,7 @@ pub fn verify(delivery: &Delivery, secret: &str) -> Result<()> {
     let key = secret.strip_prefix("whsec_").context("a secret begins with whsec_")?;
     let key = STANDARD.decode(key).context("a secret is base64")?;
     let (id, timestamp) = (delivery.id(), delivery.header("webhook-timestamp"));
-    ensure!(id.starts_with("dlv_"), "webhook-id is `{id}`");
+    ensure!(id.starts_with("dlv_") || id.starts_with("alt_"), "webhook-id is `{id}`");
     let at = UNIX_EPOCH + Duration::from_secs(timestamp.parse().context("webhook-timestamp is a number of seconds")?);
     // The sender may be up to a second ahead by rounding, so both directions count.
     let away = at.elapsed().unwrap_or_else(|ahead| ahead.duration());

@@ -26,7 +26,20 @@ pub(crate) fn repository() -> Utf8PathBuf {
 pub(crate) fn all(progress: Progress<'_>) -> Result<()> {
     Toolchain::find(progress)?;
     node(progress)?;
-    python(progress)
+    python(progress)?;
+    faketime(progress)
+}
+
+/// What sets the clock of one process: for the tests of waits.
+fn faketime(progress: Progress<'_>) -> Result<()> {
+    let there = answers(
+        "sh",
+        &[
+            "-c",
+            "ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q .",
+        ],
+    );
+    if there { Ok(()) } else { apt_install(&["libfaketime"], progress) }
 }
 
 /// Node.js and npm.

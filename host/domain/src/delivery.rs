@@ -334,6 +334,29 @@ mod tests {
     }
 
     #[test]
+    fn twelve_failures_take_as_long_as_the_schedule_says_and_never_less() {
+        let policy = RetryPolicy::default();
+        let give_up_at = policy.give_up_at(NOW, None);
+        for byte in [0, 128, 255] {
+            let (mut now, mut attempts) = (NOW, 0);
+            let end = loop {
+                attempts += 1;
+                // Each attempt takes its whole deadline.
+                now = now.after(Duration::from_secs(20));
+                match after_attempt(&policy, attempts, Outcome::Unanswered, now, give_up_at, Jitter(byte)) {
+                    (Next::RetryAt(at), None) => {
+                        let wait = policy.waits()[attempts as usize];
+                        assert!((wait..=wait + wait / 10).contains(&at.since(now)), "attempt {attempts}");
+                        now = at;
+                    }
+                    end => break end,
+                }
+            };
+            assert_eq!((attempts, end), (12, (Next::Exhausted, Some(Reason::Schedule))));
+        }
+    }
+
+    #[test]
     fn nothing_is_tried_after_the_consumers_bound() {
         let policy = RetryPolicy::default();
         let give_up_at = policy.give_up_at(NOW, Some(Duration::from_secs(30)));

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod alerts;
 mod answers;
 mod bad_input;
+mod clock;
 mod delivery;
 mod disabled;
 mod echo;

@@ -1,0 +1,74 @@
+//! The machine's clock is set while webhooks wait (by libfaketime, for the host's process alone): nothing is early, and
+//! nothing waits for the clock to come back.
+
+use crate::Test;
+use crate::echo::call;
+use anyhow::{Context as _, Result};
+use ripost_tests::{Plugin, Reply, Sink, guests, until};
+use std::time::Duration;
+
+const WAIT: Duration = Duration::from_millis(1500);
+const CONFIG: &str =
+    "[delivery]\nschedule = [\"0 ms\", \"1500 ms\", \"1500 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\n";
+
+/// Where Debian has it; `cargo xtask test` installs it.
+fn library() -> Result<String> {
+    let places = glob("/usr/lib", "faketime/libfaketimeMT.so.1");
+    places.context("libfaketime is missing: apt-get install libfaketime (cargo xtask test does it)")
+}
+
+fn glob(root: &str, name: &str) -> Option<String> {
+    let folders = std::fs::read_dir(root).ok()?.filter_map(|entry| Some(entry.ok()?.path().join(name)));
+    folders
+        .chain([std::path::Path::new(root).join(name)])
+        .find(|path| path.exists())
+        .map(|path| path.display().to_string())
+}
+
+async fn stepped(by: &str) -> Test {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("time");
+    std::fs::write(&file, "+0s\n")?;
+    let host = crate::host()
+        .only_config(CONFIG)
+        .plugin(&Plugin::one("echo", guests::echo()))
+        .env("LD_PRELOAD", &library()?)
+        .env("FAKETIME_TIMESTAMP_FILE", file.to_str().context("a path")?)
+        .env("FAKETIME_NO_CACHE", "1")
+        // Waits are measured by a clock that nobody sets; only the wall clock is moved.
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .start()
+        .await?;
+    let consumer = host.add_consumer("c1", "1").await?;
+    let sink = Sink::start().await?;
+    sink.script([Reply::status(500), Reply::status(500)]);
+    let id = call(&consumer, &sink.url("/")).await?;
+    sink.wait(&id, 1).await?;
+    until("the first failure is recorded", Duration::from_secs(5), async || {
+        Ok((consumer.view(&id).await?["delivery"]["state"] == "pending").then_some(()))
+    })
+    .await?;
+    std::fs::write(&file, format!("{by}\n"))?;
+    let attempts = sink.wait(&id, 3).await?;
+    for pair in attempts.windows(2) {
+        let gap = pair[1].at.saturating_duration_since(pair[0].at);
+        assert!(gap >= WAIT, "early: {gap:?}");
+        assert!(gap < WAIT * 3, "late: {gap:?}");
+    }
+    let seconds = |index: usize| attempts[index].header("webhook-timestamp").parse::<i64>();
+    let moved = seconds(2)? - seconds(0)?;
+    assert!(moved.abs() > 3000, "the host's clock was not set at all: {moved} s");
+    consumer.delivery(&id, "delivered").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_set_forward_by_an_hour_makes_nothing_early() -> Test {
+    stepped("+3600s").await
+}
+
+#[tokio::test]
+async fn a_clock_set_back_by_an_hour_keeps_nothing_waiting() -> Test {
+    stepped("-3600s").await
+}
