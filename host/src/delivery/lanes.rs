@@ -337,6 +337,12 @@ impl<T> Lanes<T> {
             }
         }
         put_back.iter().for_each(|_| self.let_go(id));
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && lane.is_idle()
+        {
+            // A lane that is only remembered keeps no room for deliveries.
+            lane.waiting = VecDeque::new();
+        }
         let mut work = self.dispatch(now);
         work.opened = opened;
         work.put_back = put_back;
