@@ -13,6 +13,10 @@ use wasmtime::component::{ComponentType, Lower};
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "handler",
+    imports: {
+        "ripost:plugin/kv": async,
+        "ripost:plugin/outbound": async,
+    },
     exports: { default: async },
 });
 

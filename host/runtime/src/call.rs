@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::grants::Grants;
 use crate::limits::Limits;
 use crate::log::LogLine;
 use crate::run_error::RunError;
@@ -36,6 +37,8 @@ pub struct Call {
     pub now: Clock,
     /// Who hears of progress and knows of cancellation.
     pub progress: Arc<dyn ProgressSink>,
+    /// What it may reach beyond itself; nothing, unless granted.
+    pub grants: Grants,
 }
 
 /// Receives a guest's progress. Called on an async thread from inside the run: it must be quick and never block,
@@ -157,4 +160,8 @@ pub struct Usage {
     pub host_calls: u64,
     /// What it wrote to its log, kept or dropped.
     pub log_bytes: u64,
+    /// Calls to the outside that were let through.
+    pub outbound_calls: u64,
+    /// Bodies sent and received in them.
+    pub outbound_bytes: u64,
 }

@@ -1,58 +1,65 @@
-//! From bytes to something that can be called: [`Admitted`] (looked at, nothing run), [`Compiled`], and [`Handler`]
+//! From bytes to something that can be called: [`Facts`] (looked at, nothing run), [`Compiled`], and [`Handler`]
 //! (linked and type-checked). Each step has its own errors, and all of them come before the first call.
 
 mod admit;
+mod facts;
 mod load_error;
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::bindings::{HandleParams, HandleResult};
-use crate::engine::Scheme;
+use crate::compiler::CompileError;
+use crate::engine::{POOL_INSTANCES, POOL_MEMORIES, POOL_TABLES, Scheme};
 use crate::guest::State;
 use crate::limits::Limits;
 
-pub(crate) use self::admit::{Admitted, admit};
+pub(crate) use self::admit::{inspect, kind};
+pub(crate) use self::facts::{Facts, pack, unpack};
 pub use self::load_error::LoadError;
 
 /// Machine code, not linked yet.
 pub(crate) struct Compiled {
     component: Component,
     export: ComponentExportIndex,
-    admitted: Admitted,
+    facts: Facts,
+    scheme: Scheme,
+    weight: u32,
 }
 
 impl Compiled {
-    /// Blocking, for as long as the compiler takes.
-    pub(crate) fn new(engine: &Engine, wasm: &[u8], admitted: Admitted, limits: &Limits) -> Result<Self, LoadError> {
-        let component =
-            Component::from_binary(engine, wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        if let Some(needs) = component.resources_required() {
-            let most = [("memories", needs.num_memories, limits.memories), ("tables", needs.num_tables, limits.tables)];
-            for (what, count, count_max) in most {
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                if count > count_max {
-                    return Err(LoadError::TooMany { what, count, count_max });
-                }
-            }
-        }
-        let export = handle_export(engine, &component, &admitted.handle)?;
-        if admitted.scheme == Scheme::Large {
+    /// `code` must come from this host's own compiler: it is run as it is.
+    pub(crate) fn from_code(
+        engine: &Engine,
+        code: &[u8],
+        facts: Facts,
+        scheme: Scheme,
+        limits: &Limits,
+    ) -> Result<Self, LoadError> {
+        #[expect(unsafe_code, reason = "wasmtime cannot check machine code; whoever made it is trusted")]
+        // SAFETY: a `Compiler` returns nothing but what `compile` made for this engine: its own process's output, or an
+        // artefact from a private folder whose MAC was checked over these very bytes.
+        let component = unsafe { Component::deserialize(engine, code) };
+        let component = component.map_err(|error| LoadError::Compile(CompileError::Refused(format!("{error:#}"))))?;
+        let weight = weight(&component, &facts, limits)?;
+        let export = handle_export(engine, &component, &facts.handle)?;
+        if scheme == Scheme::Large {
             // Made here, or else the first call would pay for it.
-            component.initialize_copy_on_write_image().map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+            component
+                .initialize_copy_on_write_image()
+                .map_err(|error| LoadError::Compile(CompileError::Unavailable(format!("{error:#}"))))?;
         }
-        Ok(Compiled { component, export, admitted })
+        Ok(Compiled { component, export, facts, scheme, weight })
     }
 
     pub(crate) fn link(
         self,
         linker: &Linker<State>,
-        wasm: &[u8],
+        digest: [u8; 32],
         memory_bytes_max: usize,
     ) -> Result<Handler, LoadError> {
         let pre =
@@ -60,12 +67,29 @@ impl Compiled {
         Ok(Handler(Arc::new(Linked {
             pre,
             export: self.export,
-            digest: hex(&Sha256::digest(wasm)),
-            imports: self.admitted.imports,
-            scheme: self.admitted.scheme,
+            digest: hex(&digest),
+            imports: self.facts.imports,
+            scheme: self.scheme,
             memory_bytes_max,
+            weight: self.weight,
         })))
     }
+}
+
+/// Places in the pool that one instance takes, counted in ordinary components; refuses what takes more than it may.
+fn weight(component: &Component, facts: &Facts, limits: &Limits) -> Result<u32, LoadError> {
+    let mut weight = facts.instances.div_ceil(POOL_INSTANCES);
+    if let Some(needs) = component.resources_required() {
+        let memories = usize::try_from(needs.num_memories).unwrap_or(usize::MAX);
+        let tables = usize::try_from(needs.num_tables).unwrap_or(usize::MAX);
+        for (what, count, count_max) in [("memories", memories, limits.memories), ("tables", tables, limits.tables)] {
+            if count > count_max {
+                return Err(LoadError::TooMany { what, limit: what, count, count_max });
+            }
+        }
+        weight = weight.max(memories.div_ceil(POOL_MEMORIES)).max(tables.div_ceil(POOL_TABLES));
+    }
+    Ok(u32::try_from(weight.max(1)).unwrap_or(u32::MAX))
 }
 
 /// Finds `handle` and checks its type, so that a component built against another contract fails here and not in the
@@ -99,6 +123,7 @@ struct Linked {
     imports: Vec<String>,
     scheme: Scheme,
     memory_bytes_max: usize,
+    weight: u32,
 }
 
 impl Handler {
@@ -118,6 +143,12 @@ impl Handler {
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.0.scheme
+    }
+
+    /// Places in the pool that one run takes; 1 for an ordinary component.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.0.weight
     }
 
     pub(crate) fn pre(&self) -> &InstancePre<State> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::compiler::Target;
 use crate::limits::Limits;
 
 /// The engine's version; a test compares it with the lock file.
@@ -38,6 +39,12 @@ const DECOMMIT_BATCH: usize = 8;
 /// .NET needs 10 511 table elements, and a limit of a run may be raised above the default.
 const POOL_TABLE_ELEMENTS: usize = 100_000;
 const POOL_INSTANCE_BYTES: usize = 10 * MIB;
+/// What the pool has for each run. A component that `wit-component` made has three core instances: the guest and two
+/// of shims; with a wasi adapter four. Most have one memory and one or two tables. What needs more counts as several
+/// runs, so that the pool is never short of anything.
+pub(crate) const POOL_INSTANCES: usize = 4;
+pub(crate) const POOL_MEMORIES: usize = 2;
+pub(crate) const POOL_TABLES: usize = 3;
 
 /// How the runtime is built. All of it is fixed at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +57,11 @@ pub struct RuntimeConfig {
     pub tick: Duration,
     /// Runs beyond their first tick at the same time. Keep it below the number of async worker threads.
     pub heavy_runs_max: usize,
+    /// The most instances, memories and tables that any component may have.
+    pub components: Limits,
+    /// Components whose first memory is at most this run in [`Scheme::Small`]; 0: none does. The small engine's bounds
+    /// checks have no barriers against speculation, which wasmtime can only add where it also has guard pages.
+    pub small_first_memory_bytes_max: u64,
     /// Reserve the pool's address space at start. `false`: allocate on demand, at 2 to 4 times the cost of a call.
     pub pooling: bool,
 }
@@ -62,6 +74,8 @@ impl Default for RuntimeConfig {
             memory_bytes_ceiling: Limits::ceiling().memory_bytes,
             tick: Duration::from_millis(2),
             heavy_runs_max: workers.saturating_sub(1).max(1),
+            components: Limits::ceiling(),
+            small_first_memory_bytes_max: SMALL_FIRST_MEMORY_BYTES_MAX,
             pooling: true,
         }
     }
@@ -87,7 +101,7 @@ pub enum RuntimeError {
 }
 
 /// Which of the two engines a component runs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// No copy-on-write, a small reservation, explicit bounds checks: quickest to start.
     Small,
@@ -182,7 +196,7 @@ pub(crate) fn build(scheme: Scheme, config: &RuntimeConfig) -> Result<(Engine, S
     let mut why = "switched off".to_owned();
     if config.pooling {
         for reservation in reservations {
-            let mut engine = base(scheme, *reservation);
+            let mut engine = base(Target { scheme, memory_reservation_bytes: *reservation });
             engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(scheme, config, memory_bytes_max)));
             match Engine::new(&engine) {
                 Ok(engine) => return Ok((engine, describe("pooling".to_owned(), *reservation))),
@@ -190,10 +204,11 @@ pub(crate) fn build(scheme: Scheme, config: &RuntimeConfig) -> Result<(Engine, S
             }
         }
     }
-    let mut engine = base(scheme, least.min(SMALL_MEMORY_BYTES_MAX as u64));
+    let memory_reservation_bytes = least.min(SMALL_MEMORY_BYTES_MAX as u64);
+    let mut engine = base(Target { scheme, memory_reservation_bytes });
     engine.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     let engine = Engine::new(&engine).map_err(|error| RuntimeError::Engine { scheme, reason: format!("{error:#}") })?;
-    Ok((engine, describe(format!("on-demand: {why}"), least.min(SMALL_MEMORY_BYTES_MAX as u64))))
+    Ok((engine, describe(format!("on-demand: {why}"), memory_reservation_bytes)))
 }
 
 fn keep_resident_bytes(scheme: Scheme) -> usize {
@@ -203,7 +218,8 @@ fn keep_resident_bytes(scheme: Scheme) -> usize {
     }
 }
 
-fn base(scheme: Scheme, memory_reservation_bytes: u64) -> Config {
+pub(crate) fn base(target: Target) -> Config {
+    let Target { scheme, memory_reservation_bytes } = target;
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -216,7 +232,7 @@ fn base(scheme: Scheme, memory_reservation_bytes: u64) -> Config {
         .shared_memory(false)
         // A replay on another machine must see the same numbers.
         .relaxed_simd_deterministic(true)
-        // All cores for a compilation would starve the calls that are being served.
+        // One function after the other: the compiler's process has the lowest priority, and is bounded by the sum.
         .parallel_compilation(false)
         // A trap costs no walk of the stack; its frames would have no names anyway.
         .wasm_backtrace_max_frames(None)
@@ -242,16 +258,14 @@ fn base(scheme: Scheme, memory_reservation_bytes: u64) -> Config {
 }
 
 fn pool(scheme: Scheme, config: &RuntimeConfig, memory_bytes_max: usize) -> PoolingAllocationConfig {
-    let limits = Limits::default();
+    let limits = &config.components;
     let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     let instances = config.instances_max;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        // A component that `wit-component` made has three core instances: the guest and two of shims; with a wasi
-        // adapter four. Most have one memory and one or two tables.
-        .total_core_instances(instances.saturating_mul(4))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(3))
+        .total_core_instances(instances.saturating_mul(count(POOL_INSTANCES)))
+        .total_memories(instances.saturating_mul(count(POOL_MEMORIES)))
+        .total_tables(instances.saturating_mul(count(POOL_TABLES)))
         .total_stacks(instances)
         .max_core_instances_per_component(count(limits.instances))
         .max_memories_per_component(count(limits.memories))

@@ -7,7 +7,10 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 
 use crate::call::{Call, Clock, ProgressSink};
+use crate::capability::http::Http;
 use crate::capability::wasi::Wasi;
+use crate::gate::Gate;
+use crate::grants::Grants;
 use crate::limits::{Limits, Meters};
 use crate::log::Log;
 use crate::meter::Meter;
@@ -36,7 +39,10 @@ pub(crate) struct State {
     pub(crate) progress: Arc<dyn ProgressSink>,
     pub(crate) seed: [u8; 32],
     pub(crate) random: Option<Box<ChaCha20Rng>>,
+    pub(crate) grants: Grants,
+    pub(crate) gate: Option<Gate>,
     pub(crate) wasi: Option<Box<Wasi>>,
+    pub(crate) http: Option<Box<Http>>,
 }
 
 impl State {
@@ -53,8 +59,15 @@ impl State {
             progress: Arc::clone(&call.progress),
             seed: call.seed,
             random: None,
+            grants: call.grants.clone(),
+            gate: None,
             wasi: None,
+            http: None,
         }
+    }
+
+    pub(crate) fn gate(&mut self) -> &Gate {
+        self.gate.get_or_insert_with(|| Gate::new(self.grants.outbound.clone(), Arc::clone(&self.limits)))
     }
 
     pub(crate) fn random_stream(&self, stream: RandomStream) -> ChaCha20Rng {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
 use wasmtime::{CallHook, Store};
 
 use crate::answer;
@@ -11,15 +10,17 @@ use crate::bindings::{HandleParams, HandleResult, RequestRef, types};
 use crate::call::{Call, Request, Run, Usage};
 use crate::component::Handler;
 use crate::engine::RuntimeConfig;
+use crate::fair::FairSemaphore;
+use crate::gate::Gate;
 use crate::guest::State;
 use crate::meter::{HostPanicked, Meter};
 use crate::run_error::{RunError, classify};
 
 /// Cancel safety: dropping the future stops the guest and frees its place.
-pub(crate) async fn run(config: &RuntimeConfig, heavy: &Arc<Semaphore>, handler: &Handler, call: Call) -> Run {
+pub(crate) async fn run(config: &RuntimeConfig, heavy: &FairSemaphore, handler: &Handler, call: Call) -> Run {
     let began = Instant::now();
     let limits = Arc::clone(&call.limits);
-    let meter = Meter::new(limits.cpu, config.tick, Arc::clone(heavy));
+    let meter = Meter::new(limits.cpu, config.tick, &call.request.owner, heavy.clone());
     let state = State::new(&call, Arc::clone(&meter), handler.memory_bytes_max());
     let mut store = store(handler, state);
     // Around all of it: start functions and waiting inside host functions count as well.
@@ -35,12 +36,15 @@ pub(crate) async fn run(config: &RuntimeConfig, heavy: &Arc<Semaphore>, handler:
     };
     let state = store.into_data();
     let (logs, logs_dropped, log_bytes) = state.log.finish();
+    let (outbound_calls, outbound_bytes) = state.gate.as_ref().map_or((0, 0), Gate::counts);
     let usage = Usage {
         cpu: meter.spent(),
         wall: began.elapsed(),
         memory_bytes_peak: state.meters.memory_bytes,
         host_calls: state.host_calls,
         log_bytes,
+        outbound_calls,
+        outbound_bytes,
     };
     Run { outcome, usage, logs, logs_dropped }
 }

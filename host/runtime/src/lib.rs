@@ -11,8 +11,12 @@ mod answer;
 mod bindings;
 mod call;
 mod capability;
+mod compiler;
 mod component;
 mod engine;
+mod fair;
+mod gate;
+mod grants;
 mod guest;
 mod instance;
 mod limits;
@@ -25,9 +29,14 @@ mod ticker;
 pub use crate::call::{
     Call, Clock, Failure, NoProgress, Problem, ProgressSink, Request, Response, Run, Usage, fixed_clock,
 };
+pub use crate::compiler::{CompileError, Compiler, InProcess, Key, Target, compile};
 pub use crate::component::{Handler, LoadError};
 pub use crate::engine::{RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
-pub use crate::limits::Limits;
+pub use crate::fair::{FairPermit, FairSemaphore};
+pub use crate::grants::{
+    Grants, Kv, KvEntry, KvError, Outbound, OutboundError, OutboundRequest, OutboundResponse, SecretError, Secrets,
+};
+pub use crate::limits::{LINES, Limits, Line, Value};
 pub use crate::log::{Level, LogLine};
 pub use crate::run_error::RunError;
 pub use crate::runtime::Runtime;

@@ -2,6 +2,7 @@
 //! QuickJS and StarlingMonkey components have 1 to 14 MB, Python 35 MB and 13 MiB of first memory, C# 10 511 table
 //! elements.
 
+use std::fmt;
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
@@ -9,38 +10,116 @@ use wasmtime::ResourceLimiter;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// What a component may be and what one run of it may use. [`Limits::default`] is what an API has if its manifest
-/// asks for nothing, [`Limits::ceiling`] the most it can ask for.
+/// What a component may be and what one run of it may use. [`Limits::default`] is what a handler has if its manifest
+/// asks for nothing, [`Limits::transform`] the same for a transform, [`Limits::ceiling`] the most that can be asked for.
+/// [`LINES`] describes each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is described by its line in LINES")]
 pub struct Limits {
-    /// Size of the component.
     pub component_bytes_max: usize,
-    /// Linear memory, summed over all memories of the run.
     pub memory_bytes: usize,
-    /// Thread time of guest and host functions.
     pub cpu: Duration,
-    /// From instantiation to answer, waiting included.
     pub wall: Duration,
-    /// Elements summed over all tables of the run.
     pub table_elements: usize,
-    /// Core instances of a component.
     pub instances: usize,
-    /// Memories of a component.
     pub memories: usize,
-    /// Tables of a component.
     pub tables: usize,
-    /// Bytes that may be lifted out of the guest in one call between guest and host.
     pub hostcall_fuel: usize,
-    /// Component handles alive at once.
     pub handles: usize,
-    /// Host resources (streams, pollables) alive at once.
     pub resources: usize,
-    /// Body of the answer.
     pub response_body_bytes: usize,
-    /// Names and values of the answer's headers and attributes; also all the text of a problem.
     pub response_headers_bytes: usize,
-    /// Log kept of a run; the rest is counted.
     pub log_bytes: usize,
+    pub outbound_calls: usize,
+    pub outbound_in_flight: usize,
+    pub outbound_bytes: usize,
+    pub outbound_time: Duration,
+}
+
+/// A limit's value with its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Bytes.
+    Bytes(usize),
+    /// Time.
+    Time(Duration),
+    /// A number of things.
+    Count(usize),
+}
+
+/// One limit: its name in manifests, configuration and errors, and what it bounds.
+pub struct Line {
+    /// Its name, `lower_snake`.
+    pub key: &'static str,
+    /// What it bounds, for owners and operators.
+    pub what: &'static str,
+    get: fn(&Limits) -> Value,
+    set: fn(&mut Limits, Value) -> bool,
+}
+
+impl Line {
+    /// The line of this name.
+    #[must_use]
+    pub fn named(key: &str) -> Option<&'static Line> {
+        LINES.iter().find(|line| line.key == key)
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn get(&self, limits: &Limits) -> Value {
+        (self.get)(limits)
+    }
+
+    /// Sets it; `false`: the value has another unit, and nothing is changed.
+    #[must_use]
+    pub fn set(&self, limits: &mut Limits, value: Value) -> bool {
+        (self.set)(limits, value)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Line").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+macro_rules! lines {
+    ($($key:literal $field:ident $unit:ident $what:literal)*) => {
+        /// Every limit, in the order in which they are shown.
+        pub const LINES: &[Line] = &[$(Line {
+            key: $key,
+            what: $what,
+            get: |limits| Value::$unit(limits.$field),
+            set: |limits, value| match value {
+                Value::$unit(value) => {
+                    limits.$field = value;
+                    true
+                }
+                _ => false,
+            },
+        }),*];
+    };
+}
+
+lines! {
+    "component" component_bytes_max Bytes "size of the component"
+    "memory" memory_bytes Bytes "linear memory, summed over all memories of a run"
+    "cpu" cpu Time "CPU time of guest and host functions"
+    "wall" wall Time "from instantiation to answer, waiting included"
+    "table_elements" table_elements Count "elements, summed over all tables of a run"
+    "instances" instances Count "core instances of a component"
+    "memories" memories Count "memories of a component"
+    "tables" tables Count "tables of a component"
+    "hostcall_bytes" hostcall_fuel Bytes "data lifted out of the guest in one call between guest and host"
+    "handles" handles Count "component handles alive at once"
+    "resources" resources Count "host resources (streams, pollables) alive at once"
+    "response_body" response_body_bytes Bytes "body of the answer"
+    "response_headers" response_headers_bytes Bytes "headers and attributes of the answer, text of a problem"
+    "log" log_bytes Bytes "log kept of a run; the rest is counted"
+    "outbound_calls" outbound_calls Count "outbound calls of a run"
+    "outbound_in_flight" outbound_in_flight Count "outbound calls of a run at once"
+    "outbound_bytes" outbound_bytes Bytes "body of one outbound call, and of its answer"
+    "outbound_time" outbound_time Time "one outbound call, from look-up to the end of its answer"
 }
 
 impl Default for Limits {
@@ -60,11 +139,38 @@ impl Default for Limits {
             response_body_bytes: 4 * MIB,
             response_headers_bytes: 64 * KIB,
             log_bytes: 64 * KIB,
+            outbound_calls: 32,
+            outbound_in_flight: 8,
+            outbound_bytes: 4 * MIB,
+            outbound_time: Duration::from_secs(10),
         }
     }
 }
 
 impl Limits {
+    /// What a transform has: it is pure, small, and in everybody's way. (Shopify's functions, which are the same kind of
+    /// thing, have 256 KB and 5 ms.)
+    #[must_use]
+    pub fn transform() -> Self {
+        Limits {
+            component_bytes_max: 2 * MIB,
+            memory_bytes: 16 * MIB,
+            cpu: Duration::from_millis(50),
+            wall: Duration::from_millis(200),
+            table_elements: 10_000,
+            hostcall_fuel: 4 * MIB,
+            handles: 100,
+            resources: 100,
+            response_body_bytes: 2 * MIB,
+            log_bytes: 8 * KIB,
+            outbound_calls: 0,
+            outbound_in_flight: 0,
+            outbound_bytes: 0,
+            outbound_time: Duration::ZERO,
+            ..Limits::default()
+        }
+    }
+
     /// The most a manifest may ask for, unless the operator says otherwise.
     #[must_use]
     pub fn ceiling() -> Self {
@@ -73,6 +179,17 @@ impl Limits {
             memory_bytes: 512 * MIB,
             cpu: Duration::from_mins(5),
             wall: Duration::from_hours(1),
+            table_elements: 100_000,
+            hostcall_fuel: 64 * MIB,
+            handles: 20_000,
+            resources: 40_000,
+            response_body_bytes: 32 * MIB,
+            response_headers_bytes: 256 * KIB,
+            log_bytes: MIB,
+            outbound_calls: 1_000,
+            outbound_in_flight: 64,
+            outbound_bytes: 32 * MIB,
+            outbound_time: Duration::from_mins(2),
             ..Limits::default()
         }
     }
@@ -156,6 +273,27 @@ impl ResourceLimiter for Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_default_is_within_the_ceiling_and_every_line_keeps_its_unit() {
+        let ceiling = Limits::ceiling();
+        for line in LINES {
+            for limits in [Limits::default(), Limits::transform()] {
+                let fits = match (line.get(&limits), line.get(&ceiling)) {
+                    (Value::Bytes(value), Value::Bytes(most)) | (Value::Count(value), Value::Count(most)) => {
+                        value <= most
+                    }
+                    (Value::Time(value), Value::Time(most)) => value <= most,
+                    _ => false,
+                };
+                assert!(fits, "{}", line.key);
+                let mut copy = ceiling.clone();
+                assert!(line.set(&mut copy, line.get(&limits)));
+                assert_eq!(line.get(&copy), line.get(&limits), "{}", line.key);
+                assert_eq!(Line::named(line.key).unwrap().what, line.what);
+            }
+        }
+    }
 
     #[test]
     fn memory_is_summed_over_all_memories_and_never_given_back() {

@@ -12,8 +12,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::UpdateDeadline;
+
+use crate::fair::{FairPermit, FairSemaphore};
 
 /// How long a run may keep its permit while others want one.
 const TURN: Duration = Duration::from_millis(20);
@@ -37,25 +38,27 @@ pub(crate) struct Meter {
     poll_began_ns: AtomicU64,
     /// The pending poll is our own doing, not the guest waiting.
     taking_turns: AtomicBool,
-    heavy: Arc<Semaphore>,
+    owner: String,
+    heavy: FairSemaphore,
     permit: Mutex<Option<Permit>>,
 }
 
 #[derive(Debug)]
 struct Permit {
-    _permit: OwnedSemaphorePermit,
+    _permit: FairPermit,
     /// `spent_ns` when it was taken.
     since_ns: u64,
 }
 
 impl Meter {
-    pub(crate) fn new(budget: Duration, tick: Duration, heavy: Arc<Semaphore>) -> Arc<Self> {
+    pub(crate) fn new(budget: Duration, tick: Duration, owner: &str, heavy: FairSemaphore) -> Arc<Self> {
         Arc::new(Meter {
             budget_ns: nanos(budget),
             tick_ns: nanos(tick),
             spent_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
             taking_turns: AtomicBool::new(false),
+            owner: owner.to_owned(),
             heavy,
             permit: Mutex::new(None),
         })
@@ -123,14 +126,13 @@ impl Meter {
             let mut permit = self.permit();
             let turn_over = permit.as_ref().is_none_or(|permit| spent_ns - permit.since_ns >= nanos(TURN));
             if turn_over {
-                // Back to the end of the queue, which is first come, first served.
+                // Back to the end of its owner's queue; owners take turns.
                 *permit = None;
             }
             !turn_over
         };
         if !keep {
-            let permit =
-                Arc::clone(&self.heavy).acquire_owned().await.expect("the semaphore of heavy runs is never closed");
+            let permit = self.heavy.acquire(&Arc::from(self.owner.as_str()), 1).await;
             *self.permit() = Some(Permit { _permit: permit, since_ns: spent_ns });
         }
         // Whoever else is ready on this thread goes first.

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::call::{Call, Run};
 use crate::capability;
-use crate::component::{Compiled, Handler, LoadError, admit};
+use crate::compiler::{Compiler, InProcess, Key, Target, compatibility};
+use crate::component::{Compiled, Facts, Handler, LoadError, inspect, kind, pack, unpack};
 use crate::engine::{self, RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
+use crate::fair::FairSemaphore;
 use crate::guest::State;
 use crate::instance;
 use crate::limits::Limits;
@@ -22,16 +24,18 @@ pub struct Runtime(Arc<Parts>);
 
 struct Parts {
     config: RuntimeConfig,
+    compiler: Arc<dyn Compiler>,
     small: Platform,
     large: Platform,
     ticker: Ticker,
-    heavy: Arc<Semaphore>,
+    heavy: FairSemaphore,
 }
 
 struct Platform {
     engine: Engine,
     linker: Linker<State>,
     description: SchemeDescription,
+    compatibility: u64,
 }
 
 impl Platform {
@@ -39,37 +43,81 @@ impl Platform {
         let (engine, description) = engine::build(scheme, config)?;
         let mut linker = Linker::new(&engine);
         capability::add_to_linker(&mut linker).map_err(|error| RuntimeError::Link(format!("{error:#}")))?;
-        Ok(Platform { engine, linker, description })
+        let compatibility = compatibility(&engine);
+        Ok(Platform { engine, linker, description, compatibility })
+    }
+
+    fn key(&self, component: [u8; 32]) -> Key {
+        let SchemeDescription { scheme, memory_reservation_bytes, .. } = self.description;
+        Key { component, target: Target { scheme, memory_reservation_bytes }, compatibility: self.compatibility }
+    }
+
+    fn handler(&self, code: &[u8], facts: Facts, digest: [u8; 32], limits: &Limits) -> Result<Handler, LoadError> {
+        let compiled = Compiled::from_code(&self.engine, code, facts, self.description.scheme, limits)?;
+        compiled.link(&self.linker, digest, self.description.memory_bytes_max)
     }
 }
 
 impl Runtime {
-    /// Builds both engines, links the host's functions and starts the thread that ticks. Once in a process.
+    /// Builds both engines, links the host's functions and starts the thread that ticks. Once in a process. Components
+    /// are compiled in this process, and nothing is kept.
     ///
     /// # Errors
     /// If the engines cannot be built even without a pool, or there is no thread to be had.
     pub fn start(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        Self::start_with(config, Arc::new(InProcess))
+    }
+
+    /// The same with a compiler of the host's.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub fn start_with(config: RuntimeConfig, compiler: Arc<dyn Compiler>) -> Result<Self, RuntimeError> {
         let small = Platform::new(Scheme::Small, &config)?;
         let large = Platform::new(Scheme::Large, &config)?;
         let ticker = Ticker::start(vec![small.engine.clone(), large.engine.clone()], config.tick)
             .map_err(RuntimeError::Ticker)?;
-        let heavy = Arc::new(Semaphore::new(config.heavy_runs_max.max(1)));
-        Ok(Runtime(Arc::new(Parts { config, small, large, ticker, heavy })))
+        let heavy_runs = u32::try_from(config.heavy_runs_max.max(1)).unwrap_or(u32::MAX);
+        let heavy = FairSemaphore::new(heavy_runs, heavy_runs);
+        Ok(Runtime(Arc::new(Parts { config, compiler, small, large, ticker, heavy })))
     }
 
-    /// Admits, compiles and links a component. **Blocking**, for as long as the compiler takes (75 ms for a Rust
-    /// handler, 9 s for a JavaScript engine): call it off the async threads.
+    /// Admits, compiles and links a component, or finds it compiled. **Blocking**, for as long as the compiler takes
+    /// (75 ms for a Rust handler, 9 s for a JavaScript engine): call it off the async threads.
     ///
     /// # Errors
     /// One sentence for the owner of the component.
     pub fn load(&self, wasm: &[u8], limits: &Limits) -> Result<Handler, LoadError> {
-        let admitted = admit(wasm, limits, self.0.large.engine.get_wasm_features())?;
-        let platform = self.platform(admitted.scheme);
-        Compiled::new(&platform.engine, wasm, admitted, limits)?.link(
-            &platform.linker,
-            wasm,
-            platform.description.memory_bytes_max,
-        )
+        kind(wasm, limits)?;
+        let digest: [u8; 32] = Sha256::digest(wasm).into();
+        let platforms = [&self.0.small, &self.0.large];
+        if let Some(found) = platforms.iter().find_map(|platform| self.find(platform, digest, limits)) {
+            return found;
+        }
+        let facts = inspect(wasm, self.0.large.engine.get_wasm_features())?;
+        let platform = self.platform(facts.admit(limits, self.0.config.small_first_memory_bytes_max)?);
+        let key = platform.key(digest);
+        let code = self.0.compiler.compile(&key, wasm).map_err(LoadError::Compile)?;
+        let handler = platform.handler(&code, facts.clone(), digest, limits)?;
+        self.0.compiler.keep(&key, &pack(&facts, &code));
+        Ok(handler)
+    }
+
+    /// What was compiled before, if these limits put it into that engine again. One that cannot be used is compiled anew.
+    fn find(&self, platform: &Platform, digest: [u8; 32], limits: &Limits) -> Option<Result<Handler, LoadError>> {
+        let artefact = self.0.compiler.find(&platform.key(digest))?;
+        let (facts, code) = unpack(&artefact)?;
+        match facts.admit(limits, self.0.config.small_first_memory_bytes_max) {
+            Err(error) => Some(Err(error)),
+            Ok(scheme) if scheme != platform.description.scheme => None,
+            Ok(_) => match platform.handler(code, facts, digest, limits) {
+                Err(LoadError::Compile(error)) => {
+                    tracing::warn!(%error, "A compiled component cannot be used; it is compiled again");
+                    None
+                }
+                found => Some(found),
+            },
+        }
     }
 
     /// One run in a fresh instance. A guest can make it fail and never panic. Must be called inside a tokio runtime

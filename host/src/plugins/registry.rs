@@ -4,7 +4,7 @@
 use super::manifest::ApiSpec;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::RetryPolicy;
-use ripost_runtime::{Handler, Limits};
+use ripost_runtime::{Grants, Handler, Limits};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -28,6 +28,8 @@ pub struct ActiveApi {
     pub config: Arc<BTreeMap<String, String>>,
     /// How its deliveries are retried, if not as the operator has it.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// What its runs may reach.
+    pub grants: Grants,
     /// What is called.
     pub handler: Handler,
     /// Runs at once; the same for all revisions of this API.

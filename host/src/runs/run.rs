@@ -3,6 +3,7 @@
 use super::Runs;
 use super::decide::{self, Context, Decision};
 use crate::live::Entry;
+use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::Outcome;
 use bytes::Bytes;
 use ripost_domain::request::State;
@@ -37,7 +38,7 @@ impl Runs {
         self.tell_of_start(&claimed, &active).await;
         let _progress = self.tell_of_progress(&claimed, &active, &entry);
         failpoint::hit("run.before_handler");
-        let call = self.call(&claimed, &active.limits, active.config.clone(), &entry, now);
+        let call = self.call(&claimed, &active, &entry, now);
         let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
         failpoint::hit("run.after_handler");
         needs.metrics.run_seconds.observe(usage.wall.as_secs_f64());
@@ -66,14 +67,8 @@ impl Runs {
         }
     }
 
-    fn call(
-        &self,
-        claimed: &ClaimedRun,
-        limits: &Arc<Limits>,
-        config: Arc<std::collections::BTreeMap<String, String>>,
-        entry: &Arc<Entry>,
-        now: Timestamp,
-    ) -> Call {
+    fn call(&self, claimed: &ClaimedRun, active: &ActiveApi, entry: &Arc<Entry>, now: Timestamp) -> Call {
+        let limits = &active.limits;
         let wall = limits.wall.min(claimed.expires_at.since(now));
         let limits =
             if wall == limits.wall { limits.clone() } else { Arc::new(Limits { wall, ..Limits::clone(limits) }) };
@@ -95,11 +90,12 @@ impl Runs {
                 attributes: Vec::new(),
             },
             limits,
-            config,
+            config: active.config.clone(),
             // The same over all runs of a request, so that a run can be replayed.
             seed: self.needs.keyring.seed(claimed.id),
             now: Arc::new(move || u64::try_from(clock.now().as_millis()).unwrap_or(0)),
             progress: entry.clone(),
+            grants: active.grants.clone(),
         }
     }
 

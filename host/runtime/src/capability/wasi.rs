@@ -1,7 +1,7 @@
 //! wasi 0.2 for guests whose toolchain imports it: everything links and nothing is granted. No files, no sockets, no
 //! names, no environment, no arguments; time and randomness are the request's; what is printed is log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chacha20::rand_core::Rng;
@@ -9,7 +9,7 @@ use tokio::io::AsyncWrite;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::call::Clock;
 use crate::guest::{RandomStream, State};
@@ -28,15 +28,25 @@ pub(crate) struct Wasi {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        if self.wasi.is_none() {
-            self.wasi = Some(Box::new(Wasi::new(self)));
-        }
+        self.make_wasi();
         let wasi = self.wasi.as_mut().expect("it was just made");
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
     }
 }
 
+impl State {
+    pub(super) fn make_wasi(&mut self) {
+        if self.wasi.is_none() {
+            self.wasi = Some(Box::new(Wasi::new(self)));
+        }
+    }
+}
+
 impl Wasi {
+    pub(super) fn table_mut(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
     fn new(state: &State) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(state.limits.resources);
@@ -50,6 +60,7 @@ impl Wasi {
             .insecure_random_seed(u128::from_le_bytes(seed))
             .max_random_size(RANDOM_BYTES_MAX)
             .wall_clock(WallClock(state.now.clone()))
+            .monotonic_clock(MonotonicClock(Instant::now()))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -67,6 +78,23 @@ impl HostWallClock for WallClock {
 
     fn now(&self) -> Duration {
         Duration::from_millis((self.0)())
+    }
+}
+
+/// Time since the guest first asked for anything of wasi, in whole milliseconds: with a finer clock a guest could time
+/// caches, and read what speculation leaves in them.
+struct MonotonicClock(Instant);
+
+const MONOTONIC_STEP_NS: u64 = 1_000_000;
+
+impl HostMonotonicClock for MonotonicClock {
+    fn resolution(&self) -> u64 {
+        MONOTONIC_STEP_NS
+    }
+
+    fn now(&self) -> u64 {
+        let passed = u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        passed - passed % MONOTONIC_STEP_NS
     }
 }
 

@@ -1,11 +1,10 @@
 //! A look at the bytes before anything is compiled: size, kind, validity, what it imports and exports, what memory it
 //! starts with.
 
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Instance, Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
 
-use super::LoadError;
-use crate::engine::{SMALL_FIRST_MEMORY_BYTES_MAX, SMALL_MEMORY_BYTES_MAX, Scheme};
+use super::{Facts, LoadError};
 use crate::limits::Limits;
 
 const HANDLE: &str = "handle";
@@ -14,45 +13,32 @@ const CAPABILITIES: [&str; 9] = ["log", "progress", "clock", "random", "config",
 const WASI: [&str; 6] = ["io", "clocks", "random", "cli", "filesystem", "sockets"];
 const PAGE_BYTES: u64 = 65_536;
 
-/// A component that may be compiled.
-#[derive(Debug)]
-pub(crate) struct Admitted {
-    /// The full name of the interface it exports.
-    pub(crate) handle: String,
-    /// Short names of our interfaces, `wasi` for any of that.
-    pub(crate) imports: Vec<String>,
-    pub(crate) scheme: Scheme,
-}
-
 /// What one pass over the sections found.
 #[derive(Debug, Default)]
 struct Sections {
     imports: Vec<String>,
     exports: Vec<String>,
     first_memory_bytes: u64,
+    instances: usize,
 }
 
-pub(crate) fn admit(wasm: &[u8], limits: &Limits, features: WasmFeatures) -> Result<Admitted, LoadError> {
-    if wasm.len() > limits.component_bytes_max {
-        return Err(LoadError::TooLarge { bytes: wasm.len(), bytes_max: limits.component_bytes_max });
-    }
-    kind(wasm)?;
+/// Looks at a component's bytes: are they valid, what do they import and export, what do they start with. Linear in
+/// their size.
+pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, LoadError> {
     // Before the compiler sees it: its own authors do not count crashes of the compiler as vulnerabilities.
     Validator::new_with_features(features).validate_all(wasm).map_err(|error| LoadError::Invalid(error.to_string()))?;
     let sections = sections(wasm).map_err(|error| LoadError::Invalid(error.to_string()))?;
     // The world first: to who wrote a transform, its imports are not the news.
     let handle = exported_handle(&sections.exports)?;
     let imports = imported(&sections.imports)?;
-    let memory_bytes_max = limits.memory_bytes as u64;
-    if sections.first_memory_bytes > memory_bytes_max {
-        return Err(LoadError::InitialMemory { bytes: sections.first_memory_bytes, bytes_max: memory_bytes_max });
-    }
-    let small =
-        sections.first_memory_bytes <= SMALL_FIRST_MEMORY_BYTES_MAX && limits.memory_bytes <= SMALL_MEMORY_BYTES_MAX;
-    Ok(Admitted { handle, imports, scheme: if small { Scheme::Small } else { Scheme::Large } })
+    Ok(Facts { handle, imports, first_memory_bytes: sections.first_memory_bytes, instances: sections.instances })
 }
 
-fn kind(wasm: &[u8]) -> Result<(), LoadError> {
+/// Whether the bytes may be a component at all, by their beginning and their size.
+pub(crate) fn kind(wasm: &[u8], limits: &Limits) -> Result<(), LoadError> {
+    if wasm.len() > limits.component_bytes_max {
+        return Err(LoadError::TooLarge { bytes: wasm.len(), bytes_max: limits.component_bytes_max });
+    }
     if wasm.is_empty() {
         return Err(LoadError::NotAComponent("it is empty"));
     }
@@ -106,6 +92,13 @@ fn sections(wasm: &[u8]) -> Result<Sections, wasmparser::BinaryReaderError> {
             Payload::ComponentExportSection(exports) if depth == 1 => {
                 for export in exports {
                     found.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::InstanceSection(instances) => {
+                for instance in instances {
+                    if matches!(instance?, Instance::Instantiate { .. }) {
+                        found.instances += 1;
+                    }
                 }
             }
             Payload::MemorySection(memories) => {
@@ -189,6 +182,8 @@ fn imported(imports: &[String]) -> Result<Vec<String>, LoadError> {
             _ if name.starts_with("ripost:plugin/") => {
                 return Err(LoadError::UnknownCapability { name: name.clone() });
             }
+            (None, Some(("wasi:http", "outgoing-handler", version))) if version.starts_with("0.2.") => "outbound",
+            (None, Some(("wasi:http", "types", version))) if version.starts_with("0.2.") => "wasi",
             _ if name.starts_with("wasi:http/") => return Err(LoadError::WasiHttp { name: name.clone() }),
             (None, Some((package, _, version)))
                 if version.starts_with("0.2.")
@@ -239,8 +234,12 @@ mod tests {
             Err(LoadError::UnknownCapability { name: "ripost:plugin/log@2.0.0".to_owned() })
         );
         assert_eq!(
-            imports(&["wasi:http/outgoing-handler@0.2.0"]),
-            Err(LoadError::WasiHttp { name: "wasi:http/outgoing-handler@0.2.0".to_owned() })
+            imports(&["wasi:http/outgoing-handler@0.2.0", "wasi:http/types@0.2.9", "ripost:plugin/outbound@1.0.0"]),
+            Ok(vec!["outbound".to_owned(), "wasi".to_owned()])
+        );
+        assert_eq!(
+            imports(&["wasi:http/outgoing-handler@0.3.0"]),
+            Err(LoadError::WasiHttp { name: "wasi:http/outgoing-handler@0.3.0".to_owned() })
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Why a file cannot be a handler, in words for its owner.
 
+use crate::compiler::CompileError;
+
 /// One clear sentence each, saying what to do. Split by the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
@@ -46,7 +48,7 @@ pub enum LoadError {
     },
     /// Wait for a later version, or use our own interfaces.
     #[error(
-        "`{name}` is of wasi:http, which this version does not serve yet: export `ripost:plugin/handle@1.0.0` and call out through `ripost:plugin/outbound@1.0.0`"
+        "`{name}` is a part of wasi:http that this version does not serve yet: export `ripost:plugin/handle@1.0.0`, and call out through `ripost:plugin/outbound@1.0.0` or `wasi:http/outgoing-handler@0.2`"
     )]
     WasiHttp {
         /// The import or export.
@@ -62,17 +64,19 @@ pub enum LoadError {
     },
     /// Do without it.
     #[error(
-        "the component imports `{name}`, which no host function here answers: a handler may import ripost:plugin@1.0.0 and wasi 0.2 (io, clocks, random, cli, filesystem, sockets) and nothing else"
+        "the component imports `{name}`, which no host function here answers: a handler may import ripost:plugin@1.0.0 and wasi 0.2 (io, clocks, random, cli, filesystem, sockets, http/outgoing-handler) and nothing else"
     )]
     ForeignImport {
         /// The import.
         name: String,
     },
     /// Use fewer.
-    #[error("the component needs {count} {what} and the limit is {count_max}: link its modules into one")]
+    #[error("the component needs {count} {what} and the limit `{limit}` is {count_max}: link its modules into one")]
     TooMany {
-        /// `memories` or `tables`.
+        /// `memories`, `tables` or `core instances`.
         what: &'static str,
+        /// The limit's name.
+        limit: &'static str,
         /// How many it needs.
         count: usize,
         /// The limit.
@@ -93,5 +97,5 @@ pub enum LoadError {
     WrongShape(String),
     /// Simplify it.
     #[error("the component cannot be compiled here: {0}")]
-    Compile(String),
+    Compile(CompileError),
 }

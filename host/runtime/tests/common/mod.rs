@@ -43,6 +43,8 @@ package wasi:filesystem@0.2.0 {
 }
 package wasi:http@0.2.0 {
   interface incoming-handler { handle: func(request: u32, out: u32); }
+}
+package wasi:http@0.3.0 {
   interface outgoing-handler { handle: func(request: u32) -> u32; }
 }
 package acme:billing@0.1.0 { interface cards { charge: func(cents: u32) -> u32; } }

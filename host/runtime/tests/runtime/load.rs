@@ -53,9 +53,9 @@ fn a_foreign_import_is_refused_by_name() {
     assert_eq!(error, LoadError::ForeignImport { name: "acme:billing/cards@0.1.0".to_owned() });
     assert!(error.to_string().contains("`acme:billing/cards@0.1.0`"));
     let guest = Guest::new("(call $send (i32.const 1))")
-        .world("import wasi:http/outgoing-handler@0.2.0;")
-        .imports(r#"(import "wasi:http/outgoing-handler@0.2.0" "handle" (func $send (param i32) (result i32)))"#);
-    assert_eq!(refused(&guest.wasm()), LoadError::WasiHttp { name: "wasi:http/outgoing-handler@0.2.0".to_owned() });
+        .world("import wasi:http/outgoing-handler@0.3.0;")
+        .imports(r#"(import "wasi:http/outgoing-handler@0.3.0" "handle" (func $send (param i32) (result i32)))"#);
+    assert_eq!(refused(&guest.wasm()), LoadError::WasiHttp { name: "wasi:http/outgoing-handler@0.3.0".to_owned() });
 }
 
 #[test]

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ripost_runtime::{
-    Call, Failure, Handler, Limits, NoProgress, Request, Response, Run, RunError, Runtime, RuntimeConfig, fixed_clock,
+    Call, Failure, Grants, Handler, Limits, NoProgress, Request, Response, Run, RunError, Runtime, RuntimeConfig,
+    fixed_clock,
 };
 
 use crate::common::Guest;
@@ -58,6 +59,7 @@ fn call(body: impl Into<Bytes>, limits: Limits) -> Call {
         seed: [7; 32],
         now: fixed_clock(1_700_000_000_000),
         progress: Arc::new(NoProgress),
+        grants: Grants::default(),
     }
 }
 

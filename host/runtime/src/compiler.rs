@@ -1,0 +1,143 @@
+//! Who makes machine code of components. Compiling is the most expensive thing that can be done with a stranger's bytes,
+//! and the only one that wasmtime's authors do not count as attacked when it takes for ever: the host does it in a
+//! process of its own ([`compile`] is what that process calls) and keeps what came of it ([`Compiler`]).
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::str::FromStr;
+use std::time::Duration;
+
+use wasmtime::Engine;
+
+use crate::engine::{self, Scheme};
+
+/// What machine code is made for: it runs in engines of the same target only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Which of the two engines.
+    pub scheme: Scheme,
+    /// Address space of one memory, which decides where bounds are checked.
+    pub memory_reservation_bytes: u64,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.scheme, self.memory_reservation_bytes)
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a target such as `small:67108864`");
+        let (scheme, bytes) = text.split_once(':').ok_or_else(wrong)?;
+        let scheme = match scheme {
+            "small" => Scheme::Small,
+            "large" => Scheme::Large,
+            _ => return Err(wrong()),
+        };
+        Ok(Target { scheme, memory_reservation_bytes: bytes.parse().map_err(|_| wrong())? })
+    }
+}
+
+/// What an artefact is found by. Nothing in it comes from the artefact itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// SHA-256 of the component.
+    pub component: [u8; 32],
+    /// What it was compiled for.
+    pub target: Target,
+    /// The engine's settings, the processor's features and the version of wasmtime, hashed.
+    pub compatibility: u64,
+}
+
+/// There is no machine code. Split by whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The compiler says why.
+    #[error("{0}")]
+    Refused(String),
+    /// It took too long: a compile bomb, or far too large.
+    #[error("compiling took longer than the limit of {} s: make the component smaller, or split its largest functions", .limit.as_secs())]
+    Time {
+        /// Wall time.
+        limit: Duration,
+    },
+    /// It took too much memory, as far as can be told.
+    #[error("compiling needed more memory than the limit of {} MiB: make the component smaller, or split its largest functions", .limit_bytes >> 20)]
+    Memory {
+        /// Address space.
+        limit_bytes: u64,
+    },
+    /// The compiler broke down over it.
+    #[error(
+        "the compiler broke down over it ({0}): build it again, with another optimisation level if that does not help"
+    )]
+    Crashed(String),
+    /// There was no compiler. Not the component's fault.
+    #[error("the compiler could not be started ({0}): the operator finds more in the log")]
+    Unavailable(String),
+}
+
+/// Makes machine code, and may keep it. What it returns is run as it is: an implementation must return nothing but what
+/// [`compile`] made for that very key.
+pub trait Compiler: Send + Sync {
+    /// What was kept under this key; authenticated, or not at all.
+    fn find(&self, _key: &Key) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Keeps an artefact. Whether that worked is nobody's business but its own.
+    fn keep(&self, _key: &Key, _artefact: &[u8]) {}
+
+    /// Machine code of a component. Blocking.
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    fn compile(&self, key: &Key, wasm: &[u8]) -> Result<Vec<u8>, CompileError>;
+}
+
+/// Compiles in this process and keeps nothing: for tests and for bytes that are trusted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InProcess;
+
+impl Compiler for InProcess {
+    fn compile(&self, key: &Key, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
+        compile(key.target, wasm).map_err(CompileError::Refused)
+    }
+}
+
+/// Machine code of a component for a target, made by an engine that reserves nothing. **Blocking**, for as long as the
+/// compiler takes.
+///
+/// # Errors
+/// What the compiler says.
+pub fn compile(target: Target, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let engine = Engine::new(&engine::base(target)).map_err(|error| format!("{error:#}"))?;
+    engine.precompile_component(wasm).map_err(|error| format!("{error:#}"))
+}
+
+/// What artefacts of this engine are told apart from those of others by.
+pub(crate) fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    engine::WASMTIME_VERSION.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_reads_what_it_writes_and_refuses_the_rest() {
+        for scheme in [Scheme::Small, Scheme::Large] {
+            let target = Target { scheme, memory_reservation_bytes: 1 << 32 };
+            assert_eq!(target.to_string().parse(), Ok(target));
+        }
+        for text in ["", "small", "small:", "small:x", "medium:1", "small:-1"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}

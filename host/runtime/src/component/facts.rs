@@ -1,0 +1,76 @@
+//! What a look at a component's bytes found, whatever its limits: kept with the artefact, so that a component that comes
+//! from the cache is not validated a second time.
+
+use serde::{Deserialize, Serialize};
+
+use super::LoadError;
+use crate::engine::{SMALL_MEMORY_BYTES_MAX, Scheme};
+use crate::limits::Limits;
+
+/// One component, as looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// The full name of the interface it exports.
+    pub(crate) handle: String,
+    /// Short names of our interfaces, `wasi` for any of that.
+    pub(crate) imports: Vec<String>,
+    /// What its memories start with, over all its modules.
+    pub(crate) first_memory_bytes: u64,
+    /// Core instances that it makes.
+    pub(crate) instances: usize,
+}
+
+impl Facts {
+    /// Whether it may be loaded under these limits, and where it runs then.
+    pub(crate) fn admit(&self, limits: &Limits, small_first_memory_bytes_max: u64) -> Result<Scheme, LoadError> {
+        let memory_bytes_max = limits.memory_bytes as u64;
+        if self.first_memory_bytes > memory_bytes_max {
+            return Err(LoadError::InitialMemory { bytes: self.first_memory_bytes, bytes_max: memory_bytes_max });
+        }
+        if self.instances > limits.instances {
+            return Err(LoadError::TooMany {
+                what: "core instances",
+                limit: "instances",
+                count: self.instances,
+                count_max: limits.instances,
+            });
+        }
+        let small =
+            self.first_memory_bytes <= small_first_memory_bytes_max && limits.memory_bytes <= SMALL_MEMORY_BYTES_MAX;
+        Ok(if small { Scheme::Small } else { Scheme::Large })
+    }
+}
+
+/// Facts and machine code, as they are kept.
+pub(crate) fn pack(facts: &Facts, code: &[u8]) -> Vec<u8> {
+    let facts = serde_json::to_vec(facts).expect("facts are plain JSON");
+    let mut artefact = Vec::with_capacity(4 + facts.len() + code.len());
+    artefact.extend_from_slice(&u32::try_from(facts.len()).unwrap_or(u32::MAX).to_le_bytes());
+    artefact.extend_from_slice(&facts);
+    artefact.extend_from_slice(code);
+    artefact
+}
+
+/// The two again; `None`: it was packed by another version.
+pub(crate) fn unpack(artefact: &[u8]) -> Option<(Facts, &[u8])> {
+    let (len, rest) = artefact.split_first_chunk::<4>()?;
+    let (facts, code) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+    Some((serde_json::from_slice(facts).ok()?, code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_comes_back_and_nothing_else_does() {
+        let facts =
+            Facts { handle: "h".to_owned(), imports: vec!["log".to_owned()], first_memory_bytes: 7, instances: 1 };
+        let artefact = pack(&facts, b"code");
+        assert_eq!(unpack(&artefact), Some((facts, &b"code"[..])));
+        for len in 0..artefact.len() - b"code".len() {
+            assert_eq!(unpack(&artefact[..len]), None, "{len}");
+        }
+        assert_eq!(unpack(&[0xff; 64]), None);
+    }
+}
