@@ -12,6 +12,7 @@ mod pipeline;
 pub mod prefer;
 mod requests;
 mod routing;
+mod synchronous;
 pub mod view;
 mod webhooks;
 

@@ -19,7 +19,9 @@ mod state;
 mod swap;
 mod watch;
 
-pub use manifest::{Above, ApiManifest, ApiSpec, Bounds, FILE_NAME, Manifest, ManifestError, PayloadForm};
+pub use manifest::{
+    Above, ApiManifest, ApiSpec, Bounds, DeliveryMode, FILE_NAME, Manifest, ManifestError, PayloadForm,
+};
 pub use registry::{ActiveApi, Registry};
 pub use revision::RevisionError;
 pub use scan::{Activated, Rejected, ScanReport};

@@ -72,27 +72,26 @@ impl Reconcile {
         for claimed in expired {
             self.runs.expire(claimed).await;
         }
-        let (rows, bytes) = self.runs.room();
-        let limit = rows.min(CLAIM_MAX);
-        if limit == 0 || bytes == 0 {
+        let room = self.runs.room();
+        let limit = room.requests.min(CLAIM_MAX);
+        if limit == 0 || room.bytes == 0 {
             return Ok(Look::After(every));
         }
         // Before the look: who finds no room after this sets it again.
         self.runs.store_is_drained();
-        let claimed = self.store.claim_runs(now, limit, bytes).await?;
+        let claimed = self.store.claim_runs(now, limit, room.bytes).await?;
         let full = claimed.len() == limit as usize;
         let count = claimed.len();
         for claimed in claimed {
-            // Other accepts may have taken the room meanwhile; a claimed request is run all the same.
-            let slot = loop {
-                match self.runs.reserve(claimed.input.body.len()) {
-                    Some(slot) => break slot,
-                    None if self.stopping.is_cancelled() => return Ok(Look::After(every)),
-                    None => tokio::time::sleep(CLAIM_PAUSE).await,
+            let owner: Arc<str> = Arc::from(claimed.api.owner.as_str());
+            match self.runs.reserve(&owner, claimed.input.body.len()) {
+                Some(slot) => {
+                    let entry = self.runs.live().enter(claimed.id);
+                    self.runs.start(slot, claimed, entry);
                 }
-            };
-            let entry = self.runs.live().enter(claimed.id);
-            self.runs.start(slot, claimed, entry);
+                // Other accepts have taken the room meanwhile; a claimed request is run all the same.
+                None => self.runs.start_when_there_is_room(owner, claimed),
+            }
         }
         if full || more_expired {
             return Ok(Look::Again);

@@ -2,12 +2,16 @@
 //!
 //! A request gets a slot before it is accepted, or none; without one it waits in the store and the sweep
 //! (`reconcile`) claims it when there is room. Whoever has called may hang up: the run is a task of `app`'s.
+//!
+//! Room and instances are shared fairly by owner: a flood fills its owner's share and waits behind itself, in the store.
 
-mod decide;
+pub(crate) mod decide;
+mod direct;
 mod finish;
 mod news;
 mod run;
 
+pub(crate) use self::direct::NotRun;
 use crate::config;
 use crate::delivery::Sender;
 use crate::keyring::Keyring;
@@ -15,12 +19,12 @@ use crate::live::{Entry, Live};
 use crate::plugins::Plugins;
 use crate::telemetry::metrics::Metrics;
 use ripost_domain::time::Clock;
-use ripost_runtime::Runtime;
+use ripost_runtime::{FairPermit, FairSemaphore, NoProgress, Runtime};
 use ripost_store::{ClaimedRun, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,17 +60,34 @@ pub struct Needs {
 pub struct Runs {
     needs: Needs,
     config: config::Runs,
-    slots: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-    instances: Arc<Semaphore>,
+    slots: FairSemaphore,
+    /// In KiB, so that a permit's number has room for all memory there is.
+    kibs: FairSemaphore,
+    instances: FairSemaphore,
+    no_progress: Arc<NoProgress>,
     waiting_in_store: AtomicBool,
     wake: Notify,
 }
 
+/// How many more requests fit.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    pub(crate) requests: u32,
+    pub(crate) bytes: usize,
+    /// Owners that have their share already.
+    pub(crate) full: Vec<Arc<str>>,
+}
+
+const KIB: usize = 1024;
+
+fn kibs(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(KIB).max(1)).unwrap_or(u32::MAX)
+}
+
 /// Room for one request in memory.
 pub struct Slot {
-    _slot: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    _slot: FairPermit,
+    _kibs: FairPermit,
 }
 
 impl Runs {
@@ -74,9 +95,10 @@ impl Runs {
     #[must_use]
     pub fn new(config: config::Runs, needs: Needs) -> Arc<Self> {
         Arc::new(Self {
-            slots: Arc::new(Semaphore::new(config.queued_max as usize)),
-            bytes: Arc::new(Semaphore::new(config.queued_bytes_max)),
-            instances: Arc::new(Semaphore::new(config.concurrency as usize)),
+            slots: FairSemaphore::new(config.queued_max, config.queued_per_owner()),
+            kibs: FairSemaphore::new(kibs(config.queued_bytes_max), kibs(config.queued_bytes_max / 4)),
+            instances: FairSemaphore::new(config.concurrency, config.owner_concurrency),
+            no_progress: Arc::new(NoProgress),
             // The process before may have left some.
             waiting_in_store: AtomicBool::new(true),
             wake: Notify::new(),
@@ -85,31 +107,39 @@ impl Runs {
         })
     }
 
-    /// Room for a request with a body of so many bytes; `None`: it has to wait in the store, and is not forgotten there.
+    /// Room for a request of an owner's with a body of so many bytes; `None`: it has to wait in the store, and is not
+    /// forgotten there.
     #[must_use]
-    pub fn reserve(&self, body_bytes: usize) -> Option<Slot> {
-        let permits = u32::try_from(body_bytes.clamp(1, self.config.queued_bytes_max)).unwrap_or(u32::MAX);
-        let closed = self.config.paused || self.needs.stopping.is_cancelled();
-        let slot = (!closed)
-            .then(|| {
-                let slot = self.slots.clone().try_acquire_owned().ok()?;
-                let bytes = self.bytes.clone().try_acquire_many_owned(permits).ok()?;
-                Some(Slot { _slot: slot, _bytes: bytes })
-            })
-            .flatten();
+    pub fn reserve(&self, owner: &Arc<str>, body_bytes: usize) -> Option<Slot> {
+        let slot = self.reserve_now(owner, body_bytes);
         if slot.is_none() {
             self.waiting_in_store.store(true, Ordering::Release);
         }
         slot
     }
 
-    /// How many more requests fit now.
-    #[must_use]
-    pub fn room(&self) -> (u32, usize) {
-        if self.config.paused || self.needs.stopping.is_cancelled() {
-            return (0, 0);
+    fn reserve_now(&self, owner: &Arc<str>, body_bytes: usize) -> Option<Slot> {
+        if self.is_closed() {
+            return None;
         }
-        (u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX), self.bytes.available_permits())
+        let slot = self.slots.try_acquire(owner, 1)?;
+        let kibs = self.kibs.try_acquire(owner, kibs(body_bytes))?;
+        Some(Slot { _slot: slot, _kibs: kibs })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.config.paused || self.needs.stopping.is_cancelled()
+    }
+
+    /// How many more requests fit now, and the owners for whom none does.
+    #[must_use]
+    pub(crate) fn room(&self) -> Room {
+        if self.is_closed() {
+            return Room::default();
+        }
+        let mut full = self.slots.full();
+        full.extend(self.kibs.full());
+        Room { requests: self.slots.available(), bytes: self.kibs.available() as usize * KIB, full }
     }
 
     /// Runs a leased request in a task of its own.
@@ -120,6 +150,26 @@ impl Runs {
             drop(slot);
             if runs.waiting_in_store.load(Ordering::Acquire) {
                 runs.wake.notify_one();
+            }
+        });
+    }
+
+    /// Runs a leased request as soon as there is room for it: it was claimed, and others took the room meanwhile. There
+    /// are no more of these than one claim has rows, because owners that wait are passed over by the next.
+    pub(crate) fn start_when_there_is_room(self: &Arc<Self>, owner: Arc<str>, claimed: ClaimedRun) {
+        let runs = self.clone();
+        self.needs.tasks.spawn(async move {
+            let body_kibs = kibs(claimed.input.body.len());
+            let room = async {
+                Slot { _slot: runs.slots.acquire(&owner, 1).await, _kibs: runs.kibs.acquire(&owner, body_kibs).await }
+            };
+            tokio::select! {
+                slot = room => {
+                    let entry = runs.needs.live.enter(claimed.id);
+                    runs.start(slot, claimed, entry);
+                }
+                // Still leased to this process: the next start finds it.
+                () = runs.needs.stopping.cancelled() => {}
             }
         });
     }

@@ -134,11 +134,14 @@ pub enum Failure {
     Failed(Problem),
 }
 
+/// The guest's answer, or why there is none.
+pub type RunOutcome = Result<Result<Response, Failure>, RunError>;
+
 /// What came of one run.
 #[derive(Debug)]
 pub struct Run {
     /// The guest's answer, or why there is none.
-    pub outcome: Result<Result<Response, Failure>, RunError>,
+    pub outcome: RunOutcome,
     /// What it used.
     pub usage: Usage,
     /// What it wrote: the first lines and the last ones.

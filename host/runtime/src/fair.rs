@@ -79,6 +79,22 @@ impl FairSemaphore {
         self.0.lock().free
     }
 
+    /// Owners that have no more to expect now: at their share, or with somebody waiting already.
+    #[must_use]
+    pub fn full(&self) -> Vec<Arc<str>> {
+        let state = self.0.lock();
+        let full = |owner: &&Arc<str>| {
+            state.owners.get(*owner).is_some_and(|entry| entry.held >= self.0.share || !entry.waiting.is_empty())
+        };
+        state.owners.keys().filter(full).cloned().collect()
+    }
+
+    /// What one owner may hold at most.
+    #[must_use]
+    pub fn share(&self) -> u32 {
+        self.0.share
+    }
+
     /// How many of one owner's wait.
     #[must_use]
     pub fn waiting(&self, owner: &str) -> usize {

@@ -27,7 +27,7 @@ mod runtime;
 mod ticker;
 
 pub use crate::call::{
-    Call, Clock, Failure, NoProgress, Problem, ProgressSink, Request, Response, Run, Usage, fixed_clock,
+    Call, Clock, Failure, NoProgress, Problem, ProgressSink, Request, Response, Run, RunOutcome, Usage, fixed_clock,
 };
 pub use crate::compiler::{CompileError, Compiler, InProcess, Key, Target, compile};
 pub use crate::component::{Handler, LoadError};

@@ -5,10 +5,10 @@ use super::fields::{self, Fields};
 use super::idempotency;
 use super::prefer::Prefer;
 use super::view::{self, Head, SettlementView};
-use super::{Gateway, identity};
+use super::{Gateway, identity, synchronous};
 use crate::keyring;
 use crate::live::{Ended, Entry};
-use crate::plugins::ActiveApi;
+use crate::plugins::{ActiveApi, DeliveryMode};
 use crate::problem::{self, Kind, Problem};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
@@ -62,10 +62,21 @@ impl Gateway {
             key,
         });
         let (fields, body) = fields::take(&head.headers, original)?;
-        let wait = prefer.wait_for(fields.webhook_url.is_some());
+        if api.spec.delivery == DeliveryMode::Off {
+            synchronous::check(&fields)?;
+            if key.is_none() {
+                let input = input(&head, &path[target.rest..], body);
+                return self.call_directly(&consumer, &api, &input).await;
+            }
+        }
+        let wait = match api.spec.delivery {
+            DeliveryMode::Webhook => prefer.wait_for(fields.webhook_url.is_some()),
+            // With a key, so that the same call again has the same answer, it is durable like any other.
+            DeliveryMode::Off => Some(api.limits.wall),
+        };
         let _claim = match &key {
             Some(key) => match self.earlier(&consumer, &api, key).await? {
-                Earlier::Request(id) => return self.answer_earlier(id, prefer, wait).await,
+                Earlier::Request(id) => return self.answer_earlier(id, &api, prefer, wait).await,
                 Earlier::None(claim) => Some(claim),
             },
             None => None,
@@ -77,13 +88,7 @@ impl Gateway {
         };
         let depth = depth(&head.headers)?;
         let wants = Wants { depth, ..fields.wants };
-        let input = RequestInput {
-            method: head.method.as_str().to_owned(),
-            path: path[target.rest..].to_owned(),
-            query: head.uri.query().map(str::to_owned),
-            headers: passed_on(&head.headers),
-            body,
-        };
+        let input = input(&head, &path[target.rest..], body);
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let accepted = self.accept(&consumer, &api, webhook_url, wants, input, traceparent, key).await?;
         match accepted {
@@ -95,10 +100,11 @@ impl Gateway {
                 drop(entry);
                 Ok(match waited {
                     Some(ended) => answer_ended(id, ended, prefer),
+                    None if api.spec.delivery == DeliveryMode::Off => return Err(synchronous::too_late(Some(id))),
                     None => with_preference(response, prefer, false),
                 })
             }
-            Before(id) => self.answer_earlier(id, prefer, wait).await,
+            Before(id) => self.answer_earlier(id, &api, prefer, wait).await,
         }
     }
 
@@ -158,7 +164,7 @@ impl Gateway {
         let now = self.clock.now();
         let id = RequestId::new(now, keyring::random());
         let split = self.fee.split(api.spec.price);
-        let slot = self.runs.reserve(input.body.len());
+        let slot = self.runs.reserve(&api.owner, input.body.len());
         let entry = self.live.enter(id);
         let expires_at = now.after(api.spec.expires_in);
         // Without room in memory only the store gets the input: the sweep reads it from there.
@@ -229,6 +235,7 @@ impl Gateway {
     async fn answer_earlier(
         self: &Arc<Self>,
         id: RequestId,
+        api: &ActiveApi,
         prefer: Prefer,
         wait: Option<Duration>,
     ) -> Result<Response<Full<Bytes>>, Problem> {
@@ -253,6 +260,9 @@ impl Gateway {
                 let status = serde_json::from_slice::<StoredStatus>(&json).map_or(502, |stored| stored.status);
                 return Ok(answer_ended(id, Ended::Problem { status, json }, prefer));
             }
+        }
+        if api.spec.delivery == DeliveryMode::Off {
+            return Err(synchronous::too_late(Some(id)));
         }
         let record = self.store.request(id).await?.ok_or_else(unknown)?;
         let body = self.current(record).await?;
@@ -330,6 +340,16 @@ fn passed_on(headers: &HeaderMap) -> Vec<(String, Bytes)> {
         .filter(|(name, _)| passes(name.as_str()))
         .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
         .collect()
+}
+
+fn input(head: &http::request::Parts, rest: &str, body: Bytes) -> RequestInput {
+    RequestInput {
+        method: head.method.as_str().to_owned(),
+        path: rest.to_owned(),
+        query: head.uri.query().map(str::to_owned),
+        headers: passed_on(&head.headers),
+        body,
+    }
 }
 
 fn accepted_response(base: &str, accept: &Accept) -> Response<Full<Bytes>> {

@@ -48,6 +48,7 @@ impl Plugins {
             let handler = handlers.iter().find(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
             Arc::new(ActiveApi {
                 name: api.name.clone(),
+                owner: Arc::from(api.name.owner.as_str()),
                 digest: revision.digest(),
                 plugin: manifest.plugin.to_string(),
                 version: manifest.version.clone(),

@@ -71,6 +71,18 @@ pub struct ApiSpec {
     pub concurrency: u32,
     /// What its webhooks look like.
     pub payload: PayloadForm,
+    /// How its answers reach the consumer.
+    pub delivery: DeliveryMode,
+}
+
+/// How an API's answers reach the consumer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeliveryMode {
+    /// Every call is durable; its answer is a webhook, or waited for.
+    #[default]
+    Webhook,
+    /// A plain synchronous API: the answer is on the connection that asked.
+    Off,
 }
 
 /// What an API's webhooks look like.
@@ -217,11 +229,15 @@ impl Reader<'_> {
         let slug = self.parsed("slug", &raw.slug.ok_or_else(|| missing("slug", "my-api"))?)?;
         let handler = raw.handler.ok_or_else(|| missing("handler", "my-api.wasm"))?;
         check_handler(handler.get_ref()).map_err(|message| self.error(handler.span().start, message))?;
-        self.only("delivery", raw.delivery.as_ref(), "webhook", &["off"])?;
+        let delivery = self.delivery(raw.delivery.as_ref())?;
         let payload = self.payload(raw.payload.as_ref())?;
         let retry = raw.retry.map(|retry| self.retry(&retry)).transpose()?.flatten();
         self.only("access", raw.access.as_ref(), "open", &["subscribed"])?;
         let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
+        if delivery == DeliveryMode::Off && !price.is_zero() {
+            let message = "delivery = \"off\" is for free APIs in this version; leave out `price`, or write delivery = \"webhook\"";
+            return Err(self.error(raw.delivery.as_ref().map_or(at, |text| text.span().start), message));
+        }
         let expires_in = match &raw.expires_in {
             None => EXPIRES_IN_DEFAULT,
             Some(text) => {
@@ -240,11 +256,23 @@ impl Reader<'_> {
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             handler: handler.into_inner(),
-            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload },
+            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery },
             limits: Arc::new(self.limits(&limits)?),
             config: Arc::new(raw.config),
             retry,
         })
+    }
+
+    fn delivery(&self, text: Option<&Spanned<String>>) -> Result<DeliveryMode, ManifestError> {
+        let Some(text) = text else { return Ok(DeliveryMode::Webhook) };
+        match text.get_ref().as_str() {
+            "webhook" => Ok(DeliveryMode::Webhook),
+            "off" => Ok(DeliveryMode::Off),
+            other => {
+                let message = format!("delivery = \"{other}\" means nothing; write \"webhook\" or \"off\"");
+                Err(self.error(text.span().start, message))
+            }
+        }
     }
 
     fn payload(&self, text: Option<&Spanned<String>>) -> Result<PayloadForm, ManifestError> {

@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 pub struct ActiveApi {
     /// Owner and slug.
     pub name: ApiName,
+    /// The owner again, as what turns are taken by.
+    pub owner: Arc<str>,
     /// The revision: manifest and components.
     pub digest: Digest,
     /// The plugin's name, from its manifest.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ripost_domain::api::ApiName;
 use ripost_domain::request::{Fault, Verdict, judge, run_backoff};
 use ripost_domain::time::Timestamp;
-use ripost_runtime::{Failure, Response, RunError};
+use ripost_runtime::{Failure, Response, RunError, RunOutcome};
 use ripost_store::Answer;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) fn expired() -> End {
 }
 
 /// Decides.
-pub(super) fn decide(outcome: Result<Result<Response, Failure>, RunError>, context: &Context<'_>) -> Decision {
+pub(super) fn decide(outcome: RunOutcome, context: &Context<'_>) -> Decision {
     match outcome {
         Ok(Ok(response)) => answered(response, context),
         Ok(Err(failure)) => refused(failure, context),
@@ -91,12 +91,40 @@ fn answered(response: Response, context: &Context<'_>) -> Decision {
     }
 }
 
+/// What a synchronous caller gets of a run: there is no second one, so "not now" is for the caller to hear.
+pub(crate) fn direct(outcome: RunOutcome, api: &ApiName, wall: Duration) -> Result<Answer, Problem> {
+    match outcome {
+        Ok(Ok(response)) => Ok(Answer { status: response.status, headers: response.headers, body: response.body }),
+        Ok(Err(Failure::Invalid(problem))) => Err(of_owner(api, problem, 400..=499, 422)),
+        Ok(Err(Failure::Failed(problem))) => Err(of_owner(api, problem, 500..=599, 502)),
+        Ok(Err(Failure::Retry { after_s, problem })) => {
+            let problem = of_owner(api, problem, 500..=599, 503);
+            Err(match after_s {
+                Some(seconds) => problem.retry_after(Duration::from_secs(seconds.into())),
+                None => problem,
+            })
+        }
+        // The run had what its wait had left of it; the caller knows the whole.
+        Err(RunError::WallLimit { .. }) => {
+            let error = RunError::WallLimit { limit: wall };
+            Err(Problem::new(Kind::DeadlineExceeded, format!("{error}.")))
+        }
+        Err(error) => Err(Problem::new(kind_of(&error), format!("{error}."))),
+    }
+}
+
+fn of_owner(
+    api: &ApiName,
+    problem: ripost_runtime::Problem,
+    allowed: std::ops::RangeInclusive<u16>,
+    default: u16,
+) -> Problem {
+    let status = problem.status.filter(|status| allowed.contains(status)).unwrap_or(default);
+    Problem::of_owner(api.owner.as_str(), status, problem)
+}
+
 fn refused(failure: Failure, context: &Context<'_>) -> Decision {
-    let owner = context.api.owner.as_str();
-    let of_owner = |problem: ripost_runtime::Problem, allowed: std::ops::RangeInclusive<u16>, default: u16| {
-        let status = problem.status.filter(|status| allowed.contains(status)).unwrap_or(default);
-        Problem::of_owner(owner, status, problem)
-    };
+    let of_owner = |problem, allowed, default| of_owner(context.api, problem, allowed, default);
     match failure {
         Failure::Invalid(problem) => Decision::End(End::Failed(of_owner(problem, 400..=499, 422), None)),
         Failure::Failed(problem) => Decision::End(End::Failed(of_owner(problem, 500..=599, 502), None)),
@@ -131,7 +159,12 @@ fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>)
 
 /// The problem of a run that ended without an answer; the error names the limit and its value.
 fn broken(error: &RunError) -> Problem {
-    let kind = match error {
+    let detail = format!("{error}. The hold was released; the owner finds more in the log of the request.");
+    Problem::new(kind_of(error), detail)
+}
+
+const fn kind_of(error: &RunError) -> Kind {
+    match error {
         RunError::CpuLimit { .. } => Kind::CpuLimit,
         RunError::MemoryLimit { .. } => Kind::MemoryLimit,
         RunError::WallLimit { .. } => Kind::WallLimit,
@@ -140,8 +173,7 @@ fn broken(error: &RunError) -> Problem {
         RunError::ResponseTooLarge { .. } | RunError::InvalidResponse(_) => Kind::ResponseInvalid,
         RunError::Trap { .. } | RunError::Exit { .. } => Kind::HandlerTrapped,
         RunError::PoolExhausted(_) | RunError::Host(_) => Kind::Internal,
-    };
-    Problem::new(kind, format!("{error}. The hold was released; the owner finds more in the log of the request."))
+    }
 }
 
 /// The problem of a request whose runs all ended with the process that ran them.
@@ -183,7 +215,7 @@ mod tests {
         Context { api, attempt, max_attempts: 3, expires_at: now.after(Duration::from_secs(3600)), now }
     }
 
-    fn response(status: u16, headers: &[(&str, &'static str)]) -> Result<Result<Response, Failure>, RunError> {
+    fn response(status: u16, headers: &[(&str, &'static str)]) -> RunOutcome {
         let headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::from_static(value.as_bytes()))).collect();
         Ok(Ok(Response { status, headers, body: Bytes::new(), attributes: Vec::new() }))

@@ -6,11 +6,22 @@ use crate::live::Entry;
 use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::Outcome;
 use bytes::Bytes;
+use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
-use ripost_runtime::{Call, Limits, Request, Run};
-use ripost_store::{ClaimedRun, RunAgain, WriteError, failpoint};
+use ripost_runtime::{Call, Limits, ProgressSink, Request, Run, RunOutcome, Usage};
+use ripost_store::{ClaimedRun, RequestInput, RunAgain, WriteError, failpoint};
 use std::sync::Arc;
+
+/// A request, as a run needs it.
+pub(super) struct Asked<'a> {
+    pub(super) id: RequestId,
+    pub(super) consumer: ConsumerId,
+    pub(super) attempt: u32,
+    pub(super) input: &'a RequestInput,
+    /// No run goes on after this.
+    pub(super) until: Timestamp,
+}
 
 impl Runs {
     pub(super) async fn run_to_the_end(self: &Arc<Self>, claimed: ClaimedRun, entry: Arc<Entry>) {
@@ -29,7 +40,7 @@ impl Runs {
         }
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
         let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let _instance = self.instances.acquire().await.expect("the semaphore is never closed");
+        let _instance = self.instances.acquire(&active.owner, active.handler.weight()).await;
         let now = needs.clock.now();
         if now >= claimed.expires_at {
             return self.finish(claimed, State::Running, decide::expired(), Bytes::new(), &entry, Some(&active)).await;
@@ -38,16 +49,19 @@ impl Runs {
         self.tell_of_start(&claimed, &active).await;
         let _progress = self.tell_of_progress(&claimed, &active, &entry);
         failpoint::hit("run.before_handler");
-        let call = self.call(&claimed, &active, &entry, now);
-        let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
-        failpoint::hit("run.after_handler");
-        needs.metrics.run_seconds.observe(usage.wall.as_secs_f64());
-        let label = match &outcome {
-            Ok(Ok(_)) => "answered",
-            Ok(Err(_)) => "refused",
-            Err(error) => error.kind(),
+        let asked = Asked {
+            id: claimed.id,
+            consumer: claimed.consumer,
+            attempt: claimed.attempt,
+            input: &claimed.input,
+            until: claimed.expires_at,
         };
-        needs.metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
+        let call = self.call(asked, &active, entry.clone());
+        let in_flight = needs.metrics.run_in_flight();
+        let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
+        drop(in_flight);
+        failpoint::hit("run.after_handler");
+        self.count(&active, &outcome, &usage);
         if let Err(error) = &outcome {
             tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, %error, "A handler gave no answer");
         }
@@ -67,34 +81,50 @@ impl Runs {
         }
     }
 
-    fn call(&self, claimed: &ClaimedRun, active: &ActiveApi, entry: &Arc<Entry>, now: Timestamp) -> Call {
+    /// Adds a run to the metrics.
+    pub(super) fn count(&self, active: &ActiveApi, outcome: &RunOutcome, usage: &Usage) {
+        let metrics = &self.needs.metrics;
+        metrics.run_seconds.observe(usage.wall.as_secs_f64());
+        let label = match outcome {
+            Ok(Ok(_)) => "answered",
+            Ok(Err(_)) => "refused",
+            Err(error) => error.kind(),
+        };
+        metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
+        metrics.of_api(&active.name).add(usage, outcome.is_err());
+    }
+
+    /// What the sandbox is given for one run.
+    pub(super) fn call(&self, asked: Asked<'_>, active: &ActiveApi, progress: Arc<dyn ProgressSink>) -> Call {
+        let Asked { id, consumer, attempt, input, until } = asked;
+        let now = self.needs.clock.now();
         let limits = &active.limits;
-        let wall = limits.wall.min(claimed.expires_at.since(now));
+        let wall = limits.wall.min(until.since(now));
         let limits =
             if wall == limits.wall { limits.clone() } else { Arc::new(Limits { wall, ..Limits::clone(limits) }) };
         let clock = self.needs.clock.clone();
-        let owner = claimed.api.owner.as_str();
+        let owner = active.name.owner.as_str();
         Call {
             request: Request {
-                id: claimed.id.to_string(),
+                id: id.to_string(),
                 owner: owner.to_owned(),
-                api: claimed.api.slug.as_str().to_owned(),
-                consumer: self.needs.keyring.opaque_consumer(owner, claimed.consumer),
-                attempt: claimed.attempt,
-                method: claimed.input.method.clone(),
-                path: claimed.input.path.clone(),
-                query: claimed.input.query.clone(),
-                headers: claimed.input.headers.clone(),
-                body: claimed.input.body.clone(),
+                api: active.name.slug.as_str().to_owned(),
+                consumer: self.needs.keyring.opaque_consumer(owner, consumer),
+                attempt,
+                method: input.method.clone(),
+                path: input.path.clone(),
+                query: input.query.clone(),
+                headers: input.headers.clone(),
+                body: input.body.clone(),
                 deadline_ms: u64::try_from(now.after(wall).as_millis()).unwrap_or(0),
                 attributes: Vec::new(),
             },
             limits,
             config: active.config.clone(),
             // The same over all runs of a request, so that a run can be replayed.
-            seed: self.needs.keyring.seed(claimed.id),
+            seed: self.needs.keyring.seed(id),
             now: Arc::new(move || u64::try_from(clock.now().as_millis()).unwrap_or(0)),
-            progress: entry.clone(),
+            progress,
             grants: active.grants.clone(),
         }
     }

@@ -6,6 +6,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use ripost_domain::api::ApiName;
+use ripost_runtime::Usage;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// One label with few values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,6 +33,107 @@ pub struct State {
     pub state: &'static str,
 }
 
+/// An API and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfApi {
+    /// Who answers for it.
+    pub owner: String,
+    /// Which one.
+    pub api: String,
+}
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// What the runs of one API used: what an operator bills, and looks at when a machine is busy.
+#[derive(Debug, Default)]
+pub struct ApiMeters {
+    runs: Counter,
+    stopped: Counter,
+    cpu_seconds: Seconds,
+    wall_seconds: Seconds,
+    memory_byte_seconds: Seconds,
+    host_calls: Counter,
+    outbound_calls: Counter,
+    outbound_bytes: Counter,
+    log_bytes: Counter,
+}
+
+impl ApiMeters {
+    /// Adds one run; `stopped`: it ended without an answer, by a trap or a limit.
+    pub fn add(&self, usage: &Usage, stopped: bool) {
+        self.runs.inc();
+        if stopped {
+            self.stopped.inc();
+        }
+        self.cpu_seconds.inc_by(usage.cpu.as_secs_f64());
+        self.wall_seconds.inc_by(usage.wall.as_secs_f64());
+        self.memory_byte_seconds.inc_by(usage.memory_bytes_peak as f64 * usage.wall.as_secs_f64());
+        self.host_calls.inc_by(usage.host_calls);
+        self.outbound_calls.inc_by(usage.outbound_calls);
+        self.outbound_bytes.inc_by(usage.outbound_bytes);
+        self.log_bytes.inc_by(usage.log_bytes);
+    }
+}
+
+/// The families behind [`ApiMeters`].
+#[derive(Default)]
+struct ApiFamilies {
+    known: RwLock<HashMap<ApiName, Arc<ApiMeters>>>,
+    runs: Family<OfApi, Counter>,
+    stopped: Family<OfApi, Counter>,
+    cpu_seconds: Family<OfApi, Seconds>,
+    wall_seconds: Family<OfApi, Seconds>,
+    memory_byte_seconds: Family<OfApi, Seconds>,
+    host_calls: Family<OfApi, Counter>,
+    outbound_calls: Family<OfApi, Counter>,
+    outbound_bytes: Family<OfApi, Counter>,
+    log_bytes: Family<OfApi, Counter>,
+}
+
+impl ApiFamilies {
+    fn of(&self, api: &ApiName) -> Arc<ApiMeters> {
+        if let Some(meters) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(api) {
+            return meters.clone();
+        }
+        let label = OfApi { owner: api.owner.to_string(), api: api.slug.to_string() };
+        let counter = |family: &Family<OfApi, Counter>| family.get_or_create(&label).clone();
+        let seconds = |family: &Family<OfApi, Seconds>| family.get_or_create(&label).clone();
+        let meters = Arc::new(ApiMeters {
+            runs: counter(&self.runs),
+            stopped: counter(&self.stopped),
+            cpu_seconds: seconds(&self.cpu_seconds),
+            wall_seconds: seconds(&self.wall_seconds),
+            memory_byte_seconds: seconds(&self.memory_byte_seconds),
+            host_calls: counter(&self.host_calls),
+            outbound_calls: counter(&self.outbound_calls),
+            outbound_bytes: counter(&self.outbound_bytes),
+            log_bytes: counter(&self.log_bytes),
+        });
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(api.clone(), meters.clone());
+        meters
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("ripost_api_runs", "Runs, by API", self.runs.clone());
+        registry.register("ripost_api_runs_stopped", "Runs that a trap or a limit ended", self.stopped.clone());
+        registry.register(
+            "ripost_api_cpu_seconds",
+            "CPU time of guests and their host calls",
+            self.cpu_seconds.clone(),
+        );
+        registry.register("ripost_api_wall_seconds", "Wall time of runs", self.wall_seconds.clone());
+        registry.register(
+            "ripost_api_memory_byte_seconds",
+            "Peak memory of runs times their wall time",
+            self.memory_byte_seconds.clone(),
+        );
+        registry.register("ripost_api_host_calls", "Calls from guests into the host", self.host_calls.clone());
+        registry.register("ripost_api_outbound_calls", "Calls to the outside", self.outbound_calls.clone());
+        registry.register("ripost_api_outbound_bytes", "Bodies sent and received in them", self.outbound_bytes.clone());
+        registry.register("ripost_api_log_bytes", "What guests wrote to their logs", self.log_bytes.clone());
+    }
+}
+
 /// All series; cheap to touch on the hot path.
 pub struct Metrics {
     registry: Registry,
@@ -39,6 +145,8 @@ pub struct Metrics {
     pub finished: Family<State, Counter>,
     /// Runs by outcome.
     pub runs: Family<Outcome, Counter>,
+    /// Instances at this moment.
+    runs_in_flight: Gauge,
     /// Wall time of runs.
     pub run_seconds: Histogram,
     /// Attempts by class.
@@ -58,6 +166,7 @@ pub struct Metrics {
     pub(crate) requests: Family<State, Gauge>,
     pub(crate) deliveries: Family<State, Gauge>,
     pub(crate) reloads: Family<Outcome, Gauge>,
+    apis: ApiFamilies,
 }
 
 impl Metrics {
@@ -71,6 +180,7 @@ impl Metrics {
             refused: Family::default(),
             finished: Family::default(),
             runs: Family::default(),
+            runs_in_flight: Gauge::default(),
             run_seconds: seconds(),
             attempts: Family::default(),
             delivered_seconds: seconds(),
@@ -84,6 +194,7 @@ impl Metrics {
             requests: Family::default(),
             deliveries: Family::default(),
             reloads: Family::default(),
+            apis: ApiFamilies::default(),
         };
         metrics.registered()
     }
@@ -94,6 +205,7 @@ impl Metrics {
         registry.register("ripost_requests_refused", "Calls refused before they were accepted", self.refused.clone());
         registry.register("ripost_requests_finished", "Requests ended, by state", self.finished.clone());
         registry.register("ripost_runs", "Runs of handlers, by outcome", self.runs.clone());
+        registry.register("ripost_runs_in_flight", "Instances at this moment", self.runs_in_flight.clone());
         registry.register("ripost_run_duration_seconds", "Wall time of a run", self.run_seconds.clone());
         registry.register("ripost_delivery_attempts", "Attempts of deliveries, by class", self.attempts.clone());
         registry.register("ripost_delivered_seconds", "From accept to the 2xx", self.delivered_seconds.clone());
@@ -123,8 +235,22 @@ impl Metrics {
         registry.register("ripost_requests", "Requests not ended, by state", self.requests.clone());
         registry.register("ripost_deliveries", "Deliveries not delivered, by state", self.deliveries.clone());
         registry.register("ripost_plugin_reloads_total", "Revisions swapped in or rejected", self.reloads.clone());
+        self.apis.register(&mut registry);
         self.registry = registry;
         self
+    }
+
+    /// Counts an instance for as long as the guard lives.
+    #[must_use]
+    pub fn run_in_flight(&self) -> InFlight {
+        self.runs_in_flight.inc();
+        InFlight(self.runs_in_flight.clone())
+    }
+
+    /// The meters of one API.
+    #[must_use]
+    pub fn of_api(&self, api: &ApiName) -> Arc<ApiMeters> {
+        self.apis.of(api)
     }
 
     /// The whole page.
@@ -134,6 +260,16 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = text::encode(&mut page, &self.registry);
         page
+    }
+}
+
+/// Something is under way.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -31,6 +31,7 @@ mod secrets;
 mod shapes;
 mod start;
 mod stop;
+mod synchronous;
 mod webhook_test;
 
 use ripost_tests::{Host, HostBuilder};

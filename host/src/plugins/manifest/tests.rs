@@ -52,6 +52,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         max_attempts: 5,
         concurrency: 4,
         payload: PayloadForm::Request,
+        delivery: DeliveryMode::Webhook,
     };
     assert_eq!(daily.spec, spec);
     assert_eq!(daily.config.get("region").map(String::as_str), Some("eu"));
@@ -68,6 +69,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         max_attempts: 3,
         concurrency: 16,
         payload: PayloadForm::Request,
+        delivery: DeliveryMode::Webhook,
     };
     assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
 }
@@ -148,7 +150,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         (with("max_attempts = 5", "max_attempts = 11"), "12: `max_attempts` is 11 and must be between 1 and 10"),
         (
             with("\"webhook\"", "\"off\""),
-            "13: delivery = \"off\" is not available in this version; write \"webhook\" or remove it",
+            "13: delivery = \"off\" is for free APIs in this version; leave out `price`, or write delivery = \"webhook\"",
         ),
         (
             with("\"request\"", "\"xml\""),

@@ -1,0 +1,56 @@
+//! Runs of synchronous calls: nothing is stored, whoever called waits, and hanging up stops the guest.
+
+use super::Runs;
+use super::run::Asked;
+use crate::plugins::ActiveApi;
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::time::Timestamp;
+use ripost_runtime::{Run, RunOutcome};
+use ripost_store::RequestInput;
+
+/// The guest was not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotRun {
+    /// The owner has its share of what waits already, or nothing runs at the moment.
+    NoRoom,
+    /// Its turn did not come in time.
+    TooLate,
+}
+
+impl Runs {
+    /// One run, now: waits for its turn until `until`, when everything ends.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives its place up, or stops the guest.
+    pub(crate) async fn run_directly(
+        &self,
+        id: RequestId,
+        consumer: ConsumerId,
+        active: &ActiveApi,
+        input: &RequestInput,
+        until: Timestamp,
+    ) -> Result<RunOutcome, NotRun> {
+        let needs = &self.needs;
+        let _slot = self.reserve_now(&active.owner, input.body.len()).ok_or(NotRun::NoRoom)?;
+        let turn = async {
+            // The API's permit first: a call that waits for its own API must not keep an instance from another's.
+            let api = active.permits.acquire().await.expect("the semaphore is never closed");
+            (api, self.instances.acquire(&active.owner, active.handler.weight()).await)
+        };
+        let wait = until.since(needs.clock.now());
+        let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
+        let asked = Asked { id, consumer, attempt: 1, input, until };
+        let call = self.call(asked, active, self.no_progress.clone());
+        let _in_flight = needs.metrics.run_in_flight();
+        let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
+        self.count(active, &outcome, &usage);
+        for line in &logs {
+            tracing::debug!(request.id = %id, api = %active.name, level = line.level.as_str(), "{}", line.message);
+        }
+        if let Err(error) = &outcome {
+            let revision = active.digest.short();
+            tracing::warn!(request.id = %id, api = %active.name, revision, logs_dropped, %error, "A handler gave no answer");
+        }
+        Ok(outcome)
+    }
+}
