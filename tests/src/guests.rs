@@ -2,6 +2,8 @@
 //!
 //! The layout of the records is that of the canonical ABI for `wit/ripost.wit`; `prelude.wat` has the offsets.
 
+pub mod attacks;
+
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod answers;
+mod attacks;
 mod bad_input;
 mod clock;
 mod delivery;
