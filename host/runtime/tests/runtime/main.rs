@@ -7,6 +7,7 @@ mod capabilities;
 #[path = "../common/mod.rs"]
 mod common;
 mod fairness;
+mod leaks;
 mod limits;
 mod load;
 
