@@ -3,6 +3,7 @@
 
 mod admit;
 mod facts;
+mod inspection;
 mod load_error;
 
 use std::fmt::{self, Write as _};
@@ -20,6 +21,7 @@ use crate::limits::Limits;
 
 pub(crate) use self::admit::{inspect, kind};
 pub(crate) use self::facts::{Facts, pack, unpack};
+pub use self::inspection::Inspection;
 pub use self::load_error::LoadError;
 
 /// Machine code, not linked yet.

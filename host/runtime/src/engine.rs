@@ -274,7 +274,7 @@ fn pool(scheme: Scheme, config: &RuntimeConfig, memory_bytes_max: usize) -> Pool
         .max_component_instance_size(POOL_INSTANCE_BYTES)
         .max_core_instance_size(POOL_INSTANCE_BYTES)
         .max_memory_size(memory_bytes_max)
-        .table_elements(POOL_TABLE_ELEMENTS)
+        .table_elements(limits.table_elements.max(POOL_TABLE_ELEMENTS))
         .linear_memory_keep_resident(keep_resident_bytes(scheme))
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .decommit_batch_size(DECOMMIT_BATCH)

@@ -47,6 +47,46 @@ pub enum Value {
     Count(usize),
 }
 
+impl Value {
+    /// Whether it is more than another of the same unit. Values of two units are never compared.
+    #[must_use]
+    pub fn exceeds(self, most: Value) -> bool {
+        match (self, most) {
+            (Value::Bytes(value), Value::Bytes(most)) | (Value::Count(value), Value::Count(most)) => value > most,
+            (Value::Time(value), Value::Time(most)) => value > most,
+            _ => false,
+        }
+    }
+
+    /// Whether it allows nothing at all.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        matches!(self, Value::Bytes(0) | Value::Count(0) | Value::Time(Duration::ZERO))
+    }
+}
+
+/// As manifests and configuration have it, in the largest unit that leaves a whole number: `64 MiB`, `2 s`, `20000`.
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_units = |value: u128, units: &[(u128, &'static str)], smallest: &'static str| {
+            let whole = units.iter().find(|(size, _)| value >= *size && value.is_multiple_of(*size));
+            let (size, unit) = whole.copied().unwrap_or((1, smallest));
+            (value / size, unit)
+        };
+        let (value, unit) = match self {
+            Value::Bytes(bytes) => {
+                in_units(*bytes as u128, &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")], "B")
+            }
+            Value::Time(time) => {
+                let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+                in_units(time.as_millis(), &units, "ms")
+            }
+            Value::Count(count) => return write!(formatter, "{count}"),
+        };
+        write!(formatter, "{value} {unit}")
+    }
+}
+
 /// One limit: its name in manifests, configuration and errors, and what it bounds.
 pub struct Line {
     /// Its name, `lower_snake`.
@@ -110,16 +150,16 @@ lines! {
     "instances" instances Count "core instances of a component"
     "memories" memories Count "memories of a component"
     "tables" tables Count "tables of a component"
-    "hostcall_bytes" hostcall_fuel Bytes "data lifted out of the guest in one call between guest and host"
+    "hostcall_bytes" hostcall_fuel Bytes "data passed in one call between guest and host"
     "handles" handles Count "component handles alive at once"
     "resources" resources Count "host resources (streams, pollables) alive at once"
     "response_body" response_body_bytes Bytes "body of the answer"
-    "response_headers" response_headers_bytes Bytes "headers and attributes of the answer, text of a problem"
+    "response_headers" response_headers_bytes Bytes "headers and attributes of the answer, or a problem"
     "log" log_bytes Bytes "log kept of a run; the rest is counted"
     "outbound_calls" outbound_calls Count "outbound calls of a run"
     "outbound_in_flight" outbound_in_flight Count "outbound calls of a run at once"
     "outbound_bytes" outbound_bytes Bytes "body of one outbound call, and of its answer"
-    "outbound_time" outbound_time Time "one outbound call, from look-up to the end of its answer"
+    "outbound_time" outbound_time Time "one outbound call, to the end of its answer"
 }
 
 impl Default for Limits {
@@ -279,20 +319,28 @@ mod tests {
         let ceiling = Limits::ceiling();
         for line in LINES {
             for limits in [Limits::default(), Limits::transform()] {
-                let fits = match (line.get(&limits), line.get(&ceiling)) {
-                    (Value::Bytes(value), Value::Bytes(most)) | (Value::Count(value), Value::Count(most)) => {
-                        value <= most
-                    }
-                    (Value::Time(value), Value::Time(most)) => value <= most,
-                    _ => false,
-                };
-                assert!(fits, "{}", line.key);
+                assert!(!line.get(&limits).exceeds(line.get(&ceiling)), "{}", line.key);
                 let mut copy = ceiling.clone();
                 assert!(line.set(&mut copy, line.get(&limits)));
                 assert_eq!(line.get(&copy), line.get(&limits), "{}", line.key);
                 assert_eq!(Line::named(line.key).unwrap().what, line.what);
             }
         }
+    }
+
+    #[test]
+    fn a_value_is_shown_in_the_largest_unit_that_leaves_a_whole_number() {
+        for (value, text) in [
+            (Value::Bytes(64 * MIB), "64 MiB"),
+            (Value::Bytes(MIB + 1), "1048577 B"),
+            (Value::Bytes(0), "0 B"),
+            (Value::Time(Duration::from_millis(2500)), "2500 ms"),
+            (Value::Time(Duration::from_mins(90)), "90 m"),
+            (Value::Count(20_000), "20000"),
+        ] {
+            assert_eq!(value.to_string(), text);
+        }
+        assert!(Value::Bytes(2).exceeds(Value::Bytes(1)) && !Value::Bytes(2).exceeds(Value::Count(1)));
     }
 
     #[test]

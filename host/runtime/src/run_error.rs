@@ -1,5 +1,5 @@
-//! Why a run ended without an answer. Each message names the limit and its value: nobody should have to guess which
-//! one it was.
+//! Why a run ended without an answer. Each message names the limit as a manifest has it, its value, and what to do:
+//! nobody should have to guess which one it was.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::guest::State;
+use crate::limits::Value;
 use crate::meter::OutOfCpu;
 
-const MIB: usize = 1024 * 1024;
 /// A guest's own words inside our message.
 const COMPLAINT_BYTES_MAX: usize = 512;
 
@@ -23,40 +23,59 @@ pub enum RunError {
         message: String,
     },
     /// The guest wanted more memory than it may have, and gave up.
-    #[error("the handler needs more memory than its limit of {} MiB", limit_bytes / MIB)]
+    #[error(
+        "the handler needs more memory than its limit `memory` of {}: use less, or raise `memory` in [api.limits]",
+        Value::Bytes(*limit_bytes)
+    )]
     MemoryLimit {
         /// Over all its memories.
         limit_bytes: usize,
     },
     /// The guest computed for too long.
-    #[error("the handler used up its CPU limit of {}", seconds(*limit))]
+    #[error(
+        "the handler used up its limit `cpu` of {}: compute less, or raise `cpu` in [api.limits]",
+        Value::Time(*limit)
+    )]
     CpuLimit {
         /// Thread time.
         limit: Duration,
     },
     /// The guest computed and waited for too long.
-    #[error("the handler did not answer within its time limit of {}", seconds(*limit))]
+    #[error(
+        "the handler did not answer within its limit `wall` of {}: wait for less, or raise `wall` in [api.limits]",
+        Value::Time(*limit)
+    )]
     WallLimit {
         /// From instantiation on.
         limit: Duration,
     },
     /// The guest called too deep.
-    #[error("the handler's calls went deeper than its stack of 512 KiB")]
+    #[error(
+        "the handler's calls went deeper than its stack of 512 KiB, which is the same for all: use a loop in place of recursion"
+    )]
     StackOverflow,
     /// The guest wanted more table elements than it may have, and gave up.
-    #[error("the handler needs more table elements than its limit of {limit_elements}")]
+    #[error(
+        "the handler needs more table elements than its limit `table_elements` of {limit_elements}: use fewer, or raise `table_elements` in [api.limits]"
+    )]
     TableLimit {
         /// Over all its tables.
         limit_elements: usize,
     },
     /// The guest passed too much in one call.
-    #[error("the handler passed more data in one call than its limit of {limit_bytes} bytes")]
+    #[error(
+        "the handler passed more data in one call than its limit `hostcall_bytes` of {}: pass less, or raise `hostcall_bytes` in [api.limits]",
+        Value::Bytes(*limit_bytes)
+    )]
     HostcallLimit {
         /// Of one call between guest and host.
         limit_bytes: usize,
     },
     /// The guest answered too much.
-    #[error("the handler's answer has a {part} of {bytes} bytes and the limit is {bytes_max}")]
+    #[error(
+        "the handler's answer has {} of {bytes} bytes and its limit `{}` is {}: answer less, or raise `{1}` in [api.limits]",
+        with_article(part), response_limit(part), Value::Bytes(*bytes_max)
+    )]
     ResponseTooLarge {
         /// `body`, `headers` or `problem`.
         part: &'static str,
@@ -148,10 +167,44 @@ pub(crate) fn classify(error: &wasmtime::Error, state: &State) -> RunError {
     RunError::Trap { message }
 }
 
-fn seconds(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
+fn with_article(part: &str) -> &'static str {
+    match part {
+        "body" => "a body",
+        "headers" => "headers",
+        _ => "a problem",
+    }
+}
+
+fn response_limit(part: &str) -> &'static str {
+    if part == "body" { "response_body" } else { "response_headers" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Line;
+
+    #[test]
+    fn every_limit_is_named_as_a_manifest_has_it_with_its_value_and_the_remedy() {
+        let too_large = |part| RunError::ResponseTooLarge { part, bytes: 70_000, bytes_max: 65_536 };
+        for (error, key, value) in [
+            (RunError::MemoryLimit { limit_bytes: 64 << 20 }, "memory", "64 MiB"),
+            (RunError::CpuLimit { limit: Duration::from_secs(2) }, "cpu", "2 s"),
+            (RunError::WallLimit { limit: Duration::from_millis(300) }, "wall", "300 ms"),
+            (RunError::TableLimit { limit_elements: 20_000 }, "table_elements", "20000"),
+            (RunError::HostcallLimit { limit_bytes: 8 << 20 }, "hostcall_bytes", "8 MiB"),
+            (too_large("body"), "response_body", "64 KiB"),
+            (too_large("headers"), "response_headers", "64 KiB"),
+            (too_large("problem"), "response_headers", "64 KiB"),
+        ] {
+            let text = error.to_string();
+            assert!(Line::named(key).is_some(), "{key}");
+            assert!(text.contains(&format!("limit `{key}`")) && text.contains(value), "{text}");
+            assert!(text.ends_with(&format!("or raise `{key}` in [api.limits]")), "{text}");
+        }
+        assert_eq!(
+            too_large("headers").to_string(),
+            "the handler's answer has headers of 70000 bytes and its limit `response_headers` is 64 KiB: answer less, or raise `response_headers` in [api.limits]"
+        );
     }
 }

@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 use crate::call::{Call, Run};
 use crate::capability;
 use crate::compiler::{Compiler, InProcess, Key, Target, compatibility};
-use crate::component::{Compiled, Facts, Handler, LoadError, inspect, kind, pack, unpack};
+use crate::component::{Compiled, Facts, Handler, Inspection, LoadError, inspect, kind, pack, unpack};
 use crate::engine::{self, RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
 use crate::fair::FairSemaphore;
 use crate::guest::State;
@@ -80,6 +80,18 @@ impl Runtime {
         let heavy_runs = u32::try_from(config.heavy_runs_max.max(1)).unwrap_or(u32::MAX);
         let heavy = FairSemaphore::new(heavy_runs, heavy_runs);
         Ok(Runtime(Arc::new(Parts { config, compiler, small, large, ticker, heavy })))
+    }
+
+    /// The part of [`Runtime::load`] that comes before the compiler: size, kind, validity, world, imports, what it starts
+    /// with. Linear in the component's size; nothing of it is run.
+    ///
+    /// # Errors
+    /// One sentence for the owner of the component.
+    pub fn inspect(&self, wasm: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
+        kind(wasm, limits)?;
+        let facts = inspect(wasm, self.0.large.engine.get_wasm_features())?;
+        let scheme = facts.admit(limits, self.0.config.small_first_memory_bytes_max)?;
+        Ok(Inspection::new(wasm, &Sha256::digest(wasm).into(), facts, scheme))
     }
 
     /// Admits, compiles and links a component, or finds it compiled. **Blocking**, for as long as the compiler takes

@@ -1,13 +1,15 @@
 //! Why a file cannot be a handler, in words for its owner.
 
 use crate::compiler::CompileError;
+use crate::limits::Value;
 
 /// One clear sentence each, saying what to do. Split by the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// Make it smaller, or ask for a higher limit.
     #[error(
-        "the component has {bytes} bytes and the limit is {bytes_max}: strip it (`strip = true`, `opt-level = \"s\"`), or have the operator raise the limit"
+        "the component has {bytes} bytes and the limit `component` is {}: strip it (`strip = true`, `opt-level = \"s\"`), or raise `component` in [api.limits]",
+        Value::Bytes(*bytes_max)
     )]
     TooLarge {
         /// Its size.
@@ -71,7 +73,9 @@ pub enum LoadError {
         name: String,
     },
     /// Use fewer.
-    #[error("the component needs {count} {what} and the limit `{limit}` is {count_max}: link its modules into one")]
+    #[error(
+        "the component needs {count} {what} and the limit `{limit}` is {count_max}: link its modules into one, or raise `{limit}` in [api.limits]"
+    )]
     TooMany {
         /// `memories`, `tables` or `core instances`.
         what: &'static str,
@@ -84,7 +88,8 @@ pub enum LoadError {
     },
     /// Start with less, or ask for more.
     #[error(
-        "the component starts with {bytes} bytes of memory and its limit is {bytes_max}: raise `memory` in `[api.limits]`, or link it with less (`-zstack-size`, `--initial-memory`)"
+        "the component starts with {bytes} bytes of memory and its limit `memory` is {}: raise `memory` in [api.limits], or link it with less (`-zstack-size`, `--initial-memory`)",
+        Value::Bytes(usize::try_from(*bytes_max).unwrap_or(usize::MAX))
     )]
     InitialMemory {
         /// What it starts with, over all its memories.

@@ -54,7 +54,7 @@ async fn a_guest_that_waits_too_long_dies_at_the_wall_limit() {
     assert!(run.usage.wall >= wall);
     let error = stopped(run);
     assert_eq!(error, RunError::WallLimit { limit: wall });
-    assert_eq!(error.to_string(), "the handler did not answer within its time limit of 300 ms");
+    assert_eq!(error.to_string(), "the handler did not answer within its limit `wall` of 300 ms: wait for less, or raise `wall` in [api.limits]");
 }
 
 #[tokio::test]
@@ -68,7 +68,13 @@ async fn a_memory_bomb_is_stopped_at_the_limit_and_told_so() {
         assert!(run.usage.memory_bytes_peak <= memory && run.usage.memory_bytes_peak > memory - 2 * MIB);
         let error = stopped(run);
         assert_eq!(error, RunError::MemoryLimit { limit_bytes: memory });
-        assert_eq!(error.to_string(), format!("the handler needs more memory than its limit of {} MiB", memory / MIB));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the handler needs more memory than its limit `memory` of {} MiB: use less, or raise `memory` in [api.limits]",
+                memory / MIB
+            )
+        );
     }
 }
 
