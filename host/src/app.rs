@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
 use ripost_domain::time::{Clock, SystemClock};
-use ripost_runtime::{Runtime, RuntimeConfig};
+use ripost_runtime::Runtime;
 use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 use ripost_store::{OpenError, Store};
 use std::net::SocketAddr;
@@ -355,7 +355,7 @@ async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, StartError> 
 }
 
 fn start_runtime(config: &Config) -> Result<Runtime, StartError> {
-    let runtime = RuntimeConfig { instances_max: config.runs.concurrency, ..RuntimeConfig::default() };
+    let runtime = config.sandbox.runtime(config.runs.concurrency);
     Ok(Runtime::start(runtime).context("starting the sandbox")?)
 }
 
@@ -366,6 +366,9 @@ fn plugins_config(config: &Config) -> PluginsConfig {
         rescan: config.plugins.rescan,
         deleted_grace: config.plugins.deleted_grace,
         bare: if config.dev { Bare::Serve } else { Bare::Refuse },
+        limits: config.sandbox.handler.clone(),
+        ceiling: config.sandbox.ceiling.clone(),
+        concurrency: config.sandbox.concurrency,
         ..PluginsConfig::new(config.plugins_folder.clone(), config.data.join("revisions"))
     }
 }

@@ -7,6 +7,7 @@ mod limits;
 mod log;
 mod plugins;
 mod runs;
+mod sandbox;
 mod settlement;
 mod shutdown;
 
@@ -17,6 +18,8 @@ pub use limits::Limits;
 pub use log::{Format, Log};
 pub use plugins::Plugins;
 pub use runs::Runs;
+pub(crate) use sandbox::CONCURRENCY;
+pub use sandbox::Sandbox;
 pub use settlement::Settlement;
 pub use shutdown::Shutdown;
 
@@ -73,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// Runs of handlers.
     pub runs: Runs,
+    /// What handlers and transforms may use.
+    pub sandbox: Sandbox,
     /// Delivery of webhooks.
     pub delivery: Delivery,
     /// Where the operator is told of trouble.
@@ -100,6 +105,7 @@ impl Default for Config {
             connections: Connections::default(),
             limits: Limits::default(),
             runs: Runs::default(),
+            sandbox: Sandbox::default(),
             delivery: Delivery::default(),
             alerts: Alerts::default(),
             plugins: Plugins::default(),
@@ -178,6 +184,7 @@ impl Config {
         self.limits
             .check()
             .and_then(|()| self.runs.check())
+            .and_then(|()| self.sandbox.check(self.runs.concurrency))
             .and_then(|()| self.delivery.check())
             .and_then(|()| self.alerts.check())
             .or_else(contradiction)

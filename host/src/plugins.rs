@@ -64,6 +64,8 @@ pub struct PluginsConfig {
     pub limits: Limits,
     /// The most an API may ask for.
     pub ceiling: Limits,
+    /// Runs at once of an API that asks for nothing.
+    pub concurrency: u32,
     /// Replaced revisions kept ready in memory for the requests that were accepted under them.
     pub older_max: usize,
 }
@@ -82,6 +84,7 @@ impl PluginsConfig {
             bare: Bare::Refuse,
             limits: Limits::default(),
             ceiling: Limits::ceiling(),
+            concurrency: 16,
             older_max: 8,
         }
     }
@@ -277,7 +280,8 @@ impl Plugins {
     }
 
     fn bounds(&self, above: Above) -> Bounds {
-        Bounds { default: self.config.limits.clone(), ceiling: self.config.ceiling.clone(), above }
+        let PluginsConfig { limits, ceiling, concurrency, .. } = &self.config;
+        Bounds { default: limits.clone(), ceiling: ceiling.clone(), concurrency: *concurrency, above }
     }
 }
 

@@ -6,11 +6,13 @@
 mod keys;
 mod raw;
 
+use crate::config::CONCURRENCY;
+use crate::limits;
 use ripost_domain::api::{ApiName, Name};
 use ripost_domain::delivery::RetryPolicy;
 use ripost_domain::money::Amount;
 use ripost_domain::units;
-use ripost_runtime::Limits;
+use ripost_runtime::{LINES, Limits, Line, Value};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -26,8 +28,6 @@ const EXPIRES_IN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::
 const EXPIRES_IN_DEFAULT: Duration = Duration::from_hours(1);
 const MAX_ATTEMPTS: RangeInclusive<u32> = 1..=10;
 const MAX_ATTEMPTS_DEFAULT: u32 = 3;
-const CONCURRENCY: RangeInclusive<u32> = 1..=1000;
-const CONCURRENCY_DEFAULT: u32 = 16;
 const VERSION_BYTES_MAX: usize = 64;
 
 /// What a plugin offers.
@@ -104,6 +104,8 @@ pub struct Bounds {
     pub default: Limits,
     /// The most an API may ask for.
     pub ceiling: Limits,
+    /// Runs at once of an API that asks for nothing.
+    pub concurrency: u32,
     /// What becomes of a wish above it.
     pub above: Above,
 }
@@ -251,13 +253,12 @@ impl Reader<'_> {
         };
         let max_attempts =
             self.count("max_attempts", raw.max_attempts.as_ref(), &MAX_ATTEMPTS, MAX_ATTEMPTS_DEFAULT)?;
-        let limits = raw.limits.unwrap_or_default();
-        let concurrency = self.count("concurrency", limits.concurrency.as_ref(), &CONCURRENCY, CONCURRENCY_DEFAULT)?;
+        let (limits, concurrency) = self.limits(raw.limits)?;
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             handler: handler.into_inner(),
             spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery },
-            limits: Arc::new(self.limits(&limits)?),
+            limits: Arc::new(limits),
             config: Arc::new(raw.config),
             retry,
         })
@@ -298,58 +299,52 @@ impl Reader<'_> {
         Ok(Some(Arc::new(policy)))
     }
 
-    fn limits(&self, raw: &raw::Limits) -> Result<Limits, ManifestError> {
-        let Bounds { default, ceiling, .. } = self.bounds;
-        let size = |key, text, default: usize, most| {
-            self.limit(key, text, default.min(most), most, units::parse_size, |size| units::format_size(*size))
-        };
-        let time = |key, text, default: Duration, most| {
-            self.limit(key, text, default.min(most), most, units::parse_duration, |time| units::format_duration(*time))
-        };
-        let (component, memory) = (raw.component.as_ref(), raw.memory.as_ref());
-        let (cpu, wall) = (raw.cpu.as_ref(), raw.wall.as_ref());
-        Ok(Limits {
-            component_bytes_max: size(
-                "component",
-                component,
-                default.component_bytes_max,
-                ceiling.component_bytes_max,
-            )?,
-            memory_bytes: size("memory", memory, default.memory_bytes, ceiling.memory_bytes)?,
-            cpu: time("cpu", cpu, default.cpu, ceiling.cpu)?,
-            wall: time("wall", wall, default.wall, ceiling.wall)?,
-            ..default.clone()
-        })
+    /// What a run may use, and how many there may be at once.
+    fn limits(&self, raw: raw::Limits) -> Result<(Limits, u32), ManifestError> {
+        let Bounds { default, ceiling, concurrency, .. } = self.bounds;
+        let (mut limits, mut concurrency) = (default.clone(), *concurrency);
+        for line in LINES.iter().filter(|line| line.get(default).exceeds(line.get(ceiling))) {
+            set(line, &mut limits, line.get(ceiling));
+        }
+        // In the order of the text, so that the first line that is wrong is the one that is named.
+        let mut asked: Vec<(String, Spanned<limits::Written>)> = raw.into_iter().collect();
+        asked.sort_by_key(|(_, written)| written.span().start);
+        for (key, written) in asked {
+            if key == keys::CONCURRENCY {
+                concurrency = self.concurrency(&written)?;
+            } else if let Some(line) = Line::named(&key) {
+                set(line, &mut limits, self.limit(line, &written)?);
+            }
+        }
+        Ok((limits, concurrency))
     }
 
     /// A limit: more than nothing, and at most the ceiling.
-    fn limit<T: PartialOrd + Default, E: std::fmt::Display>(
-        &self,
-        key: &str,
-        text: Option<&Spanned<String>>,
-        default: T,
-        ceiling: T,
-        parse: impl Fn(&str) -> Result<T, E>,
-        format: impl Fn(&T) -> String,
-    ) -> Result<T, ManifestError> {
-        let Some(text) = text else { return Ok(default) };
-        let wish = self.quantity(key, text, parse)?;
-        if wish <= T::default() {
-            return Err(self.error(text.span().start, format!("`{key}` must be more than nothing")));
-        }
-        if wish <= ceiling {
+    fn limit(&self, line: &Line, written: &Spanned<limits::Written>) -> Result<Value, ManifestError> {
+        let at = written.span().start;
+        let ceiling = line.get(&self.bounds.ceiling);
+        let wish = limits::read(line, written.get_ref(), ceiling).map_err(|message| self.error(at, message))?;
+        if !wish.exceeds(ceiling) {
             return Ok(wish);
         }
         match self.bounds.above {
             Above::Lower => Ok(ceiling),
             Above::Refuse => {
-                let (wish, ceiling) = (format(&wish), format(&ceiling));
                 let message = format!(
-                    "`{key}` asks for {wish} and this host's ceiling is {ceiling}; ask for less, or have the operator raise it"
+                    "`{}` asks for {wish} and this host's ceiling is {ceiling}; ask for less, or have the operator raise it",
+                    line.key
                 );
-                Err(self.error(text.span().start, message))
+                Err(self.error(at, message))
             }
         }
+    }
+
+    fn concurrency(&self, written: &Spanned<limits::Written>) -> Result<u32, ManifestError> {
+        let (key, at) = (keys::CONCURRENCY, written.span().start);
+        let limits::Written::Number(number) = written.get_ref() else {
+            return Err(self.error(at, format!("`{key}` is a number; write {key} = 16 without quotes")));
+        };
+        self.within(key, at, *number, &CONCURRENCY)
     }
 
     fn quantity<T, E: std::fmt::Display>(
@@ -377,10 +372,12 @@ impl Reader<'_> {
         default: u32,
     ) -> Result<u32, ManifestError> {
         let Some(value) = value else { return Ok(default) };
-        u32::try_from(*value.get_ref()).ok().filter(|count| range.contains(count)).ok_or_else(|| {
-            let message =
-                format!("`{key}` is {} and must be between {} and {}", value.get_ref(), range.start(), range.end());
-            self.error(value.span().start, message)
+        self.within(key, value.span().start, *value.get_ref(), range)
+    }
+
+    fn within(&self, key: &str, at: usize, number: i64, range: &RangeInclusive<u32>) -> Result<u32, ManifestError> {
+        u32::try_from(number).ok().filter(|count| range.contains(count)).ok_or_else(|| {
+            self.error(at, format!("`{key}` is {number} and must be between {} and {}", range.start(), range.end()))
         })
     }
 
@@ -404,6 +401,11 @@ impl Reader<'_> {
         };
         Err(self.error(value.span().start, message))
     }
+}
+
+fn set(line: &Line, limits: &mut Limits, value: Value) {
+    let set = line.set(limits, value);
+    debug_assert!(set, "it is in the limit's own unit");
 }
 
 fn check_handler(name: &str) -> Result<(), String> {

@@ -4,6 +4,7 @@ use super::manifest::{self, Bounds, Manifest, ManifestError, is_ignored};
 use super::revision::Revision;
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::time::Timestamp;
+use ripost_runtime::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
@@ -223,8 +224,9 @@ impl Place {
             let bytes_max = apis.map(|api| api.limits.component_bytes_max).max().unwrap_or_default();
             if stamp.len > bytes_max as u64 {
                 let message = format!(
-                    "the handler `{handler}` has {} bytes and the limit is {bytes_max}; make it smaller, or raise `component` in [api.limits]",
-                    stamp.len
+                    "the handler `{handler}` has {} bytes and the limit `component` is {}; make it smaller, or raise `component` in [api.limits]",
+                    stamp.len,
+                    Value::Bytes(bytes_max)
                 );
                 return Err(SourceError::Refused(message));
             }

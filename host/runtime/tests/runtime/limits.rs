@@ -54,7 +54,10 @@ async fn a_guest_that_waits_too_long_dies_at_the_wall_limit() {
     assert!(run.usage.wall >= wall);
     let error = stopped(run);
     assert_eq!(error, RunError::WallLimit { limit: wall });
-    assert_eq!(error.to_string(), "the handler did not answer within its limit `wall` of 300 ms: wait for less, or raise `wall` in [api.limits]");
+    assert_eq!(
+        error.to_string(),
+        "the handler did not answer within its limit `wall` of 300 ms: wait for less, or raise `wall` in [api.limits]"
+    );
 }
 
 #[tokio::test]

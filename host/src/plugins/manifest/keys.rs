@@ -1,5 +1,7 @@
 //! Which keys a manifest may have, which ones come with a later version, and what was probably meant by others.
 
+use crate::nearest::nearest;
+use ripost_runtime::LINES;
 use toml::de::{DeTable, DeValue};
 
 const ROOT: &[&str] = &["plugin", "api"];
@@ -21,9 +23,12 @@ const API: &[&str] = &[
 /// Designed, and not served yet: refused rather than ignored.
 const API_LATER: &[&str] =
     &["upstream", "reply", "cancel", "capture_on", "schema", "cases", "transforms", "grants", "cors"];
-const LIMITS: &[&str] = &["component", "memory", "cpu", "wall", "concurrency"];
+/// The one key of `[api.limits]` that is not a limit of a run.
+pub(super) const CONCURRENCY: &str = "concurrency";
 
-const TABLES: [(&str, &[&str]); 3] = [("[plugin]", PLUGIN), ("[[api]]", API), ("[api.limits]", LIMITS)];
+fn limits() -> Vec<&'static str> {
+    LINES.iter().map(|line| line.key).chain([CONCURRENCY]).collect()
+}
 
 /// Something wrong at a byte of the text.
 #[derive(Debug)]
@@ -48,7 +53,7 @@ pub(super) fn check(root: &DeTable<'_>) -> Result<(), Wrong> {
     for api in list.iter().filter_map(|api| api.get_ref().as_table()) {
         check_table(api, "[[api]]", API, API_LATER)?;
         if let Some(limits) = api.get("limits").and_then(|limits| limits.get_ref().as_table()) {
-            check_table(limits, "[api.limits]", LIMITS, &[])?;
+            check_table(limits, "[api.limits]", &self::limits(), &[])?;
         }
     }
     Ok(())
@@ -68,35 +73,13 @@ fn explain(key: &str, place: &str, known: &[&str], later: &[&str]) -> String {
     if later.contains(&key) {
         return format!("`{key}` is not available in this version; remove it");
     }
-    if let Some(meant) = closest(key, known.iter().chain(later)) {
+    if let Some(meant) = nearest(key, known.iter().chain(later).copied()) {
         return format!("unknown key `{key}` in {place}; did you mean `{meant}`?");
     }
-    if let Some((home, _)) = TABLES.iter().find(|(home, keys)| *home != place && keys.contains(&key)) {
+    let limits = limits();
+    let tables = [("[plugin]", PLUGIN), ("[[api]]", API), ("[api.limits]", &limits)];
+    if let Some((home, _)) = tables.iter().find(|(home, keys)| *home != place && keys.contains(&key)) {
         return format!("unknown key `{key}` in {place}; it belongs in {home}");
     }
     format!("unknown key `{key}` in {place}; the keys there are {}", known.join(", "))
-}
-
-/// The key that a slip of the finger would have turned into this one.
-fn closest<'a>(key: &str, candidates: impl Iterator<Item = &'a &'a str>) -> Option<&'a str> {
-    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
-    let key = plain(key);
-    let best = candidates.map(|candidate| (distance(&key, candidate), *candidate)).min()?;
-    (best.0 <= 2.min(key.chars().count() / 2)).then_some(best.1)
-}
-
-/// Levenshtein's distance, in characters.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, from) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }

@@ -1,6 +1,7 @@
 //! The manifest's tables as serde reads them: every value optional and with its place, so that each error can be
 //! worded for the author.
 
+use crate::limits::Written;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -34,7 +35,8 @@ pub(super) struct Api {
     pub(super) access: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
-    pub(super) limits: Option<Limits>,
+    #[serde(default)]
+    pub(super) limits: Limits,
     pub(super) retry: Option<Retry>,
 }
 
@@ -44,12 +46,5 @@ pub(super) struct Retry {
     pub(super) schedule: Option<Vec<Spanned<String>>>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Limits {
-    pub(super) component: Option<Spanned<String>>,
-    pub(super) memory: Option<Spanned<String>>,
-    pub(super) cpu: Option<Spanned<String>>,
-    pub(super) wall: Option<Spanned<String>>,
-    pub(super) concurrency: Option<Spanned<i64>>,
-}
+/// The keys are checked before; each limit has its unit, which only [`ripost_runtime::LINES`] knows.
+pub(super) type Limits = BTreeMap<String, Spanned<Written>>;

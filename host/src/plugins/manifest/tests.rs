@@ -32,7 +32,7 @@ handler = "reports.wasm"
 "#;
 
 fn bounds() -> Bounds {
-    Bounds { default: Limits::default(), ceiling: Limits::ceiling(), above: Above::Refuse }
+    Bounds { default: Limits::default(), ceiling: Limits::ceiling(), concurrency: 16, above: Above::Refuse }
 }
 
 fn refusal(text: &str) -> String {
@@ -183,6 +183,38 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
             with("concurrency = 4", "component = \"65 MiB\""),
             "24: `component` asks for 65 MiB and this host's ceiling is 64 MiB; ask for less, or have the operator raise it",
         ),
+        (
+            with("concurrency = 4", "response_body = \"33 MiB\""),
+            "24: `response_body` asks for 33 MiB and this host's ceiling is 32 MiB; ask for less, or have the operator raise it",
+        ),
+        (
+            with("concurrency = 4", "handles = 20001"),
+            "24: `handles` asks for 20001 and this host's ceiling is 20000; ask for less, or have the operator raise it",
+        ),
+        (
+            with("concurrency = 4", "tables = \"4\""),
+            "24: `tables` is a number; write tables = 40 without quotes in place of \"4\"",
+        ),
+        (
+            with("\"128 MiB\"", "128"),
+            "21: `memory` is a size; write a whole number and a unit in quotes, such as \"128 MiB\"",
+        ),
+        (
+            with("\"3 s\"", "3.5"),
+            "22: invalid type: floating point `3.5`, expected a quantity in quotes or a whole number",
+        ),
+        (
+            with("concurrency = 4", "concurrency = \"4\""),
+            "24: `concurrency` is a number; write concurrency = 16 without quotes",
+        ),
+        (
+            with("concurrency = 4", "response-body = \"1 MiB\""),
+            "24: unknown key `response-body` in [api.limits]; did you mean `response_body`?",
+        ),
+        (
+            with("price = \"0.05\"", "outbound_calls = 4"),
+            "10: unknown key `outbound_calls` in [[api]]; it belongs in [api.limits]",
+        ),
         (with("price =", "prise ="), "10: unknown key `prise` in [[api]]; did you mean `price`?"),
         (
             with("max_attempts", "max-attempts"),
@@ -198,7 +230,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (
             with("cpu = \"3 s\"", "disk = \"3 s\""),
-            "22: unknown key `disk` in [api.limits]; the keys there are component, memory, cpu, wall, concurrency",
+            "22: unknown key `disk` in [api.limits]; the keys there are component, memory, cpu, wall, table_elements, instances, memories, tables, hostcall_bytes, handles, resources, response_body, response_headers, log, outbound_calls, outbound_in_flight, outbound_bytes, outbound_time, concurrency",
         ),
         (
             with("version = \"1.2.0\"", "authors = []\nversion = \"1\""),
@@ -248,6 +280,30 @@ fn a_ceiling_lowered_later_bounds_a_revision_instead_of_losing_its_requests() {
         (32 << 20, Duration::from_secs(5))
     );
     assert_eq!(manifest.apis[1].limits.memory_bytes, 32 << 20, "the default is never above the ceiling either");
+}
+
+#[test]
+fn every_limit_can_be_asked_for_and_what_is_not_asked_for_is_the_default() {
+    let ceiling = Limits::ceiling();
+    for line in LINES {
+        let value = line.get(&ceiling);
+        let quote = if matches!(value, Value::Count(_)) { "" } else { "\"" };
+        let text = with("concurrency = 4", &format!("{} = {quote}{value}{quote}", line.key));
+        // Those that are there already are asked for twice, and that is refused.
+        if ["memory", "cpu", "wall"].contains(&line.key) {
+            assert!(refusal(&text).ends_with("duplicate key"));
+            continue;
+        }
+        let manifest = Manifest::parse("p/plugin.toml", &text, &bounds()).unwrap();
+        for other in LINES.iter().filter(|other| !["memory", "cpu", "wall"].contains(&other.key)) {
+            let expected = if other.key == line.key { &ceiling } else { &Limits::default() };
+            assert_eq!(other.get(&manifest.apis[0].limits), other.get(expected), "{} {}", line.key, other.key);
+        }
+        assert_eq!(manifest.apis[0].spec.concurrency, 16);
+    }
+    let operators = Bounds { default: Limits { handles: 9, ..Limits::default() }, concurrency: 3, ..bounds() };
+    let manifest = Manifest::parse("p/plugin.toml", GOOD, &operators).unwrap();
+    assert_eq!((manifest.apis[1].limits.handles, manifest.apis[1].spec.concurrency), (9, 3));
 }
 
 #[test]
