@@ -1,11 +1,13 @@
 //! The command line: one file a command. What fails is one clear line, with an exit code that says whose turn it is.
 
+mod check;
 mod client;
 pub(crate) use client::ADMIN_ADDRESS_FILE;
 mod config;
 mod consumer;
 mod deliveries;
 mod ledger;
+mod limits;
 mod listen;
 mod serve;
 mod status;
@@ -44,6 +46,8 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
+    Limits(limits::Limits),
+    Check(check::Check),
     /// Check the books of a data folder
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -103,12 +107,14 @@ impl Common {
 /// Why a command failed, as its exit code tells scripts (the numbers are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Anything else; a receipt that does not hold.
+    /// Anything else; a receipt that does not hold, a plugin that is refused.
     Failure = 1,
     /// The configuration.
     Configuration = 64,
     /// Data of a newer version.
     NewerData = 65,
+    /// A file or folder that is not there.
+    NoInput = 66,
     /// An address in use, or a gateway that does not answer.
     Unavailable = 69,
     /// A folder that cannot be written.
@@ -158,6 +164,8 @@ pub fn main() -> ExitCode {
         Command::Deliveries(command) => command.run(),
         Command::WebhookTest(test) => test.run(),
         Command::Config(command) => command.run(),
+        Command::Limits(command) => command.run(),
+        Command::Check(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Listen(command) => command.run(),
         Command::Verify(command) => command.run(),

@@ -25,7 +25,7 @@ pub use manifest::{
 pub use registry::{ActiveApi, Registry};
 pub use revision::RevisionError;
 pub use scan::{Activated, Rejected, ScanReport};
-pub use source::Bare;
+pub use source::{Bare, Files, ReadError, read_folder};
 pub use state::{ApiStatus, PluginStatus, Stage, State};
 
 use arc_swap::ArcSwap;
@@ -305,4 +305,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 use super::manifest::{self, Bounds, Manifest, ManifestError, is_ignored};
 use super::revision::Revision;
 use camino::{Utf8Path, Utf8PathBuf};
+use ripost_domain::api::Digest;
 use ripost_domain::time::Timestamp;
 use ripost_runtime::Value;
 use std::collections::BTreeMap;
@@ -67,6 +68,48 @@ pub(super) fn places(folder: &Utf8Path) -> io::Result<Vec<Place>> {
     }
     places.sort_unstable_by(|left, right| left.key.cmp(&right.key));
     Ok(places)
+}
+
+/// A plugin's files as they are in a folder, for whoever only looks at them.
+#[derive(Debug)]
+pub struct Files {
+    /// What it offers.
+    pub manifest: Manifest,
+    revision: Revision,
+}
+
+impl Files {
+    /// Of manifest and components together: the revision that they would be.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.revision.digest()
+    }
+
+    /// A component that the manifest names.
+    #[must_use]
+    pub fn component(&self, name: &str) -> Option<&[u8]> {
+        self.revision.file(name)
+    }
+}
+
+/// A folder is no plugin. In words for its owner.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ReadError(String);
+
+/// Reads one plugin's folder, as the host does it. Blocking.
+///
+/// # Errors
+/// What the host would refuse before it looks into a component.
+pub fn read_folder(folder: &Utf8Path, bounds: &Bounds) -> Result<Files, ReadError> {
+    let error = |error: &dyn std::fmt::Display| ReadError(error.to_string());
+    let path = folder.canonicalize_utf8().map_err(|cause| error(&format!("reading {folder}: {cause}")))?;
+    let key = path.file_name().unwrap_or("plugin").to_owned();
+    let place = Place { key, path, kind: Kind::Folder };
+    let fingerprint = place.fingerprint().map_err(|cause| error(&cause))?;
+    let Source { manifest, revision } =
+        place.read(&fingerprint, bounds, Bare::Refuse).map_err(|cause| error(&cause))?;
+    Ok(Files { manifest, revision })
 }
 
 /// What tells that a plugin's files may have changed: manifest and components, with their stamps.

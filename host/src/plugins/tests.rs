@@ -1,7 +1,7 @@
 //! Plugins with real folders, a real watcher and the real runtime.
 
 mod fixture;
-mod guest;
+pub(crate) mod guest;
 mod reload;
 mod restart;
 

@@ -6,23 +6,23 @@ use wit_parser::Resolve;
 const CONTRACT: &str = include_str!("../../../../wit/ripost.wit");
 
 /// A handler that traps when it is called; another `mark` gives other bytes.
-pub(super) fn handler(mark: &str) -> Vec<u8> {
+pub(crate) fn handler(mark: &str) -> Vec<u8> {
     component(mark, "", "ripost:plugin/handler@1.0.0")
 }
 
 /// One that imports `kv`, which no guest is granted.
-pub(super) fn asks_kv() -> Vec<u8> {
+pub(crate) fn asks_kv() -> Vec<u8> {
     let import = "(import \"ripost:plugin/kv@1.0.0\" \"delete\" (func (param i32 i32 i32)))";
     component("kv", import, "ripost:plugin/handler@1.0.0")
 }
 
 /// A component of another world: a transform.
-pub(super) fn of_another_world() -> Vec<u8> {
+pub(crate) fn of_another_world() -> Vec<u8> {
     component("other", "", "ripost:plugin/webhook-transform@1.0.0")
 }
 
 /// A core module.
-pub(super) fn module() -> Vec<u8> {
+pub(crate) fn module() -> Vec<u8> {
     wat::parse_str("(module)").unwrap()
 }
 

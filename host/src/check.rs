@@ -1,0 +1,220 @@
+//! What the host would say to a component or a plugin, without running any of it: the same admission, the same compiler,
+//! the same words.
+
+mod report;
+
+pub(crate) use report::{Component, Finding, Grade, Plugin, Report, Use};
+
+use crate::config::Config;
+use crate::plugins::{Above, ApiManifest, Bounds, FILE_NAME, read_folder};
+use anyhow::Context as _;
+use camino::Utf8Path;
+use ripost_runtime::{Inspection, Limits, LoadError, Runtime, RuntimeConfig, Value};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a guest can import and is not answered unless its manifest has the grant.
+const GRANTED: [&str; 3] = ["kv", "outbound", "secrets"];
+
+/// Whether a manifest grants a capability to its API's handler.
+fn granted(_api: &ApiManifest, _capability: &str) -> bool {
+    false
+}
+
+/// Looks at a component's file, or at a plugin's folder (or its manifest's file), under this host's limits. Blocking, for
+/// as long as the compiler takes.
+///
+/// # Errors
+/// Nothing stands there ([`io::ErrorKind::NotFound`]), it cannot be read, or the sandbox cannot start. What is wrong with
+/// what stands there is in the report.
+pub(crate) fn check(path: &Utf8Path, config: &Config) -> anyhow::Result<Report> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("reading {path}"))?;
+    let runtime = RuntimeConfig { pooling: false, ..config.sandbox.runtime(config.runs.concurrency) };
+    let checker = Checker {
+        runtime: Runtime::start(runtime).context("starting the sandbox")?,
+        config,
+        report: Report { path: path.to_string(), ..Report::default() },
+    };
+    if metadata.is_dir() {
+        Ok(checker.folder(path))
+    } else if path.file_name() == Some(FILE_NAME) {
+        let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+        Ok(checker.folder(folder))
+    } else {
+        checker.file(path)
+    }
+}
+
+struct Checker<'a> {
+    runtime: Runtime,
+    config: &'a Config,
+    report: Report,
+}
+
+impl Checker<'_> {
+    fn file(mut self, path: &Utf8Path) -> anyhow::Result<Report> {
+        let name = path.file_name().unwrap_or(path.as_str()).to_owned();
+        let limits = self.config.sandbox.handler.clone();
+        let wasm = read(path, limits.component_bytes_max).with_context(|| format!("reading {path}"))?;
+        if let Some(component) = self.component(&name, &wasm, &limits) {
+            for capability in &component.capabilities {
+                if GRANTED.contains(&capability.as_str()) {
+                    self.needs_grant(&name, capability);
+                }
+            }
+            self.report.components.push(component);
+        }
+        Ok(self.report)
+    }
+
+    fn folder(mut self, folder: &Utf8Path) -> Report {
+        let sandbox = &self.config.sandbox;
+        let bounds = Bounds {
+            default: sandbox.handler.clone(),
+            ceiling: sandbox.ceiling.clone(),
+            concurrency: sandbox.concurrency,
+            above: Above::Refuse,
+        };
+        let files = match read_folder(folder, &bounds) {
+            Ok(files) => files,
+            Err(error) => {
+                let name = folder.file_name().unwrap_or(folder.as_str()).to_owned();
+                self.find(Grade::Error, &name, error.to_string());
+                return self.report;
+            }
+        };
+        let manifest = &files.manifest;
+        let names: Vec<String> = manifest.apis.iter().map(|api| api.name.to_string()).collect();
+        self.find(Grade::Ok, FILE_NAME, format!("offers {}", names.join(", ")));
+        self.report.plugin = Some(Plugin {
+            name: manifest.plugin.to_string(),
+            version: manifest.version.clone(),
+            digest: files.digest().to_string(),
+        });
+        // As the host does it: a file is judged once for each set of limits.
+        let mut judged: Vec<(&str, &Limits, Option<Component>)> = Vec::new();
+        for api in &manifest.apis {
+            let known = judged.iter().any(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
+            if !known {
+                let wasm = files.component(&api.handler).unwrap_or_default();
+                judged.push((&api.handler, &api.limits, self.component(&api.handler, wasm, &api.limits)));
+            }
+            let found = judged.iter().find(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
+            if let Some((_, _, Some(component))) = found {
+                self.grants(api, &component.capabilities);
+            }
+        }
+        for (_, _, component) in judged {
+            let component = component.filter(|component| !self.report.components.contains(component));
+            self.report.components.extend(component);
+        }
+        self.report
+    }
+
+    /// Everything up to the link, each step told. `None`: it is refused.
+    fn component(&mut self, name: &str, wasm: &[u8], limits: &Limits) -> Option<Component> {
+        let Inspection { digest, bytes, export, imports, first_memory_bytes, instances, scheme } =
+            match self.runtime.inspect(wasm, limits) {
+                Ok(inspection) => inspection,
+                Err(error) => {
+                    self.find(Grade::Error, name, error.to_string());
+                    return None;
+                }
+            };
+        let size = Value::Bytes(bytes);
+        self.find(Grade::Ok, name, format!("{size}, exports {export}, SHA-256 {digest}"));
+        // A panic of the compiler over somebody's bytes is their component's end and not ours.
+        let handler = match catch_unwind(AssertUnwindSafe(|| self.runtime.load(wasm, limits))) {
+            Ok(Ok(handler)) => handler,
+            Ok(Err(error @ LoadError::Compile(_))) => {
+                self.find(Grade::Error, name, error.to_string());
+                return None;
+            }
+            Ok(Err(error)) => {
+                self.find(Grade::Error, name, format!("does not link: {error}"));
+                return None;
+            }
+            Err(_) => {
+                self.find(Grade::Error, name, "the compiler broke down over it; build it again".to_owned());
+                return None;
+            }
+        };
+        let first = Value::Bytes(usize::try_from(first_memory_bytes).unwrap_or(usize::MAX));
+        self.find(
+            Grade::Ok,
+            name,
+            format!("compiles and links; runs in the {scheme} engine and starts with {first} of memory"),
+        );
+        if handler.weight() > 1 {
+            let places = handler.weight();
+            self.find(
+                Grade::Note,
+                name,
+                format!("takes {places} places in the pool for each run: link its modules into one"),
+            );
+        }
+        for import in &imports {
+            match import.as_str() {
+                "wasi" => self.find(
+                    Grade::Note,
+                    name,
+                    "imports wasi, which has no files, no sockets and no environment here; what it prints becomes log"
+                        .to_owned(),
+                ),
+                "step" => {
+                    self.find(
+                        Grade::Note,
+                        name,
+                        "uses `step`, which this version answers with `unavailable`".to_owned(),
+                    );
+                }
+                _ => {}
+            }
+        }
+        Some(Component {
+            file: name.to_owned(),
+            digest,
+            bytes,
+            export,
+            engine: scheme.to_string(),
+            first_memory_bytes,
+            instances,
+            places: handler.weight(),
+            capabilities: imports,
+        })
+    }
+
+    fn grants(&mut self, api: &ApiManifest, capabilities: &[String]) {
+        let name = api.name.to_string();
+        for capability in capabilities.iter().filter(|capability| GRANTED.contains(&capability.as_str())) {
+            let granted = granted(api, capability);
+            self.report.uses.push(Use { api: name.clone(), capability: capability.clone(), granted });
+            if granted {
+                self.find(Grade::Ok, &name, format!("uses `{capability}`, which its manifest grants"));
+            } else {
+                self.needs_grant(&name, capability);
+            }
+        }
+    }
+
+    /// No error: some toolchains import the whole world and use little of it.
+    fn needs_grant(&mut self, name: &str, capability: &str) {
+        let message = format!("uses `{capability}`, needs `grants.{capability}`; without it each call is refused");
+        self.find(Grade::Note, name, message);
+    }
+
+    fn find(&mut self, grade: Grade, subject: &str, message: String) {
+        self.report.findings.push(Finding { grade, subject: subject.to_owned(), message });
+    }
+}
+
+/// A file, as far as one byte beyond what it may have: its size is then what is wrong with it.
+fn read(path: &Utf8Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut wasm = Vec::new();
+    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut wasm)?;
+    Ok(wasm)
+}
+
+#[cfg(test)]
+mod tests;
