@@ -3,6 +3,10 @@
 //! **Invariant:** the packages below (`ripost-domain`, `ripost-store`, `ripost-runtime`) never import this one.
 //! Only `problem` makes an HTTP error, only `egress` opens a connection to the outside, and only `app` owns tasks.
 
+// The shared bodies of the fuzz targets name it as its users do.
+#[cfg(test)]
+extern crate self as ripost;
+
 pub mod admin;
 pub mod app;
 mod check;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check, step by step, and a table of them at the end.
 
 mod deny;
+mod newest;
 mod steps;
 mod table;
 

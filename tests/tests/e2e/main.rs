@@ -18,6 +18,7 @@ mod group_commit;
 mod hostile;
 mod idempotency;
 mod isolation;
+mod limits;
 mod money;
 mod operator;
 mod origin;

@@ -1,11 +1,12 @@
-//! Licences, bans and sources of everything that is linked; advisories where their database can be had.
+//! Licences, bans and sources of everything that is linked; the newest wasmtime and advisories where registry and
+//! database can be had.
 
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use ripost_tests::places;
 
-use super::Done;
+use super::{Done, newest};
 use crate::{
     process::{run, run_within},
     setup::{self, Progress, answers, repository},
@@ -26,19 +27,23 @@ pub(super) fn check() -> Result<Done> {
             run(deny(&program, manifest, &["check", "bans", "licenses", "sources"]), progress)
         })?;
     }
+    let newest = newest::check()?;
     let fetch = terminal::task("the database of advisories", |progress| {
         Ok(run_within(deny(&program, MANIFESTS[0], &["fetch", "db"]), FETCH_MAX, progress))
     })?;
     if fetch.is_err() {
         println!("skipped: advisories (database not reachable)");
-        return Ok(Done::Without("advisories (database not reachable)".to_owned()));
+        return Ok(Done::Without(match newest {
+            Done::Whole => "advisories (database not reachable)".to_owned(),
+            Done::Without(also) => format!("advisories (database not reachable), {also}"),
+        }));
     }
     for manifest in MANIFESTS {
         terminal::task(&format!("advisories of {manifest}"), |progress| {
             run(deny(&program, manifest, &["--offline", "check", "advisories"]), progress)
         })?;
     }
-    Ok(Done::Whole)
+    Ok(newest)
 }
 
 fn deny(program: &str, manifest: &str, args: &[&str]) -> Command {

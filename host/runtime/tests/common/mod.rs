@@ -56,7 +56,7 @@ pub(crate) const HANDLER: &str = "include ripost:plugin/handler@1.0.0;";
 /// A core module as a component of a world, which is the text between the braces of a WIT `world`.
 pub(crate) fn component(world: &str, core: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).expect("wit/ parses");
+    resolve.push_source("ripost.wit", include_str!("../../../../wit/ripost.wit")).expect("the contract parses");
     encode(resolve, world, core)
 }
 

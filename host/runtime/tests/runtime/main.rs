@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+#[path = "../../../../fuzz/src/admission.rs"]
+mod admission;
+#[path = "answers.rs"]
+mod answering;
+#[path = "../../../../fuzz/src/answers.rs"]
 mod answers;
 mod capabilities;
 #[path = "../common/mod.rs"]
 mod common;
 mod fairness;
 mod leaks;
+mod fuzz;
 mod limits;
 mod load;
 
