@@ -82,7 +82,7 @@ async fn what_is_wrong_with_a_plugin_is_said_and_harms_no_other() {
             format!("{}[api.limits]\ncomponent = \"1 KiB\"\n", manifest("g", "g-large")),
             &[("a.wasm", &[0; 1025])],
             Stage::Discover,
-            "the handler `a.wasm` has 1025 bytes and the limit is 1024",
+            "the handler `a.wasm` has 1025 bytes and the limit `component` is 1 KiB; make it smaller, or raise",
         ),
         ("h-empty", String::new(), &[], Stage::Manifest, "h-empty/plugin.toml:1: there is no [plugin]"),
     ];

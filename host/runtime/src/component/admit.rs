@@ -12,6 +12,7 @@ const TRANSFORMS: [&str; 3] = ["transform-request", "transform-response", "trans
 const CAPABILITIES: [&str; 9] = ["log", "progress", "clock", "random", "config", "secrets", "kv", "outbound", "step"];
 const WASI: [&str; 6] = ["io", "clocks", "random", "cli", "filesystem", "sockets"];
 const PAGE_BYTES: u64 = 65_536;
+const COMPLAINT_CHARS_MAX: usize = 400;
 
 /// What one pass over the sections found.
 #[derive(Debug, Default)]
@@ -26,12 +27,29 @@ struct Sections {
 /// their size.
 pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, LoadError> {
     // Before the compiler sees it: its own authors do not count crashes of the compiler as vulnerabilities.
-    Validator::new_with_features(features).validate_all(wasm).map_err(|error| LoadError::Invalid(error.to_string()))?;
-    let sections = sections(wasm).map_err(|error| LoadError::Invalid(error.to_string()))?;
+    Validator::new_with_features(features).validate_all(wasm).map_err(|error| invalid(&error))?;
+    let sections = sections(wasm).map_err(|error| invalid(&error))?;
     // The world first: to who wrote a transform, its imports are not the news.
     let handle = exported_handle(&sections.exports)?;
     let imports = imported(&sections.imports)?;
     Ok(Facts { handle, imports, first_memory_bytes: sections.first_memory_bytes, instances: sections.instances })
+}
+
+/// What the validator says, in one short line: it quotes names as they stand in the file, which may be of any length and
+/// speak to a terminal.
+fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
+    let text = error.to_string().replace('\n', ", ");
+    let mut line: String = text.chars().take(COMPLAINT_CHARS_MAX).flat_map(shown).collect();
+    if text.chars().nth(COMPLAINT_CHARS_MAX).is_some() {
+        line.push('…');
+    }
+    LoadError::Invalid(line)
+}
+
+/// A character of somebody else's text; what would act on a terminal is escaped.
+fn shown(char: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) = if char.is_control() { (None, Some(char.escape_default())) } else { (Some(char), None) };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 /// Whether the bytes may be a component at all, by their beginning and their size.

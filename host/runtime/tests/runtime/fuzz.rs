@@ -121,7 +121,7 @@ fn the_memory_that_is_mutated_is_good_to_begin_with() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_bytes_break_admission(which in 0..5_usize, changes in vec(change(), 0..6)) {

@@ -38,6 +38,19 @@ fn a_torn_or_damaged_component_is_refused_at_every_length() {
 }
 
 #[test]
+fn a_name_in_a_damaged_component_cannot_speak_to_a_terminal_or_fill_a_log() {
+    let name = |name: &str| {
+        let mut wasm = Guest::echo().wasm();
+        let places: Vec<usize> = wasm.windows(7).enumerate().filter(|it| it.1 == b"after-s").map(|it| it.0).collect();
+        places.iter().for_each(|at| wasm[*at..*at + 7].copy_from_slice(name.as_bytes()));
+        refused(&wasm).to_string()
+    };
+    let text = name("\u{1b}[2J\r\n!");
+    assert!(text.contains(r"\u{1b}[2J") && !text.contains(char::is_control), "{text:?}");
+    assert!(text.len() < 1024, "{text}");
+}
+
+#[test]
 fn a_component_over_the_limit_is_refused_with_both_figures() {
     let wasm = Guest::echo().wasm();
     let limits = Limits { component_bytes_max: 100, ..Limits::default() };

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+#[allow(unreachable_pub, reason = "the fuzz targets reach it")]
 #[path = "../../../../fuzz/src/admission.rs"]
 mod admission;
 #[path = "answers.rs"]
 mod answering;
+#[allow(unreachable_pub, reason = "the fuzz targets reach it")]
 #[path = "../../../../fuzz/src/answers.rs"]
 mod answers;
 mod capabilities;
