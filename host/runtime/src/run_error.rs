@@ -7,7 +7,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::guest::State;
-use crate::limits::Value;
+use crate::limits::{Limits, Value};
 use crate::meter::OutOfCpu;
 
 /// A guest's own words inside our message.
@@ -159,12 +159,26 @@ pub(crate) fn classify(error: &wasmtime::Error, state: &State) -> RunError {
         return RunError::Host(text);
     }
     // The cause without the frames around it, which would be addresses that nobody can read.
-    let mut message = error.root_cause().to_string();
+    let mut message = limit_of_handles(&text, &state.limits).unwrap_or_else(|| error.root_cause().to_string());
     if let Some(complaint) = state.log.last_complaint() {
         message.push_str("; it last said: ");
         message.push_str(&complaint[..complaint.floor_char_boundary(COMPLAINT_BYTES_MAX)]);
     }
     RunError::Trap { message }
+}
+
+/// wasmtime traps for these two, and says neither how many there may be nor whose limit it is.
+fn limit_of_handles(text: &str, limits: &Limits) -> Option<String> {
+    let (what, key, most) = if text.contains("store handle limit exceeded") {
+        ("component handles", "handles", limits.handles)
+    } else if text.contains("resource table has no free keys") {
+        ("host resources", "resources", limits.resources)
+    } else {
+        return None;
+    };
+    Some(format!(
+        "it has more {what} at once than its limit `{key}` of {most}: drop them sooner, or raise `{key}` in [api.limits]"
+    ))
 }
 
 fn with_article(part: &str) -> &'static str {

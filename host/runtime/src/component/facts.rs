@@ -35,8 +35,10 @@ impl Facts {
                 count_max: limits.instances,
             });
         }
-        let small =
-            self.first_memory_bytes <= small_first_memory_bytes_max && limits.memory_bytes <= SMALL_MEMORY_BYTES_MAX;
+        // 0 means none, also of those that start with nothing and grow.
+        let small = small_first_memory_bytes_max > 0
+            && self.first_memory_bytes <= small_first_memory_bytes_max
+            && limits.memory_bytes <= SMALL_MEMORY_BYTES_MAX;
         Ok(if small { Scheme::Small } else { Scheme::Large })
     }
 }
@@ -61,6 +63,13 @@ pub(crate) fn unpack(artefact: &[u8]) -> Option<(Facts, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_starts_with_no_memory_goes_to_the_small_engine_unless_nothing_does() {
+        let facts = Facts { handle: "h".to_owned(), imports: Vec::new(), first_memory_bytes: 0, instances: 1 };
+        assert_eq!(facts.admit(&Limits::default(), 65_536), Ok(Scheme::Small));
+        assert_eq!(facts.admit(&Limits::default(), 0), Ok(Scheme::Large));
+    }
 
     #[test]
     fn what_is_packed_comes_back_and_nothing_else_does() {

@@ -113,6 +113,21 @@ async fn a_table_bomb_is_stopped_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_guest_that_hoards_handles_is_told_which_limit_it_passed() {
+    let hoarder = Guest::new("(loop $l (drop (call $stdout)) (br $l)) unreachable")
+        .world("import wasi:cli/stdout@0.2.0;")
+        .imports(r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))"#);
+    for (limits, told) in [
+        (Limits { handles: 9, ..limits() }, "component handles at once than its limit `handles` of 9"),
+        (Limits { resources: 9, ..limits() }, "host resources at once than its limit `resources` of 9"),
+    ] {
+        let error = stopped(run(&hoarder, limits).await);
+        assert_eq!(error.kind(), "handler-trapped");
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn endless_recursion_is_a_stack_overflow_and_the_process_lives() {
     let guest = Guest::new("(call $deep (i32.const 1))").items(
         "(func $deep (param i32) (result i32) (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (local.get 0)))",
