@@ -24,13 +24,20 @@ impl Place {
         cli::ripost(places::ripost()?, arguments, &[("RIPOST_CONFIG", config.as_str())]).await
     }
 
-    /// Without what differs each time: the folder and digests.
+    /// Without what differs each time or with each toolchain: the folder, digests, and sizes (of four digits).
     fn redacted(&self, text: &str) -> String {
         let text = text.replace(self.path.as_str(), "[folder]");
         let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_size = |word: &str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
         let words = text.split_inclusive(|char: char| !char.is_ascii_alphanumeric()).map(|word| {
             let end = word.trim_end_matches(|char: char| !char.is_ascii_alphanumeric());
-            if is_digest(end) { word.replace(end, "[digest]") } else { word.to_owned() }
+            if is_digest(end) {
+                word.replace(end, "[digest]")
+            } else if is_size(end) {
+                word.replace(end, "[size]")
+            } else {
+                word.to_owned()
+            }
         });
         words.collect()
     }
