@@ -252,6 +252,7 @@ impl App {
         tasks.spawn(reconcile.clone().deliveries(app.config.delivery.sweep));
         tasks.spawn(reconcile.clone().give_up(app.config.delivery.sweep));
         tasks.spawn(sender.drip());
+        tasks.spawn(reconcile.clone().kv());
         tasks.spawn(reconcile.revisions());
         tasks.spawn(plugins.clone().run(stopping.clone()));
 

@@ -6,8 +6,9 @@
 use crate::delivery::Sender;
 use crate::plugins::Plugins;
 use crate::runs::Runs;
+use ripost_domain::api::Name;
 use ripost_domain::time::Clock;
-use ripost_store::{DeliveryClaim, Store, StoreError};
+use ripost_store::{DeliveryClaim, RunClaim, Store, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// A lane with more deliveries is known to the sender; should it forget, the store offers it again after this.
 const OFFERED_AGAIN: Duration = Duration::from_secs(30);
+/// How often keys that have expired are removed.
+const KV_EVERY: Duration = Duration::from_secs(60);
 /// How often revisions that nobody names any more are removed.
 const COLLECT_EVERY: Duration = Duration::from_secs(600);
 
@@ -79,7 +82,19 @@ impl Reconcile {
         }
         // Before the look: who finds no room after this sets it again.
         self.runs.store_is_drained();
-        let claimed = self.store.claim_runs(now, limit, room.bytes).await?;
+        let full_owners: Vec<Name> = room.full.iter().filter_map(|owner| owner.parse().ok()).collect();
+        if !full_owners.is_empty() {
+            // What is passed over now is looked for again when one of their runs has ended.
+            self.runs.store_has_more();
+        }
+        let claim = RunClaim {
+            now,
+            limit,
+            bytes_max: room.bytes,
+            per_owner_max: limit.min(room.per_owner),
+            full: full_owners.clone(),
+        };
+        let claimed = self.store.claim_runs(claim).await?;
         let full = claimed.len() == limit as usize;
         let count = claimed.len();
         for claimed in claimed {
@@ -99,7 +114,7 @@ impl Reconcile {
         if count > 0 {
             tracing::debug!(count, "Claimed requests that were due");
         }
-        let (due, _) = self.store.next_due().await?;
+        let due = self.store.next_run(full_owners).await?;
         Ok(Look::After(due.map_or(every, |due| due.since(self.clock.now()).min(every))))
     }
 
@@ -121,7 +136,7 @@ impl Reconcile {
         let offered = self.store.due_lanes(now, CLAIM_MAX).await?;
         let plan = self.sender.plan(offered, CLAIM_MAX);
         if plan.claim.is_empty() && plan.park.is_empty() {
-            let (_, due) = self.store.next_due().await?;
+            let due = self.store.next_delivery().await?;
             let wait = due.map_or(every, |due| due.since(self.clock.steady()).min(every));
             // Due and not to be had: an attempt that ends wakes the loop.
             return Ok(Look::After(if wait.is_zero() { every.min(NO_ROOM_PAUSE) } else { wait }));
@@ -162,6 +177,25 @@ impl Reconcile {
             tokio::select! {
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    /// Removes what owners' components kept for a time that is over.
+    pub async fn kv(self) {
+        loop {
+            match self.store.kv_sweep(self.clock.now(), CLAIM_MAX).await {
+                Ok(CLAIM_MAX) => {
+                    tokio::time::sleep(CLAIM_PAUSE).await;
+                    continue;
+                }
+                Ok(_) => {}
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::warn!(%error, "Keys that have expired could not be removed"),
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(KV_EVERY) => {}
             }
         }
     }

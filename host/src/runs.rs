@@ -74,6 +74,8 @@ pub struct Runs {
 pub(crate) struct Room {
     pub(crate) requests: u32,
     pub(crate) bytes: usize,
+    /// Of one owner at once.
+    pub(crate) per_owner: u32,
     /// Owners that have their share already.
     pub(crate) full: Vec<Arc<str>>,
 }
@@ -137,9 +139,16 @@ impl Runs {
         if self.is_closed() {
             return Room::default();
         }
-        let mut full = self.slots.full();
-        full.extend(self.kibs.full());
-        Room { requests: self.slots.available(), bytes: self.kibs.available() as usize * KIB, full }
+        // Whoever has a little room left is given it when it is more: claims of one row each would crowd out the accepts.
+        let (slots, kibs) = (self.slots.share() / 8, self.kibs.share() / 8);
+        let mut full = self.slots.without_room_for(slots.max(1));
+        full.extend(self.kibs.without_room_for(kibs.max(1)));
+        Room {
+            requests: self.slots.available(),
+            bytes: self.kibs.available() as usize * KIB,
+            per_owner: slots.max(1),
+            full,
+        }
     }
 
     /// Runs a leased request in a task of its own.
@@ -179,7 +188,7 @@ impl Runs {
         let entry = self.needs.live.enter(claimed.id);
         let from = ripost_domain::request::State::Accepted;
         let active = self.needs.plugins.api_at(claimed.digest, &claimed.api).await.ok();
-        self.finish(claimed, from, decide::expired(), bytes::Bytes::new(), &entry, active.as_deref()).await;
+        self.finish(claimed, from, decide::expired(), None, &entry, active.as_deref()).await;
     }
 
     /// Something may be due: the sweep looks.
@@ -199,6 +208,11 @@ impl Runs {
     /// The sweep has looked, and claimed all there was.
     pub(crate) fn store_is_drained(&self) {
         self.waiting_in_store.store(false, Ordering::Release);
+    }
+
+    /// There is more than could be claimed: the end of a run is a reason to look again.
+    pub(crate) fn store_has_more(&self) {
+        self.waiting_in_store.store(true, Ordering::Release);
     }
 
     pub(crate) fn live(&self) -> &Arc<Live> {

@@ -79,14 +79,14 @@ impl FairSemaphore {
         self.0.lock().free
     }
 
-    /// Owners that have no more to expect now: at their share, or with somebody waiting already.
+    /// Owners whose share has no room for so many more, or with somebody waiting already.
     #[must_use]
-    pub fn full(&self) -> Vec<Arc<str>> {
+    pub fn without_room_for(&self, permits: u32) -> Vec<Arc<str>> {
         let state = self.0.lock();
-        let full = |owner: &&Arc<str>| {
-            state.owners.get(*owner).is_some_and(|entry| entry.held >= self.0.share || !entry.waiting.is_empty())
+        let full = |(_, owner): &(&Arc<str>, &Owner)| {
+            owner.held.saturating_add(permits) > self.0.share || !owner.waiting.is_empty()
         };
-        state.owners.keys().filter(full).cloned().collect()
+        state.owners.iter().filter(full).map(|(name, _)| Arc::clone(name)).collect()
     }
 
     /// What one owner may hold at most.

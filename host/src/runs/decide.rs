@@ -9,6 +9,10 @@ use ripost_runtime::{Failure, Response, RunError, RunOutcome};
 use ripost_store::Answer;
 use std::time::Duration;
 
+/// The first wait of a run that found no room, and the longest.
+const PUT_BACK_PAUSE: Duration = Duration::from_millis(100);
+const PUT_BACK_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// A request's end, before it is turned into rows.
 #[derive(Debug)]
 pub(super) enum End {
@@ -27,6 +31,8 @@ pub(super) enum Decision {
     End(End),
     /// Another run, not before this.
     RunAgain(Timestamp),
+    /// It did not take place because of us: not before this, and not counted.
+    PutBack(Timestamp),
 }
 
 /// What a decision depends on besides the outcome.
@@ -37,6 +43,8 @@ pub(super) struct Context<'a> {
     pub(super) attempt: u32,
     /// How many there may be.
     pub(super) max_attempts: u32,
+    /// How often it was put back because of us.
+    pub(super) put_back: u32,
     /// The request's deadline.
     pub(super) expires_at: Timestamp,
     /// Now.
@@ -56,8 +64,10 @@ pub(super) fn decide(outcome: RunOutcome, context: &Context<'_>) -> Decision {
     match outcome {
         Ok(Ok(response)) => answered(response, context),
         Ok(Err(failure)) => refused(failure, context),
+        // Ours, and nothing of it took place: it is never failed for that.
+        Err(RunError::PoolExhausted(_)) => Decision::PutBack(put_back_until(context)),
         // Ours: run again, whoever's turn it is.
-        Err(error @ (RunError::PoolExhausted(_) | RunError::Host(_))) => match run_at(context, None) {
+        Err(error @ RunError::Host(_)) => match run_at(context, None) {
             Some(at) => Decision::RunAgain(at),
             None => Decision::End(End::Failed(broken(&error), None)),
         },
@@ -144,6 +154,12 @@ fn run_at(context: &Context<'_>, after: Option<Duration>) -> Option<Timestamp> {
     (context.attempt < context.max_attempts && at < context.expires_at).then_some(at)
 }
 
+/// When there may be room: twice as long each time, and at the deadline at the latest, where it expires.
+fn put_back_until(context: &Context<'_>) -> Timestamp {
+    let pause = PUT_BACK_PAUSE.saturating_mul(1 << context.put_back.min(16)).min(PUT_BACK_PAUSE_MAX);
+    context.now.after(pause).min(context.expires_at)
+}
+
 fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>) -> Decision {
     run_at(context, after).map_or_else(
         || {
@@ -212,7 +228,7 @@ mod tests {
         static API: std::sync::OnceLock<ApiName> = std::sync::OnceLock::new();
         let api = API.get_or_init(|| ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() });
         let now = Timestamp::from_millis(1_000_000);
-        Context { api, attempt, max_attempts: 3, expires_at: now.after(Duration::from_secs(3600)), now }
+        Context { api, attempt, max_attempts: 3, put_back: 0, expires_at: now.after(Duration::from_secs(3600)), now }
     }
 
     fn response(status: u16, headers: &[(&str, &'static str)]) -> RunOutcome {
@@ -262,5 +278,24 @@ mod tests {
         late.expires_at = late.now;
         assert!(matches!(decide(error(), &late), Decision::End(End::Expired(_))));
         assert!(matches!(decide(error(), &context(1)), Decision::End(End::Failed(..))));
+    }
+
+    #[test]
+    fn a_run_that_found_no_room_is_put_back_for_as_long_as_the_request_lives() {
+        let pool = || Err(RunError::PoolExhausted("full".into()));
+        let pause = |context: &Context<'_>| match decide(pool(), context) {
+            Decision::PutBack(at) => at.since(context.now),
+            other => panic!("{other:?}"),
+        };
+        let mut context = context(3);
+        let pauses = [0, 1, 2, 5, 6, 40, u32::MAX].map(|put_back| {
+            context.put_back = put_back;
+            pause(&context)
+        });
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [100, 200, 400, 3200, 5000, 5000, 5000], "no run is used up");
+        context.expires_at = context.now.after(Duration::from_secs(2));
+        assert_eq!(pause(&context), Duration::from_secs(2), "then it expires");
+        let host = decide(Err(RunError::Host("broken".into())), &context);
+        assert!(matches!(host, Decision::End(End::Failed(..))), "{host:?}: counted, and this was the last");
     }
 }

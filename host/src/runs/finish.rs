@@ -7,11 +7,10 @@ use crate::gateway::view::{self, Head, SettlementView};
 use crate::live::{Ended, Entry};
 use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::State as StateLabel;
-use bytes::Bytes;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
-use ripost_store::{Answer, ClaimedRun, Ending, Finish, Lease, NewDelivery, StoreError, WriteError};
+use ripost_store::{Answer, ClaimedRun, Ending, Finish, Lease, NewDelivery, RunReceipt, StoreError, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ impl Runs {
         claimed: ClaimedRun,
         from: State,
         end: End,
-        logs: Bytes,
+        run: Option<RunReceipt>,
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
     ) {
@@ -51,7 +50,7 @@ impl Runs {
             from,
             ending,
             finished_at,
-            logs,
+            run,
             delivery: delivery.map(|delivery| NewDelivery { lease, ..delivery }),
         };
         let sent = finish.delivery.as_ref().map(|delivery| first_attempt(&claimed, delivery));

@@ -10,8 +10,9 @@ use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_runtime::{Call, Limits, ProgressSink, Request, Run, RunOutcome, Usage};
-use ripost_store::{ClaimedRun, RequestInput, RunAgain, WriteError, failpoint};
+use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, WriteError, failpoint};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request, as a run needs it.
 pub(super) struct Asked<'a> {
@@ -31,19 +32,19 @@ impl Runs {
             Err(error) => {
                 tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
                 let end = decide::unavailable(&error.to_string());
-                return self.finish(claimed, State::Running, end, Bytes::new(), &entry, None).await;
+                return self.finish(claimed, State::Running, end, None, &entry, None).await;
             }
         };
         if claimed.attempt > active.spec.max_attempts.saturating_add(self.config.crashes_max) {
             let end = decide::lost(claimed.attempt - 1);
-            return self.finish(claimed, State::Running, end, Bytes::new(), &entry, Some(&active)).await;
+            return self.finish(claimed, State::Running, end, None, &entry, Some(&active)).await;
         }
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
         let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let _instance = self.instances.acquire(&active.owner, active.handler.weight()).await;
         let now = needs.clock.now();
         if now >= claimed.expires_at {
-            return self.finish(claimed, State::Running, decide::expired(), Bytes::new(), &entry, Some(&active)).await;
+            return self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
         }
         entry.start();
         self.tell_of_start(&claimed, &active).await;
@@ -61,7 +62,7 @@ impl Runs {
         let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
         drop(in_flight);
         failpoint::hit("run.after_handler");
-        self.count(&active, &outcome, &usage);
+        let label = self.count(&active, &outcome, &usage);
         if let Err(error) = &outcome {
             tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, %error, "A handler gave no answer");
         }
@@ -69,20 +70,32 @@ impl Runs {
             api: &claimed.api,
             attempt: claimed.attempt,
             max_attempts: active.spec.max_attempts,
+            // Each claim has an epoch of its own; only what counts has an attempt.
+            put_back: claimed.epoch.saturating_sub(claimed.attempt),
             expires_at: claimed.expires_at,
             now: needs.clock.now(),
         };
+        let receipt = || RunReceipt {
+            lines: decide::log_lines(&logs, logs_dropped),
+            ..receipt(claimed.attempt, now, label, &usage)
+        };
+        let again = RunAgain { id: claimed.id, epoch: claimed.epoch, run_at: now, counted: true, run: None };
         match decide::decide(outcome, &context) {
-            Decision::RunAgain(at) => self.put_back(&claimed, at).await,
+            Decision::PutBack(run_at) => {
+                self.put_back(&claimed, RunAgain { run_at, counted: false, ..again }).await;
+            }
+            Decision::RunAgain(run_at) => {
+                self.put_back(&claimed, RunAgain { run_at, run: Some(receipt()), ..again }).await;
+            }
             Decision::End(end) => {
-                let logs = decide::log_lines(&logs, logs_dropped);
-                self.finish(claimed, State::Running, end, logs, &entry, Some(&active)).await;
+                let run = Some(receipt());
+                self.finish(claimed, State::Running, end, run, &entry, Some(&active)).await;
             }
         }
     }
 
-    /// Adds a run to the metrics.
-    pub(super) fn count(&self, active: &ActiveApi, outcome: &RunOutcome, usage: &Usage) {
+    /// Adds a run to the metrics; how its outcome is called.
+    pub(super) fn count(&self, active: &ActiveApi, outcome: &RunOutcome, usage: &Usage) -> &'static str {
         let metrics = &self.needs.metrics;
         metrics.run_seconds.observe(usage.wall.as_secs_f64());
         let label = match outcome {
@@ -92,6 +105,7 @@ impl Runs {
         };
         metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
         metrics.of_api(&active.name).add(usage, outcome.is_err());
+        label
     }
 
     /// What the sandbox is given for one run.
@@ -129,11 +143,11 @@ impl Runs {
         }
     }
 
-    async fn put_back(&self, claimed: &ClaimedRun, run_at: Timestamp) {
-        let again = RunAgain { id: claimed.id, epoch: claimed.epoch, run_at };
+    async fn put_back(&self, claimed: &ClaimedRun, again: RunAgain) {
+        let (run_at, counted) = (again.run_at, again.counted);
         match self.needs.store.run_again(again).await {
             Ok(()) => {
-                tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, %run_at, "The request will be run again");
+                tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, counted, %run_at, "The request will be run again");
                 self.wake();
             }
             Err(WriteError::Fenced) => {}
@@ -142,5 +156,23 @@ impl Runs {
                 tracing::error!(request.id = %claimed.id, %error, "A request could not be put back; the next start finds it");
             }
         }
+    }
+}
+
+/// What a run used, without its log.
+fn receipt(attempt: u32, started_at: Timestamp, outcome: &str, usage: &Usage) -> RunReceipt {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    RunReceipt {
+        attempt,
+        started_at,
+        outcome: outcome.to_owned(),
+        cpu_us: micros(usage.cpu),
+        wall_us: micros(usage.wall),
+        memory_bytes: usage.memory_bytes_peak as u64,
+        host_calls: usage.host_calls,
+        outbound_calls: usage.outbound_calls,
+        outbound_bytes: usage.outbound_bytes,
+        log_bytes: usage.log_bytes,
+        lines: Bytes::new(),
     }
 }

@@ -10,9 +10,10 @@ pub mod sqlite;
 
 pub use store::{
     Accept, AcceptError, Accepted, Answer, Balances, ClaimedDeliveries, ClaimedDelivery, ClaimedRun, Consumer,
-    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, Ending, Finish, Finished, Idempotency, Key, Lease,
-    NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered, Redeliver, Redelivered, RequestInput,
-    RequestRecord, ResultMeta, Retry, RotateSecret, Rotated, RunAgain, SealedSecrets, Stats, Store, StoreError,
-    StoredAttempt, StoredDelivery, StoredResult, Undeliverable, Undelivered, UndeliveredEntry, UndeliveredFilter,
-    Violation, Wants, WriteError,
+    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, Ending, Expect, Finish, Finished, Idempotency,
+    KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, Key, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
+    Lease, NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered, Redeliver, Redelivered, RequestInput,
+    RequestRecord, ResultMeta, Retry, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
+    SealedSecrets, Stats, Store, StoreError, StoredAttempt, StoredDelivery, StoredResult, Undeliverable, Undelivered,
+    UndeliveredEntry, UndeliveredFilter, Violation, Wants, WriteError,
 };

@@ -6,11 +6,14 @@ mod claim;
 mod consumers;
 mod deliveries;
 mod files;
+mod kv;
 mod ledger;
+mod owner_secrets;
 mod readers;
 mod reads;
 mod requests;
 mod rows;
+mod runs;
 mod schema;
 mod secrets;
 mod undelivered;
@@ -19,11 +22,13 @@ mod writer;
 use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, Balances, ClaimedDeliveries, ClaimedRun, Consumer, ConsumerSummary, DeliveryClaim,
-    DeliveryLog, DisabledUrl, Finish, Finished, NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered,
-    Redeliver, Redelivered, RequestRecord, RotateSecret, Rotated, RunAgain, SealedSecrets, Stats, Store, StoreError,
-    StoredResult, Undeliverable, Undelivered, UndeliveredFilter, Violation, WriteError,
+    DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, NewConsumer, NewDelivery,
+    OpenError, Payload, Record, Recovered, Redeliver, Redelivered, RequestRecord, RotateSecret, Rotated, RunAgain,
+    RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult, Undeliverable,
+    Undelivered, UndeliveredFilter, Violation, WriteError,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use files::Kind;
 use readers::Readers;
@@ -35,7 +40,7 @@ use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use writer::{Fatal, Patience, Writer};
 
 const DATABASE_FILE: &str = "ripost.sqlite3";
@@ -71,6 +76,8 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     checkpoints: Arc<checkpoint::Checkpoints>,
     readers: Readers,
+    /// Whose turn was the last to have requests claimed.
+    served: Mutex<Option<Name>>,
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -95,6 +102,7 @@ impl SqliteStore {
             writer: Arc::new(writer),
             checkpoints: Arc::new(checkpoints),
             readers,
+            served: Mutex::default(),
             _lock: lock,
         })
     }
@@ -167,14 +175,22 @@ impl Store for SqliteStore {
         self.writer.write(Patience::Endless, points, move |work| requests::run_again(work, &again)).await?
     }
 
-    async fn claim_runs(&self, now: Timestamp, limit: u32, bytes_max: usize) -> Result<Vec<ClaimedRun>, StoreError> {
-        let (due, _) = self.next_due().await?;
-        if due.is_none_or(|due| due > now) {
+    async fn claim_runs(&self, asked: RunClaim) -> Result<Vec<ClaimedRun>, StoreError> {
+        let asked = Arc::new(asked);
+        let looked = asked.clone();
+        if !self.readers.read(move |connection| runs::is_due(connection, looked.now, &looked.full)).await? {
             // No commit for nothing.
             return Ok(Vec::new());
         }
+        let served = || self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = served().clone();
         let points = Some(("run.before_claim_commit", "run.after_claim_commit"));
-        self.writer.write(Patience::Endless, points, move |work| requests::claim(work, now, limit, bytes_max)).await
+        let claim = move |work: &mut writer::Work<'_>| runs::claim(work, &asked, after.as_ref());
+        let claimed = self.writer.write(Patience::Endless, points, claim).await?;
+        if claimed.served.is_some() {
+            *served() = claimed.served;
+        }
+        Ok(claimed.runs)
     }
 
     async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError> {
@@ -216,8 +232,16 @@ impl Store for SqliteStore {
         self.writer.write(Patience::Endless, None, recover).await
     }
 
-    async fn next_due(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
-        self.readers.read(reads::next_due).await
+    async fn next_run(&self, full: Vec<Name>) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(move |connection| runs::next(connection, &full)).await
+    }
+
+    async fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(reads::next_delivery).await
+    }
+
+    async fn runs(&self, request: RequestId) -> Result<Vec<RunReceipt>, StoreError> {
+        self.readers.read(move |connection| runs::receipts(connection, request)).await
     }
 
     async fn deliveries(&self, request: RequestId) -> Result<Vec<DeliveryLog>, StoreError> {
@@ -252,6 +276,59 @@ impl Store for SqliteStore {
 
     async fn set_v1a(&self, consumer: ConsumerId, v1a: bool) -> Result<bool, StoreError> {
         self.writer.write(Patience::None, None, move |work| secrets::set_v1a(work, consumer, v1a)).await
+    }
+
+    async fn owner_secrets(&self) -> Result<Vec<SealedOwnerSecret>, StoreError> {
+        self.readers.read(owner_secrets::all).await
+    }
+
+    async fn set_owner_secret(
+        &self,
+        owner: &Name,
+        name: &str,
+        sealed: Bytes,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (owner, name) = (owner.clone(), name.to_owned());
+        let set = move |work: &mut writer::Work<'_>| owner_secrets::set(work, &owner, &name, &sealed, now);
+        self.writer.write(Patience::None, None, set).await
+    }
+
+    async fn delete_owner_secret(&self, owner: &Name, name: &str) -> Result<bool, StoreError> {
+        let (owner, name) = (owner.clone(), name.to_owned());
+        self.writer.write(Patience::None, None, move |work| owner_secrets::delete(work, &owner, &name)).await
+    }
+
+    async fn kv_get(&self, owner: &Name, key: &str, now: Timestamp) -> Result<Option<KvEntry>, StoreError> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        self.readers.read(move |connection| kv::get(connection, &owner, &key, now)).await
+    }
+
+    async fn kv_set(&self, write: KvWrite) -> Result<KvWritten, StoreError> {
+        // Of a run that was accepted: it waits for room, as the run's end does.
+        self.writer.write(Patience::Endless, None, move |work| kv::set(work, &write)).await
+    }
+
+    async fn kv_delete(&self, owner: &Name, key: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        self.writer.write(Patience::Endless, None, move |work| kv::delete(work, &owner, &key, now)).await
+    }
+
+    async fn kv_list(&self, page: KvPage) -> Result<Vec<String>, StoreError> {
+        self.readers.read(move |connection| kv::list(connection, &page)).await
+    }
+
+    async fn kv_usage(&self, owner: &Name) -> Result<KvUsage, StoreError> {
+        let owner = owner.clone();
+        self.readers.read(move |connection| kv::usage(connection, &owner)).await
+    }
+
+    async fn kv_sweep(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        // No commit for nothing.
+        if !self.readers.read(move |connection| kv::has_expired(connection, now)).await? {
+            return Ok(0);
+        }
+        self.writer.write(Patience::Endless, None, move |work| kv::sweep(work, now, limit)).await
     }
 
     async fn consumer_by_key(&self, hash: [u8; 32]) -> Result<Option<Consumer>, StoreError> {

@@ -1,5 +1,15 @@
 //! What the host asks of a database, whichever it is.
 
+mod kv;
+mod owner_secret;
+mod run;
+
+pub use kv::{
+    Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
+};
+pub use owner_secret::SealedOwnerSecret;
+pub use run::{RunAgain, RunClaim, RunReceipt};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use ripost_domain::api::{ApiName, Digest, Name};
@@ -266,8 +276,8 @@ pub struct Finish {
     pub ending: Ending,
     /// When.
     pub finished_at: Timestamp,
-    /// Bounded, for the owner; JSON lines; empty: none.
-    pub logs: Bytes,
+    /// What the run used that ended it; `None`: there was none.
+    pub run: Option<RunReceipt>,
     /// If a webhook goes out.
     pub delivery: Option<NewDelivery>,
 }
@@ -277,17 +287,6 @@ pub struct Finish {
 pub struct Finished {
     /// `Captured`, `Released` or `None`.
     pub settlement: Settlement,
-}
-
-/// A run that ended with "not now".
-#[derive(Debug, Clone)]
-pub struct RunAgain {
-    /// Which request.
-    pub id: RequestId,
-    /// The run's epoch.
-    pub epoch: u32,
-    /// When the next run is due.
-    pub run_at: Timestamp,
 }
 
 /// A request to run, claimed by this process: counted before it starts.
@@ -847,12 +846,12 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a request: outcome, capture or release, delivery.
     async fn finish(&self, finish: Finish) -> Result<Finished, WriteError>;
 
-    /// Puts a run back: `running` → `accepted`, due at `run_at`.
+    /// Puts a run back: `running` → `accepted`, due at `run_at`. One that is not counted gives its attempt back.
     async fn run_again(&self, again: RunAgain) -> Result<(), WriteError>;
 
-    /// Claims up to `limit` requests that are due and not past their deadline, oldest first: `accepted` → `running`,
-    /// epoch and attempt one more. `bytes_max` bounds the sum of their bodies (at least one is returned).
-    async fn claim_runs(&self, now: Timestamp, limit: u32, bytes_max: usize) -> Result<Vec<ClaimedRun>, StoreError>;
+    /// Claims requests that are due: `accepted` → `running`, epoch and attempt one more. Owners take turns, beginning
+    /// behind the one whose turn was the last; of each owner the oldest come first.
+    async fn claim_runs(&self, claim: RunClaim) -> Result<Vec<ClaimedRun>, StoreError>;
 
     /// Requests in `accepted` whose deadline has passed; to be finished as expired. Their epoch is as stored.
     async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError>;
@@ -876,8 +875,14 @@ pub trait Store: Send + Sync + 'static {
     /// At start: everything leased by an earlier process is due again.
     async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError>;
 
-    /// When the next run or delivery is due; `None`: nothing waits.
-    async fn next_due(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError>;
+    /// When the next run is due of those whose owners are not `full`; `None`: nothing waits.
+    async fn next_run(&self, full: Vec<Name>) -> Result<Option<Timestamp>, StoreError>;
+
+    /// When the next delivery is due; `None`: nothing waits.
+    async fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The receipts of a request's runs, in order.
+    async fn runs(&self, request: RequestId) -> Result<Vec<RunReceipt>, StoreError>;
 
     /// All deliveries of a request with their attempts.
     async fn deliveries(&self, request: RequestId) -> Result<Vec<DeliveryLog>, StoreError>;
@@ -902,6 +907,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether a consumer's webhooks carry `v1a` signatures too; false if there is no such consumer.
     async fn set_v1a(&self, consumer: ConsumerId, v1a: bool) -> Result<bool, StoreError>;
+
+    /// All secrets of all owners.
+    async fn owner_secrets(&self) -> Result<Vec<SealedOwnerSecret>, StoreError>;
+
+    /// Sets one of an owner's secrets.
+    async fn set_owner_secret(&self, owner: &Name, name: &str, sealed: Bytes, now: Timestamp)
+    -> Result<(), StoreError>;
+
+    /// Removes one; false if there was none.
+    async fn delete_owner_secret(&self, owner: &Name, name: &str) -> Result<bool, StoreError>;
+
+    /// What an owner keeps under a key; what has expired at `now` is absent.
+    async fn kv_get(&self, owner: &Name, key: &str, now: Timestamp) -> Result<Option<KvEntry>, StoreError>;
+
+    /// Sets a key, if what is there is what was expected and the quota has room.
+    async fn kv_set(&self, write: KvWrite) -> Result<KvWritten, StoreError>;
+
+    /// Removes a key; false if there was none, or it had expired.
+    async fn kv_delete(&self, owner: &Name, key: &str, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// A page of keys, in order of their bytes.
+    async fn kv_list(&self, page: KvPage) -> Result<Vec<String>, StoreError>;
+
+    /// How much an owner keeps.
+    async fn kv_usage(&self, owner: &Name) -> Result<KvUsage, StoreError>;
+
+    /// Takes away what has expired, up to `limit` keys of all owners together; how many there were.
+    async fn kv_sweep(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
 
     /// Who holds the key with this hash.
     async fn consumer_by_key(&self, hash: [u8; 32]) -> Result<Option<Consumer>, StoreError>;

@@ -96,21 +96,16 @@ pub(super) fn payload(
         .optional()
 }
 
+pub(super) const REVISIONS_IN_USE: &str = "SELECT DISTINCT digest FROM requests WHERE state IN ('accepted', 'running')";
+
 pub(super) fn revisions_in_use(connection: &Connection) -> rusqlite::Result<Vec<Digest>> {
-    connection
-        .prepare_cached("SELECT DISTINCT digest FROM requests WHERE state IN ('accepted', 'running')")?
-        .query_map([], rows::digest)?
-        .collect()
+    connection.prepare_cached(REVISIONS_IN_USE)?.query_map([], rows::digest)?.collect()
 }
 
-pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<(Option<Timestamp>, Option<Timestamp>)> {
-    let first = |sql: &str| -> rusqlite::Result<Option<Timestamp>> {
-        let millis: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        Ok(millis.map(Timestamp::from_millis))
-    };
-    let run = first("SELECT min(run_at) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'")?;
-    let delivery = first("SELECT min(ready_at) FROM lanes")?;
-    Ok((run, delivery))
+pub(super) fn next_delivery(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let millis: Option<i64> =
+        connection.prepare_cached("SELECT min(ready_at) FROM lanes")?.query_row([], |row| row.get(0))?;
+    Ok(millis.map(Timestamp::from_millis))
 }
 
 /// Spelled so that the partial index serves it.
@@ -118,18 +113,19 @@ fn dead(state: &str) -> String {
     format!("SELECT count(*) FROM deliveries WHERE state IN ('exhausted', 'abandoned') AND state = '{state}'")
 }
 
+pub(super) const COUNT_ACCEPTED: &str =
+    "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'";
+pub(super) const COUNT_RUNNING: &str =
+    "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'running'";
+
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
     let count = |sql: &str| -> rusqlite::Result<u64> {
         let count: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or(0))
     };
     Ok(Stats {
-        requests_accepted: count(
-            "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'",
-        )?,
-        requests_running: count(
-            "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'running'",
-        )?,
+        requests_accepted: count(COUNT_ACCEPTED)?,
+        requests_running: count(COUNT_RUNNING)?,
         deliveries_pending: count("SELECT count(*) FROM deliveries WHERE state = 'pending'")?,
         deliveries_in_flight: count("SELECT count(*) FROM deliveries WHERE state = 'in_flight'")?,
         deliveries_exhausted: count(&dead("exhausted"))?,

@@ -1,7 +1,8 @@
-//! Requests: accept, claim, put back, finish.
+//! Requests: accept, put back, finish.
 
 use super::ledger::{self, Refused};
 use super::rows;
+use super::runs;
 use super::writer::Work;
 use crate::store::{
     Accept, AcceptError, Accepted, Answer, ClaimedRun, Ending, Finish, Finished, Lease, RequestInput, RunAgain,
@@ -14,9 +15,12 @@ use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
+pub(super) const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
     requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
     requests.events, requests.retry_max_age, requests.depth, requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body";
+
+pub(super) const RECOVER: &str =
+    "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running') AND state = 'running'";
 
 /// What may be refused comes first, so that a refusal needs no rollback.
 pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<Result<Accepted, AcceptError>> {
@@ -99,7 +103,7 @@ pub(super) fn idempotent(
         .optional()
 }
 
-fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
+pub(super) fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
     Ok(ClaimedRun {
         id: RequestId::from_bytes(rows::id(row, "id")?),
         epoch: row.get("epoch")?,
@@ -123,43 +127,6 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
     })
 }
 
-/// The due ones, oldest first; counted before they start.
-pub(super) fn claim(
-    work: &mut Work<'_>,
-    now: Timestamp,
-    limit: u32,
-    bytes_max: usize,
-) -> rusqlite::Result<Vec<ClaimedRun>> {
-    let connection = work.connection;
-    let mut due = connection.prepare_cached(&format!(
-        "SELECT {CLAIMED_COLUMNS} FROM requests INDEXED BY requests_unfinished JOIN inputs ON inputs.request_id = requests.id \
-         WHERE state IN ('accepted', 'running') AND state = 'accepted' AND run_at <= ?1 AND expires_at > ?1 \
-         ORDER BY run_at LIMIT ?2"
-    ))?;
-    let mut rows = due.query(params![now.as_millis(), limit])?;
-    let (mut runs, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let mut run = claimed(row)?;
-        bytes += run.input.body.len();
-        if bytes > bytes_max && !runs.is_empty() {
-            break;
-        }
-        run.epoch += 1;
-        run.attempt += 1;
-        runs.push(run);
-    }
-    drop(rows);
-    let mut update = connection.prepare_cached(
-        "UPDATE requests SET state = 'running', epoch = ?2, attempt = ?3 WHERE id = ?1 AND state = 'accepted' AND epoch = ?2 - 1",
-    )?;
-    for run in &runs {
-        if update.execute(params![run.id.as_bytes(), run.epoch, run.attempt])? != 1 {
-            return Err(rusqlite::Error::StatementChangedRows(0));
-        }
-    }
-    Ok(runs)
-}
-
 /// Those whose deadline passed before they ran.
 pub(super) fn expired(connection: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<ClaimedRun>> {
     connection
@@ -175,20 +142,21 @@ pub(super) fn run_again(work: &mut Work<'_>, again: &RunAgain) -> rusqlite::Resu
     let moved = work
         .connection
         .prepare_cached(
-            "UPDATE requests SET state = 'accepted', run_at = ?3 WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
+            "UPDATE requests SET state = 'accepted', run_at = ?3, attempt = attempt - ?4 WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
         )?
-        .execute(params![again.id.as_bytes(), again.epoch, again.run_at.as_millis()])?;
-    Ok(if moved == 1 { Ok(()) } else { Err(WriteError::Fenced) })
+        .execute(params![again.id.as_bytes(), again.epoch, again.run_at.as_millis(), u8::from(!again.counted)])?;
+    if moved != 1 {
+        return Ok(Err(WriteError::Fenced));
+    }
+    if let Some(run) = again.run.as_ref().filter(|_| again.counted) {
+        runs::insert_receipt(work.connection, again.id, run)?;
+    }
+    Ok(Ok(()))
 }
 
 /// Everything that the process before had leased is due again.
 pub(super) fn recover(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<u64> {
-    let moved = work
-        .connection
-        .prepare_cached(
-            "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running') AND state = 'running'",
-        )?
-        .execute([now.as_millis()])?;
+    let moved = work.connection.prepare_cached(RECOVER)?.execute([now.as_millis()])?;
     Ok(moved as u64)
 }
 
@@ -207,7 +175,7 @@ pub(super) fn finish(
         .prepare_cached(
             "UPDATE requests SET state = ?4, finished_at = ?5, settlement = \
              CASE settlement WHEN 'held' THEN ?6 ELSE settlement END \
-             WHERE id = ?1 AND epoch = ?2 AND state = ?3 RETURNING consumer_id, owner, slug, price, fee, attempt",
+             WHERE id = ?1 AND epoch = ?2 AND state = ?3 RETURNING consumer_id, owner, slug, price, fee",
         )?
         .query_row(
             params![
@@ -220,11 +188,11 @@ pub(super) fn finish(
             ],
             |row| {
                 let consumer = ConsumerId::from_bytes(rows::id(row, "consumer_id")?);
-                Ok((consumer, rows::api(row)?.owner, rows::split(row)?, row.get::<_, u32>("attempt")?))
+                Ok((consumer, rows::api(row)?.owner, rows::split(row)?))
             },
         )
         .optional()?;
-    let Some((consumer, owner, split, attempt)) = ended else { return Ok(Err(WriteError::Fenced)) };
+    let Some((consumer, owner, split)) = ended else { return Ok(Err(WriteError::Fenced)) };
     let settlement = settle(work, finish, state, consumer, &owner, split)?;
     match &finish.ending {
         Ending::Completed { answer } => insert_answer(connection, finish.id, answer, inline_max)?,
@@ -236,10 +204,8 @@ pub(super) fn finish(
         }
         Ending::Cancelled { problem } | Ending::Expired { problem } => insert_problem(connection, finish.id, problem)?,
     }
-    if !finish.logs.is_empty() {
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO run_logs (request_id, attempt, lines) VALUES (?1, ?2, ?3)")?
-            .execute(params![finish.id.as_bytes(), attempt, &finish.logs[..]])?;
+    if let Some(run) = &finish.run {
+        runs::insert_receipt(connection, finish.id, run)?;
     }
     if let Some(delivery) = &finish.delivery {
         super::deliveries::insert(connection, finish.id, consumer, delivery, inline_max)?;

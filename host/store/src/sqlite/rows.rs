@@ -2,7 +2,7 @@
 
 use crate::store::Wants;
 use bytes::Bytes;
-use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_domain::money::{Amount, Split};
 use ripost_domain::time::Timestamp;
 use rusqlite::Row;
@@ -33,11 +33,12 @@ pub(super) fn split(row: &Row<'_>) -> rusqlite::Result<Split> {
 }
 
 pub(super) fn api(row: &Row<'_>) -> rusqlite::Result<ApiName> {
-    let name = |column: &str| {
-        let text: String = row.get(column)?;
-        text.parse().map_err(|_| unreadable("a name"))
-    };
-    Ok(ApiName { owner: name("owner")?, slug: name("slug")? })
+    Ok(ApiName { owner: name(row, "owner")?, slug: name(row, "slug")? })
+}
+
+pub(super) fn name(row: &Row<'_>, column: &str) -> rusqlite::Result<Name> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|_| unreadable("a name"))
 }
 
 const STARTED: u8 = 1;

@@ -6,12 +6,16 @@ use rusqlite::{Connection, OpenFlags};
 use std::time::Duration;
 
 /// One script a version; `user_version` counts those that have run.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_delivery.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_delivery.sql"),
+    include_str!("migrations/0003_sandbox.sql"),
+];
 
 /// For others that look into the file while the gateway runs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that are kept prepared.
-const STATEMENTS_MAX: usize = 96;
+const STATEMENTS_MAX: usize = 128;
 /// Pages of the log after which the writer itself moves them into the file, if the checkpoint thread did not.
 const CHECKPOINT_PAGES: u32 = 16_384;
 /// Page cache of the writer and of each reader, in KiB.
@@ -70,4 +74,72 @@ pub(super) fn open_checkpointer(path: &Utf8Path) -> Result<Connection, OpenError
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB).map_err(failed)?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{kv, reads, requests, runs};
+    use camino::Utf8PathBuf;
+
+    fn path(folder: &tempfile::TempDir) -> Utf8PathBuf {
+        Utf8PathBuf::from_path_buf(folder.path().join("ripost.sqlite3")).unwrap()
+    }
+
+    /// The lines of a statement's plan.
+    fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = vec![rusqlite::types::Value::Null; explained.parameter_count()];
+        let lines = explained.query_map(rusqlite::params_from_iter(values), |row| row.get("detail")).unwrap();
+        lines.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn no_query_of_the_queue_or_of_the_keys_that_owners_keep_reads_more_than_it_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open_writer(&path(&folder)).unwrap();
+        let due = runs::due_sql();
+        // Those that go through in order need no sorting either.
+        let ordered = [runs::NEXT_OWNER, &due, kv::LIST_FROM, kv::LIST_AFTER, kv::EXPIRED, kv::NEXT_EXPIRING_OWNER];
+        let others = [
+            requests::RECOVER,
+            reads::REVISIONS_IN_USE,
+            reads::COUNT_ACCEPTED,
+            reads::COUNT_RUNNING,
+            kv::GET,
+            kv::FIND,
+        ];
+        for sql in ordered.iter().chain(&others) {
+            for line in plan(&connection, sql) {
+                assert!(!line.contains("SCAN"), "{sql}: {line}");
+                assert!(!ordered.contains(sql) || !line.contains("TEMP B-TREE"), "{sql}: {line}");
+            }
+        }
+        for sql in [runs::NEXT_OWNER, &due, requests::RECOVER, reads::REVISIONS_IN_USE, reads::COUNT_ACCEPTED] {
+            let lines = plan(&connection, sql).join("\n");
+            assert!(lines.contains("requests_unfinished (state="), "{sql}: {lines}");
+        }
+        // One seek: behind an owner, and straight to what is due of one.
+        assert!(plan(&connection, runs::NEXT_OWNER)[0].contains("(state=? AND owner>?)"));
+        assert!(plan(&connection, &due)[0].contains("(state=? AND owner=? AND run_at<?)"));
+    }
+
+    #[test]
+    fn the_logs_of_earlier_runs_are_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(&folder);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.execute_batch(MIGRATIONS[1]).unwrap();
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        connection.execute("INSERT INTO run_logs VALUES (x'01', 2, x'7b7d0a')", []).unwrap();
+        drop(connection);
+        let connection = open_writer(&path).unwrap();
+        let row = connection
+            .query_row("SELECT attempt, outcome, log_bytes, lines FROM runs WHERE request_id = x'01'", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        assert_eq!(row, (2, "unknown".to_owned(), 3, b"{}\n".to_vec()));
+    }
 }

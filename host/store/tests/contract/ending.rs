@@ -1,4 +1,6 @@
-use crate::fixture::{Fixture, LANE, NOW, PRICE, accept, amount, answer, claim, completed, failed, free, waiting};
+use crate::fixture::{
+    Fixture, LANE, NOW, PRICE, accept, amount, answer, claim, completed, failed, free, runs, waiting,
+};
 use bytes::Bytes;
 use ripost_domain::request::{Settlement, State};
 use ripost_store::{Ending, Finish, Lease, NewDelivery, Store as _, WriteError};
@@ -74,7 +76,7 @@ async fn a_request_can_expire_before_it_ran() {
     store.accept(call.clone()).await.unwrap();
     let late = NOW.after(Duration::from_secs(3600));
     assert!(store.expired_requests(NOW, 9).await.unwrap().is_empty());
-    assert!(store.claim_runs(late, 9, 1 << 20).await.unwrap().is_empty(), "too late to run");
+    assert!(store.claim_runs(runs(late, 9)).await.unwrap().is_empty(), "too late to run");
     let expired = store.expired_requests(late, 9).await.unwrap();
     assert_eq!((expired.len(), expired[0].id, expired[0].epoch), (1, call.id, 0));
     let problem = Bytes::from_static(b"{}");

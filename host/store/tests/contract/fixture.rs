@@ -10,7 +10,7 @@ use ripost_domain::time::Timestamp;
 use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 use ripost_store::{
     Accept, Answer, DeliveryClaim, Ending, Finish, Idempotency, Key, Lease, NewConsumer, NewDelivery, Record,
-    RequestInput, Retry, Store, Wants,
+    RequestInput, Retry, RunAgain, RunClaim, RunReceipt, Store, Wants,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +161,33 @@ pub(crate) fn delivery(lease: Lease) -> NewDelivery {
     }
 }
 
+/// What is due, whoever's it is.
+pub(crate) fn runs(now: Timestamp, limit: u32) -> RunClaim {
+    RunClaim { now, limit, bytes_max: 1 << 20, per_owner_max: limit, full: Vec::new() }
+}
+
+/// A run that is put back, counted.
+pub(crate) fn again(id: RequestId, epoch: u32, run_at: Timestamp) -> RunAgain {
+    RunAgain { id, epoch, run_at, counted: true, run: None }
+}
+
+/// What a run used.
+pub(crate) fn receipt(attempt: u32, outcome: &str) -> RunReceipt {
+    RunReceipt {
+        attempt,
+        started_at: NOW,
+        outcome: outcome.to_owned(),
+        cpu_us: 1,
+        wall_us: 2,
+        memory_bytes: 3,
+        host_calls: 4,
+        outbound_calls: 5,
+        outbound_bytes: 6,
+        log_bytes: 7,
+        lines: Bytes::from_static(b"{}\n"),
+    }
+}
+
 /// What of one lane is due.
 pub(crate) fn claim(now: Timestamp, lane: LaneId, limit: u32) -> DeliveryClaim {
     let offered_again_at = now.after(Duration::from_secs(30));
@@ -183,7 +210,7 @@ pub(crate) fn completed(accept: &Accept) -> Finish {
         from: ripost_domain::request::State::Running,
         ending: Ending::Completed { answer: answer(b"{\"ok\":true}") },
         finished_at: NOW.after(Duration::from_millis(5)),
-        logs: Bytes::new(),
+        run: None,
         delivery: Some(delivery(Lease::ThisProcess)),
     }
 }

@@ -1,6 +1,6 @@
 //! Random histories against a ledger that fits on a page.
 
-use crate::fixture::{Fixture, NOW, accept, amount, completed, failed};
+use crate::fixture::{Fixture, NOW, accept, again, amount, completed, failed, runs};
 use proptest::prelude::*;
 use ripost_domain::money::FeeRate;
 use ripost_domain::request::State;
@@ -13,7 +13,7 @@ enum Step {
     Accept(i64),
     Complete(usize),
     Fail(usize),
-    PutBack(usize),
+    PutBack(usize, bool),
     ClaimAll,
     Recover,
 }
@@ -24,17 +24,20 @@ fn step() -> impl Strategy<Value = Step> {
         (0_i64..300).prop_map(Step::Accept),
         any::<usize>().prop_map(Step::Complete),
         any::<usize>().prop_map(Step::Fail),
-        any::<usize>().prop_map(Step::PutBack),
+        any::<(usize, bool)>().prop_map(|(pick, counted)| Step::PutBack(pick, counted)),
         Just(Step::ClaimAll),
         Just(Step::Recover),
     ]
 }
+
+const OWNERS: [&str; 3] = ["demo", "other", "third"];
 
 /// What one request should be.
 struct Known {
     call: Accept,
     state: State,
     epoch: u32,
+    attempt: u32,
 }
 
 async fn follow(steps: Vec<Step>) {
@@ -49,13 +52,14 @@ async fn follow(steps: Vec<Step>) {
                 available += micros;
             }
             Step::Accept(price) => {
-                let call = Accept { split: FeeRate::DEFAULT.split(amount(price)), ..accept(consumer) };
+                let mut call = Accept { split: FeeRate::DEFAULT.split(amount(price)), ..accept(consumer) };
+                call.api.owner = OWNERS[known.len() % OWNERS.len()].parse().unwrap();
                 match store.accept(call.clone()).await {
                     Ok(Accepted::New) => {
                         assert!(price <= available);
                         available -= price;
                         held += price;
-                        known.push(Known { call, state: State::Running, epoch: 1 });
+                        known.push(Known { call, state: State::Running, epoch: 1, attempt: 1 });
                     }
                     Err(AcceptError::InsufficientBalance { .. }) => assert!(price > available),
                     other => panic!("{other:?}"),
@@ -81,23 +85,25 @@ async fn follow(steps: Vec<Step>) {
                     request.state = State::Failed;
                 }
             }
-            Step::PutBack(pick) if !known.is_empty() => {
+            Step::PutBack(pick, counted) if !known.is_empty() => {
                 let pick = pick % known.len();
                 let request = &mut known[pick];
-                let done = store.run_again(RunAgain { id: request.call.id, epoch: request.epoch, run_at: NOW }).await;
+                let done = store.run_again(RunAgain { counted, ..again(request.call.id, request.epoch, NOW) }).await;
                 assert_eq!(done.is_ok(), request.state == State::Running);
                 if done.is_ok() {
                     request.state = State::Accepted;
+                    request.attempt -= u32::from(!counted);
                 }
             }
             Step::ClaimAll => {
-                let claimed = store.claim_runs(NOW.after(Duration::from_secs(1)), 1000, 1 << 30).await.unwrap();
+                let claimed = store.claim_runs(runs(NOW.after(Duration::from_secs(1)), 1000)).await.unwrap();
                 assert_eq!(claimed.len(), known.iter().filter(|request| request.state == State::Accepted).count());
                 for run in claimed {
                     let request = known.iter_mut().find(|request| request.call.id == run.id).unwrap();
                     request.state = State::Running;
                     request.epoch += 1;
-                    assert_eq!(run.epoch, request.epoch);
+                    request.attempt += 1;
+                    assert_eq!((run.epoch, run.attempt), (request.epoch, request.attempt));
                 }
             }
             Step::Recover => {
@@ -107,12 +113,16 @@ async fn follow(steps: Vec<Step>) {
                     .filter(|request| request.state == State::Running)
                     .for_each(|request| request.state = State::Accepted);
             }
-            Step::Complete(_) | Step::Fail(_) | Step::PutBack(_) => {}
+            Step::Complete(_) | Step::Fail(_) | Step::PutBack(..) => {}
         }
     }
     let balances = store.balances(consumer).await.unwrap();
     assert_eq!((balances.available, balances.held), (amount(available), amount(held)));
-    assert_eq!(store.earned(&"demo".parse().unwrap()).await.unwrap(), amount(earned));
+    let mut paid = 0;
+    for owner in OWNERS {
+        paid += store.earned(&owner.parse().unwrap()).await.unwrap().as_micros();
+    }
+    assert_eq!(paid, earned);
     for request in known {
         assert_eq!(store.request(request.call.id).await.unwrap().unwrap().state, request.state);
     }

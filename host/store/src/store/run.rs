@@ -1,0 +1,63 @@
+//! Runs: which to claim, how one is put back, what one has used.
+
+use bytes::Bytes;
+use ripost_domain::api::Name;
+use ripost_domain::id::RequestId;
+use ripost_domain::time::Timestamp;
+
+/// Which requests to claim for a run.
+#[derive(Debug, Clone)]
+pub struct RunClaim {
+    /// What is due by then and not past its deadline.
+    pub now: Timestamp,
+    /// At most so many.
+    pub limit: u32,
+    /// Bounds the sum of their bodies (at least one is returned).
+    pub bytes_max: usize,
+    /// Of one owner at most so many.
+    pub per_owner_max: u32,
+    /// Owners that have no room now: passed over.
+    pub full: Vec<Name>,
+}
+
+/// A run that did not end its request.
+#[derive(Debug, Clone)]
+pub struct RunAgain {
+    /// Which request.
+    pub id: RequestId,
+    /// The run's epoch.
+    pub epoch: u32,
+    /// When the next run is due.
+    pub run_at: Timestamp,
+    /// False: it did not take place because of us. The attempt is given back, and no receipt is kept.
+    pub counted: bool,
+    /// What it used.
+    pub run: Option<RunReceipt>,
+}
+
+/// What one run was and used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReceipt {
+    /// 1 for the first run.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How it ended: `answered`, `refused`, or the kind of failure.
+    pub outcome: String,
+    /// CPU time in microseconds.
+    pub cpu_us: u64,
+    /// From its beginning to its end in microseconds, waiting included.
+    pub wall_us: u64,
+    /// The most linear memory it had.
+    pub memory_bytes: u64,
+    /// Calls from the guest into the host.
+    pub host_calls: u64,
+    /// Requests it sent to the outside.
+    pub outbound_calls: u64,
+    /// Bytes of those and of their answers.
+    pub outbound_bytes: u64,
+    /// What it wrote to its log, kept or dropped.
+    pub log_bytes: u64,
+    /// What is kept of its log: bounded, for the owner; JSON lines; empty: none.
+    pub lines: Bytes,
+}
