@@ -2,9 +2,13 @@
 
 mod api;
 mod consumers;
+mod owners;
+mod runs;
 mod status;
 mod webhooks;
 
 pub use api::Admin;
 pub use consumers::{AddConsumer, AddedConsumer, ConsumerLine};
+pub use owners::SetSecret;
+pub use runs::RunShown;
 pub use status::Status;

@@ -9,6 +9,8 @@ mod deliveries;
 mod ledger;
 mod limits;
 mod listen;
+mod runs;
+mod secrets;
 mod serve;
 mod status;
 mod verify;
@@ -43,6 +45,11 @@ enum Command {
     Deliveries(deliveries::Command),
     /// Send a signed test webhook and show what came of it
     WebhookTest(webhook_test::WebhookTest),
+    /// Set, list and remove secrets of owners' components
+    #[command(subcommand)]
+    Secrets(secrets::Command),
+    /// Show the runs of a request and what they used
+    Runs(runs::Runs),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -163,6 +170,8 @@ pub fn main() -> ExitCode {
         Command::Consumer(command) => command.run(),
         Command::Deliveries(command) => command.run(),
         Command::WebhookTest(test) => test.run(),
+        Command::Secrets(command) => command.run(),
+        Command::Runs(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Limits(command) => command.run(),
         Command::Check(command) => command.run(),

@@ -7,8 +7,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
+use ripost_domain::api::Name;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::signature::{Secret, SigningKey};
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -31,13 +33,11 @@ pub enum KeyringError {
         source: std::io::Error,
     },
     /// Not a key.
-    #[error(
-        "{0} does not hold base64 of 32 bytes: restore it from a backup; without it the stored webhook secrets are lost"
-    )]
+    #[error("{0} does not hold base64 of 32 bytes: restore it from a backup; without it the stored secrets are lost")]
     NotAKey(String),
     /// A stored secret was sealed with another key, or damaged.
     #[error(
-        "a stored webhook secret does not open with this master key: restore the master key that belongs to this data folder"
+        "a stored secret does not open with this master key: restore the master key that belongs to this data folder"
     )]
     DoesNotOpen,
 }
@@ -151,16 +151,26 @@ impl Keyring {
         bool::from(subtle::ConstantTimeEq::ct_eq(made.as_bytes(), token.as_bytes())).then_some((request, until_s))
     }
 
+    fn encrypt(&self, context: &[u8], message: &[u8]) -> Bytes {
+        let nonce = random::<NONCE_BYTES>();
+        let payload = Payload { msg: message, aad: context };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).expect("a secret is short enough to encrypt");
+        [&nonce[..], &sealed].concat().into()
+    }
+
+    fn decrypt(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, KeyringError> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(KeyringError::DoesNotOpen)?;
+        let payload = Payload { msg: sealed, aad: context };
+        self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyringError::DoesNotOpen)
+    }
+
     /// Encrypts a webhook secret for its consumer's row.
     ///
     /// # Panics
     /// Never for secrets, which are short.
     #[must_use]
     pub fn seal(&self, owner: &[u8], secret: &Secret) -> Bytes {
-        let nonce = random::<NONCE_BYTES>();
-        let payload = Payload { msg: secret.as_bytes(), aad: owner };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).expect("a secret is short enough to encrypt");
-        [&nonce[..], &sealed].concat().into()
+        self.encrypt(owner, secret.as_bytes())
     }
 
     /// Decrypts it again.
@@ -168,11 +178,31 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::DoesNotOpen`]: another master key, another consumer's, or damaged.
     pub fn unseal(&self, owner: &[u8], sealed: &[u8]) -> Result<Secret, KeyringError> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(KeyringError::DoesNotOpen)?;
-        let payload = Payload { msg: sealed, aad: owner };
-        let bytes = self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyringError::DoesNotOpen)?;
-        Secret::from_bytes(bytes).map_err(|_| KeyringError::DoesNotOpen)
+        Secret::from_bytes(self.decrypt(owner, sealed)?).map_err(|_| KeyringError::DoesNotOpen)
     }
+
+    /// Encrypts one of an owner's secrets: it opens under this owner and name alone.
+    ///
+    /// # Panics
+    /// Never for secrets, which are short.
+    #[must_use]
+    pub fn seal_owner_secret(&self, owner: &Name, name: &str, value: &SecretString) -> Bytes {
+        self.encrypt(&owner_secret_context(owner, name), value.expose_secret().as_bytes())
+    }
+
+    /// Decrypts it again.
+    ///
+    /// # Errors
+    /// [`KeyringError::DoesNotOpen`]: another master key, another owner or name, or damaged.
+    pub fn unseal_owner_secret(&self, owner: &Name, name: &str, sealed: &[u8]) -> Result<SecretString, KeyringError> {
+        let bytes = self.decrypt(&owner_secret_context(owner, name), sealed)?;
+        String::from_utf8(bytes).map(SecretString::from).map_err(|_| KeyringError::DoesNotOpen)
+    }
+}
+
+/// Longer than an id, so that it is never that of a consumer's secret; no name has a zero byte.
+fn owner_secret_context(owner: &Name, name: &str) -> Vec<u8> {
+    format!("ripost owner secret\0{owner}\0{name}").into_bytes()
 }
 
 /// The operator's token.

@@ -184,7 +184,7 @@ impl Reconcile {
     /// Removes what owners' components kept for a time that is over.
     pub async fn kv(self) {
         loop {
-            match self.store.kv_sweep(self.clock.now(), CLAIM_MAX).await {
+            match self.store.kv_sweep(self.clock.steady(), CLAIM_MAX).await {
                 Ok(CLAIM_MAX) => {
                     tokio::time::sleep(CLAIM_PAUSE).await;
                     continue;

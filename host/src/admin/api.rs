@@ -1,6 +1,7 @@
 //! Who may ask what.
 
-use super::{consumers, status, webhooks};
+use super::{consumers, owners, runs, status, webhooks};
+use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::listener::Answer;
 use crate::gateway::{Gateway, identity};
@@ -32,6 +33,8 @@ pub struct Admin {
     pub live: Arc<Live>,
     /// Seals secrets.
     pub keyring: Arc<Keyring>,
+    /// What owners' components may use.
+    pub owner_secrets: Arc<OwnerSecrets>,
     /// Lets the operator in.
     pub token: AdminToken,
     /// Numbers.
@@ -84,18 +87,18 @@ impl Admin {
             (&Method::GET, "/admin/v1/disabled-urls") => json(200, &webhooks::disabled(self).await?),
             (&Method::DELETE, "/admin/v1/disabled-urls") => {
                 webhooks::enable(self, head.uri.query()).await?;
-                let mut response = Response::new(Full::default());
-                *response.status_mut() = http::StatusCode::NO_CONTENT;
-                Ok(response)
+                Ok(no_content())
             }
             (&Method::POST, "/admin/v1/webhooks/test") => json(200, &webhooks::test(self, fields(body).await?).await?),
+            (&Method::GET, "/admin/v1/secrets") => json(200, &self.owner_secrets.list(None)),
+            (method, path) if path.starts_with("/admin/v1/owners/") => owners::answer(self, method, path, body).await,
             (&Method::GET, path) if path.starts_with("/admin/v1/requests/") => self.of_request(path).await,
             (_, "/metrics" | "/admin/v1/status" | "/admin/v1/reload" | "/admin/v1/consumers") => {
                 Err(Problem::new(Kind::MethodNotAllowed, "Use GET to read, POST to add or to act."))
             }
             _ => Err(Problem::new(
                 Kind::NotFound,
-                "The management API has /admin/v1/status, /reload, /consumers, /deliveries, /disabled-urls and /requests/{id}/deliveries.",
+                "The management API has /admin/v1/status, /reload, /consumers, /deliveries, /disabled-urls, /secrets, /owners/{owner}/secrets, /owners/{owner}/kv, /requests/{id}/deliveries and …/runs.",
             )),
         }
     }
@@ -103,11 +106,13 @@ impl Admin {
     /// Parts of one request.
     async fn of_request(&self, path: &str) -> Result<Response<Full<Bytes>>, Problem> {
         let rest = path.trim_start_matches("/admin/v1/requests/");
-        let unknown = || Problem::new(Kind::NotFound, "There are /admin/v1/requests/{id}/deliveries and …/receipt.");
+        let unknown =
+            || Problem::new(Kind::NotFound, "There are /admin/v1/requests/{id}/deliveries, …/runs and …/receipt.");
         let (id, part) = rest.split_once('/').ok_or_else(unknown)?;
         let id = id.parse().map_err(|_| unknown())?;
         match part {
             "deliveries" => json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id).await? })),
+            "runs" => json(200, &runs::of(self, id).await?),
             "receipt" => json(200, &webhooks::receipt(self, id).await?),
             _ => Err(unknown()),
         }
@@ -143,12 +148,25 @@ fn came_through_a_proxy(headers: &HeaderMap) -> bool {
 }
 
 async fn fields<T: serde::de::DeserializeOwned>(body: Incoming) -> Result<T, Problem> {
-    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    fields_within(body, BODY_BYTES_MAX).await
+}
+
+pub(super) async fn fields_within<T: serde::de::DeserializeOwned>(
+    body: Incoming,
+    bytes_max: usize,
+) -> Result<T, Problem> {
+    let body = Limited::new(body, bytes_max).collect().await;
     let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "The management API takes small JSON bodies."))?;
     serde_json::from_slice(&body.to_bytes()).map_err(|error| Problem::new(Kind::InvalidJson, error.to_string()))
 }
 
-fn json(status: u16, body: &impl Serialize) -> Result<Response<Full<Bytes>>, Problem> {
+pub(super) fn no_content() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = http::StatusCode::NO_CONTENT;
+    response
+}
+
+pub(super) fn json(status: u16, body: &impl Serialize) -> Result<Response<Full<Bytes>>, Problem> {
     let bytes = serde_json::to_vec(body).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let mut response = Response::new(Full::new(bytes.into()));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();

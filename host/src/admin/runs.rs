@@ -1,0 +1,66 @@
+//! The runs of one request: what each was and used, and what it said.
+
+use super::Admin;
+use crate::problem::{Kind, Problem};
+use ripost_domain::id::RequestId;
+use ripost_domain::time::Timestamp;
+use ripost_store::RunReceipt;
+use serde::{Deserialize, Serialize};
+
+/// One run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RunShown {
+    /// 1 for the first run.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// `answered`, `refused`, or the kind of failure.
+    pub outcome: String,
+    /// CPU time.
+    pub cpu_ms: f64,
+    /// From its beginning to its end, waiting included.
+    pub wall_ms: f64,
+    /// The most linear memory it had.
+    pub memory_bytes: u64,
+    /// Calls from the guest into the host.
+    pub host_calls: u64,
+    /// Requests it sent to the outside.
+    pub outbound_calls: u64,
+    /// Bytes of those and of their answers.
+    pub outbound_bytes: u64,
+    /// What it wrote to its log, kept or dropped.
+    pub log_bytes: u64,
+    /// What is kept of its log: objects with `level`, `message` and `fields`, or with the number `dropped`.
+    pub log: Vec<serde_json::Value>,
+}
+
+impl From<RunReceipt> for RunShown {
+    fn from(run: RunReceipt) -> Self {
+        let millis = |micros: u64| micros as f64 / 1000.0;
+        let lines = run.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let log = lines.map(|line| {
+            serde_json::from_slice(line).unwrap_or_else(|_| String::from_utf8_lossy(line).into_owned().into())
+        });
+        Self {
+            attempt: run.attempt,
+            started_at: run.started_at,
+            outcome: run.outcome.clone(),
+            cpu_ms: millis(run.cpu_us),
+            wall_ms: millis(run.wall_us),
+            memory_bytes: run.memory_bytes,
+            host_calls: run.host_calls,
+            outbound_calls: run.outbound_calls,
+            outbound_bytes: run.outbound_bytes,
+            log_bytes: run.log_bytes,
+            log: log.collect(),
+        }
+    }
+}
+
+pub(super) async fn of(admin: &Admin, id: RequestId) -> Result<Vec<RunShown>, Problem> {
+    let runs = admin.store.runs(id).await?;
+    if runs.is_empty() && admin.store.request(id).await?.is_none() {
+        return Err(Problem::new(Kind::UnknownRequest, "There is no such request."));
+    }
+    Ok(runs.into_iter().map(RunShown::from).collect())
+}
