@@ -46,12 +46,34 @@ impl Output {
 /// # Errors
 /// It is not there, or did not end within 15 s (it is killed then).
 pub async fn ripost(binary: Utf8PathBuf, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
+    ripost_with_input(binary, arguments, environment, "").await
+}
+
+/// The same with something on its standard input.
+///
+/// # Errors
+/// It is not there, or did not end within 15 s (it is killed then).
+pub async fn ripost_with_input(
+    binary: Utf8PathBuf,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    input: &str,
+) -> Result<Output> {
     let mut command = tokio::process::Command::new(&binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RIPOST_")) {
         command.env_remove(name);
     }
     command.args(arguments).envs(environment.iter().copied());
-    run(command).await.with_context(|| format!("{binary} {}", arguments.join(" ")))
+    if input.is_empty() {
+        command.stdin(Stdio::null());
+    } else {
+        // A pipe holds 64 KiB: it is filled before anybody reads.
+        let (reader, mut writer) = std::io::pipe().context("making a pipe")?;
+        anyhow::ensure!(input.len() <= 60 << 10, "more input than a pipe holds");
+        std::io::Write::write_all(&mut writer, input.as_bytes()).context("filling the pipe")?;
+        command.stdin(reader);
+    }
+    to_the_end(command).await.with_context(|| format!("{binary} {}", arguments.join(" ")))
 }
 
 /// Runs any program to its end.
@@ -59,7 +81,12 @@ pub async fn ripost(binary: Utf8PathBuf, arguments: &[&str], environment: &[(&st
 /// # Errors
 /// It is not there, or did not end within 15 s (it is killed then).
 pub async fn run(mut command: tokio::process::Command) -> Result<Output> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null());
+    to_the_end(command).await
+}
+
+async fn to_the_end(mut command: tokio::process::Command) -> Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("it did not end in time")??;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })

@@ -45,6 +45,14 @@ impl Source {
         format!("(i32.const {at}) (i32.const {})", bytes.len())
     }
 
+    /// Writes a line to its log at `info` first.
+    fn logging(self, message: &str) -> Self {
+        let mut source = self.import("ripost:plugin/log@1.0.0", "write", "(param i32 i32 i32 i32 i32)");
+        let message = source.bytes(message.as_bytes());
+        source.handle = format!("(call $write (i32.const 2) {message} (i32.const 0) (i32.const 0)) {}", source.handle);
+        source
+    }
+
     fn module(&self) -> Vec<u8> {
         let escaped: String = self.data.iter().map(|byte| format!("\\{byte:02x}")).collect();
         let text = format!(
@@ -230,13 +238,29 @@ pub fn fails(failure: Failure) -> Vec<u8> {
 /// Fails like [`fails`] in its first `runs` runs, then echoes.
 #[must_use]
 pub fn fails_first(runs: u32, failure: Failure) -> Vec<u8> {
+    failing_first(runs, failure).handler()
+}
+
+fn failing_first(runs: u32, failure: Failure) -> Source {
     let mut source = Source::default();
     let fail = failing(&mut source, failure);
     source.handle = format!(
         "(if (result i32) (i32.le_u (call $attempt (local.get $request)) (i32.const {runs}))
            (then {fail}) (else (call $echo (local.get $request))))"
     );
-    source.handler()
+    source
+}
+
+/// Writes a line to its log at `info`, then traps.
+#[must_use]
+pub fn logs_and_traps(message: &str) -> Vec<u8> {
+    Source::handle("unreachable").logging(message).handler()
+}
+
+/// Writes a line to its log at `info`, then fails in the first so many runs and echoes in the next.
+#[must_use]
+pub fn logs_and_fails_first(message: &str, runs: u32, failure: Failure) -> Vec<u8> {
+    failing_first(runs, failure).logging(message).handler()
 }
 
 fn failing(source: &mut Source, failure: Failure) -> String {

@@ -120,6 +120,15 @@ impl Host {
         cli::ripost(self.settings.binary()?, arguments, &[("RIPOST_DATA", self.folder.data.as_str())]).await
     }
 
+    /// The same with something on its standard input.
+    ///
+    /// # Errors
+    /// The program is not there, or did not end in time.
+    pub async fn cli_with_input(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        let environment = [("RIPOST_DATA", self.folder.data.as_str())];
+        cli::ripost_with_input(self.settings.binary()?, arguments, &environment, input).await
+    }
+
     /// The operator's `GET` with the token of the data folder.
     ///
     /// # Errors

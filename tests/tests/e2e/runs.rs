@@ -1,0 +1,85 @@
+//! The receipt of every run, as the operator sees it.
+
+use crate::{PAUSED, Test, host};
+use http::Method;
+use ripost_tests::guests::{self, Failure};
+use ripost_tests::{Api, Consumer, Host, Plugin};
+use serde_json::{Value, json};
+
+async fn ended(consumer: &Consumer, api: &str) -> anyhow::Result<String> {
+    let id = consumer.call(api).json(&json!({ "n": 1 })).header("prefer", "respond-async").accepted().await?;
+    consumer.ended(&id).await?;
+    Ok(id)
+}
+
+/// The runs of a request, each with sane figures.
+async fn runs(host: &Host, id: &str) -> anyhow::Result<Vec<Value>> {
+    let shown = host.cli(&["runs", id, "--json"]).await?.expect(0)?.json()?;
+    let runs = shown.as_array().cloned().unwrap_or_default();
+    for run in &runs {
+        let number = |name: &str| run[name].as_f64().unwrap_or(-1.0);
+        assert!(number("cpu_ms") > 0.0 && number("cpu_ms") <= number("wall_ms") + 1.0, "{run}");
+        assert!(number("wall_ms") > 0.0 && number("wall_ms") < 10_000.0, "{run}");
+        assert!(number("memory_bytes") >= f64::from(2 << 16), "the guest begins with two pages: {run}");
+        assert_eq!((number("outbound_calls"), number("outbound_bytes")), (0.0, 0.0), "{run}");
+        assert!(run["started_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{run}");
+    }
+    assert_eq!(host.admin(Method::GET, &format!("/admin/v1/requests/{id}/runs")).await?.expect(200)?.json()?, shown);
+    Ok(runs)
+}
+
+#[tokio::test]
+async fn every_run_has_a_receipt_of_what_it_used_and_said() -> Test {
+    let apis = [
+        Api::new("demo", "completes", guests::logs_and_fails_first("one line", 0, Failure::Retry(None))),
+        Api::new("demo", "traps", guests::logs_and_traps("the last words")),
+        Api::new("demo", "second", guests::logs_and_fails_first("not yet", 1, Failure::Retry(Some(0)))),
+    ];
+    let host = host().plugin(&Plugin::new("runs", apis)).start().await?;
+    let consumer = host.demo();
+    let line = |message: &str| json!([{ "level": "info", "message": message, "fields": {} }]);
+
+    let completed = ended(&consumer, "demo/completes").await?;
+    let shown = runs(&host, &completed).await?;
+    assert_eq!(shown.len(), 1);
+    assert_eq!((&shown[0]["attempt"], &shown[0]["outcome"]), (&json!(1), &json!("answered")));
+    assert_eq!((&shown[0]["log"], &shown[0]["host_calls"]), (&line("one line"), &json!(1)));
+    assert!(shown[0]["log_bytes"].as_u64().is_some_and(|bytes| bytes >= 8), "{shown:?}");
+
+    let trapped = ended(&consumer, "demo/traps").await?;
+    let shown = runs(&host, &trapped).await?;
+    assert_eq!(shown.len(), 1, "a trap is not run again");
+    assert_eq!((&shown[0]["outcome"], &shown[0]["log"]), (&json!("handler-trapped"), &line("the last words")));
+
+    let retried = ended(&consumer, "demo/second").await?;
+    let outcomes = |runs: &[Value]| -> Vec<_> {
+        runs.iter().map(|run| (run["attempt"].clone(), run["outcome"].clone(), run["log"].clone())).collect()
+    };
+    let expected = [(json!(1), json!("refused"), line("not yet")), (json!(2), json!("answered"), line("not yet"))];
+    assert_eq!(outcomes(&runs(&host, &retried).await?), expected);
+
+    let text = host.cli(&["runs", &retried]).await?.expect(0)?.stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].starts_with("run 1  ") && lines[0].contains("refused") && lines[0].contains(" ms"), "{text}");
+    assert_eq!(lines[1].trim(), "info  not yet");
+    assert!(lines[2].starts_with("run 2  ") && lines[2].contains("answered"), "{text}");
+
+    // They are as durable as the request.
+    let host = host.restart().await?;
+    assert_eq!(outcomes(&runs(&host, &retried).await?), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_without_a_run_says_so_and_an_unknown_one_too() -> Test {
+    let host = Host::builder().dev().show_log().config(PAUSED).plugin(&Plugin::one("echo", guests::echo()));
+    let host = host.start().await?;
+    let id = host.demo().call("demo/echo").json(&json!({})).header("prefer", "respond-async").accepted().await?;
+    assert_eq!(host.cli(&["runs", &id]).await?.expect(0)?.stdout, "no run has ended\n");
+    let other = format!("{}{}", &id[..id.len() - 4], if id.ends_with("0000") { "1111" } else { "0000" });
+    let refused = host.cli(&["runs", &other]).await?.expect(1)?;
+    assert!(refused.stderr.contains("no such request"), "{refused:?}");
+    host.cli(&["runs", "nonsense"]).await?.expect(64)?;
+    Ok(())
+}
