@@ -155,8 +155,8 @@ impl App {
         let egress = Arc::new(start_egress(&config, url_policy.addresses.clone(), own, &TaskTracker::new())?);
         let policy = config.delivery.policy().map_err(StartError::Configuration)?;
         let secrets = Arc::new(Secrets::new(store.clone(), keyring.clone(), clock.clone()));
-        let owner_secrets = OwnerSecrets::load(store.clone(), keyring.clone(), clock.clone()).await;
-        let owner_secrets = Arc::new(owner_secrets.context("reading the owners' secrets")?);
+        let owner_secrets = OwnerSecrets::load(store.clone(), keyring.clone(), clock.clone(), tasks.clone()).await;
+        let owner_secrets = owner_secrets.context("reading the owners' secrets")?;
         let disabled = Arc::new(Disabled::load(&*store).await.context("reading which URLs are disabled")?);
         let signing_key = Arc::new(keyring.signing_key());
         let news = Arc::new(News::default());

@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 /// Bytes of the longest value.
 pub const VALUE_BYTES_MAX: usize = 32 << 10;
@@ -96,6 +97,8 @@ pub struct OwnerSecrets {
     held: RwLock<HashMap<Name, BTreeMap<String, Held>>>,
     /// One change at a time, so that memory and store agree on which was the last.
     changes: Mutex<()>,
+    /// Who owns a change that has begun: who asked for it may hang up before memory knows what the store does.
+    tasks: TaskTracker,
 }
 
 impl OwnerSecrets {
@@ -103,7 +106,12 @@ impl OwnerSecrets {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn load(store: Arc<dyn Store>, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub async fn load(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+    ) -> Result<Arc<Self>, StoreError> {
         let mut held: HashMap<Name, BTreeMap<String, Held>> = HashMap::new();
         for secret in store.owner_secrets().await? {
             let opened = keyring.unseal_owner_secret(&secret.owner, &secret.name, &secret.sealed);
@@ -113,7 +121,8 @@ impl OwnerSecrets {
             let one = Held { value: opened.ok(), updated_at: secret.updated_at };
             held.entry(secret.owner).or_default().insert(secret.name, one);
         }
-        Ok(Self { store, keyring, clock, held: RwLock::new(held), changes: Mutex::default() })
+        let (held, changes) = (RwLock::new(held), Mutex::default());
+        Ok(Arc::new(Self { store, keyring, clock, held, changes, tasks }))
     }
 
     /// A secret as it is now; `None`: there is none of that name, or it does not open.
@@ -145,32 +154,40 @@ impl OwnerSecrets {
     ///
     /// # Errors
     /// The store fails; nothing has changed.
-    pub async fn set(&self, owner: &Name, name: &SecretName, value: SecretString) -> Result<(), StoreError> {
-        let _change = self.changes.lock().await;
-        let updated_at = self.clock.now();
-        let sealed = self.keyring.seal_owner_secret(owner, name.as_str(), &value);
-        self.store.set_owner_secret(owner, name.as_str(), sealed, updated_at).await?;
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        let one = Held { value: Some(value), updated_at };
-        held.entry(owner.clone()).or_default().insert(name.as_str().to_owned(), one);
-        Ok(())
+    pub async fn set(self: &Arc<Self>, owner: &Name, name: &SecretName, value: SecretString) -> Result<(), StoreError> {
+        let (secrets, owner, name) = (self.clone(), owner.clone(), name.clone());
+        let set = async move {
+            let _change = secrets.changes.lock().await;
+            let updated_at = secrets.clock.now();
+            let sealed = secrets.keyring.seal_owner_secret(&owner, name.as_str(), &value);
+            secrets.store.set_owner_secret(&owner, name.as_str(), sealed, updated_at).await?;
+            let mut held = secrets.held.write().unwrap_or_else(PoisonError::into_inner);
+            let one = Held { value: Some(value), updated_at };
+            held.entry(owner).or_default().insert(name.as_str().to_owned(), one);
+            Ok(())
+        };
+        self.tasks.spawn(set).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Removes one; false if there was none.
     ///
     /// # Errors
     /// The store fails; nothing has changed.
-    pub async fn remove(&self, owner: &Name, name: &SecretName) -> Result<bool, StoreError> {
-        let _change = self.changes.lock().await;
-        let removed = self.store.delete_owner_secret(owner, name.as_str()).await?;
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(secrets) = held.get_mut(owner) {
-            secrets.remove(name.as_str());
-            if secrets.is_empty() {
-                held.remove(owner);
+    pub async fn remove(self: &Arc<Self>, owner: &Name, name: &SecretName) -> Result<bool, StoreError> {
+        let (secrets, owner, name) = (self.clone(), owner.clone(), name.clone());
+        let remove = async move {
+            let _change = secrets.changes.lock().await;
+            let removed = secrets.store.delete_owner_secret(&owner, name.as_str()).await?;
+            let mut held = secrets.held.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(of_owner) = held.get_mut(&owner) {
+                of_owner.remove(name.as_str());
+                if of_owner.is_empty() {
+                    held.remove(&owner);
+                }
             }
-        }
-        Ok(removed)
+            Ok(removed)
+        };
+        self.tasks.spawn(remove).await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
@@ -191,11 +208,11 @@ mod tests {
 
     const VALUE: &str = "sk_live_8f1c";
 
-    async fn open(path: &Utf8Path, keys: &Utf8Path) -> (Arc<dyn Store>, OwnerSecrets) {
+    async fn open(path: &Utf8Path, keys: &Utf8Path) -> (Arc<dyn Store>, Arc<OwnerSecrets>) {
         let config = SqliteConfig::new(path.to_owned());
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(config, Arc::new(|reason| panic!("{reason}"))).unwrap());
         let (keyring, clock) = (Arc::new(Keyring::open(keys).unwrap()), Arc::new(SystemClock::start()));
-        let secrets = OwnerSecrets::load(store.clone(), keyring, clock).await.unwrap();
+        let secrets = OwnerSecrets::load(store.clone(), keyring, clock, TaskTracker::new()).await.unwrap();
         (store, secrets)
     }
 

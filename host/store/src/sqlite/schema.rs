@@ -125,6 +125,35 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_costs_the_same_whatever_the_backlog_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open_writer(&path(&folder)).unwrap();
+        let fill = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20003)
+            INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, created_at, expires_at, price, fee)
+            SELECT i, x'', CASE WHEN i > 20000 THEN 'zulu' ELSE 'heavy' END, 'a', x'', 'accepted', 'none', 0, 0, i, i, 99999, 0, 0 FROM n";
+        connection.execute_batch(&fill.replace("SELECT i, x''", "SELECT CAST(i AS BLOB), x''")).unwrap();
+        connection.execute_batch("INSERT INTO inputs SELECT id, 'POST', '', NULL, x'', x'' FROM requests").unwrap();
+        let steps = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows =
+                statement.query_map(values, |row| row.get::<_, rusqlite::types::Value>("owner")).unwrap().count();
+            (rows, statement.get_status(rusqlite::StatementStatus::VmStep))
+        };
+        for (sql, values) in [
+            (runs::NEXT_OWNER, &[&"" as &dyn rusqlite::ToSql][..]),
+            (runs::NEXT_OWNER, &[&"heavy"]),
+            (&runs::due_sql(), &[&"heavy", &30_000, &1]),
+        ] {
+            let (rows, steps) = steps(sql, values);
+            assert!(rows == 1 && steps < 200, "{steps} steps for {rows} rows: {sql}");
+        }
+        assert!(
+            steps("SELECT owner FROM requests WHERE attempt = 0 AND owner = 'zulu'", &[]).1 > 20_000,
+            "a scan shows"
+        );
+    }
+
+    #[test]
     fn the_logs_of_earlier_runs_are_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = path(&folder);
