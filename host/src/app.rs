@@ -6,7 +6,7 @@ mod folder;
 use crate::admin::Admin;
 use crate::capability::OwnerSecrets;
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, WallMode};
 use crate::delivery::webhooks::Webhooks;
 use crate::delivery::{self, Alerts, Disabled, News, Secrets, Sender};
 use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
@@ -20,6 +20,7 @@ use crate::plugins::{Bare, Plugins, PluginsConfig};
 use crate::reconcile::Reconcile;
 use crate::runs::{self, Runs};
 use crate::telemetry::metrics::Metrics;
+use crate::wall::{self, ServePaths};
 use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
@@ -103,6 +104,31 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, bound))
 }
 
+/// Makes the folders that the wall is built around, and puts it up as the configuration says. For the process's first
+/// thread, before there is a second.
+///
+/// # Errors
+/// A folder cannot be made, or the wall is required and this kernel does not have all of it.
+pub fn enclose(config: &Config) -> Result<(), StartError> {
+    folder::ensure_private(&config.data)?;
+    folder::ensure(&config.plugins_folder)?;
+    if config.wall.mode == WallMode::Off {
+        tracing::warn!("The wall is off (wall.mode): a hole in the sandbox opens all that this user can do");
+        return Ok(());
+    }
+    let wall = wall::serve(&ServePaths::of(config));
+    match (wall.is_complete(), config.wall.mode) {
+        (true, _) => tracing::info!(%wall, "Put up the wall"),
+        (false, WallMode::Required) => {
+            return Err(StartError::Configuration(format!(
+                "wall.mode is \"required\", and there is not all of it ({wall}): see `ripost doctor`, or take \"auto\""
+            )));
+        }
+        (false, _) => tracing::warn!(%wall, "Put up a part of the wall; `ripost doctor` says more"),
+    }
+    Ok(())
+}
+
 impl App {
     /// Starts everything; when this returns, calls are answered.
     ///
@@ -144,7 +170,6 @@ impl App {
 
         let runtime = Arc::new(start_runtime(&config)?);
         tracing::info!(runtime = %runtime.describe(), "Started the sandbox");
-        folder::ensure(&config.plugins_folder)?;
         let plugins = Plugins::open(plugins_config(&config), runtime.clone(), clock.clone())
             .map_err(|error| StartError::Other(error.into()))?;
         plugins.scan().await;
@@ -359,7 +384,7 @@ async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, StartError> 
     Ok(opened.context("opening the store")??)
 }
 
-fn start_runtime(config: &Config) -> Result<Runtime, StartError> {
+pub(crate) fn start_runtime(config: &Config) -> Result<Runtime, StartError> {
     let runtime = config.sandbox.runtime(config.runs.concurrency);
     Ok(Runtime::start(runtime).context("starting the sandbox")?)
 }

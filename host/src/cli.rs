@@ -6,6 +6,7 @@ pub(crate) use client::ADMIN_ADDRESS_FILE;
 mod config;
 mod consumer;
 mod deliveries;
+mod doctor;
 mod ledger;
 mod limits;
 mod listen;
@@ -55,6 +56,7 @@ enum Command {
     Config(config::Command),
     Limits(limits::Limits),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     /// Check the books of a data folder
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -175,6 +177,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Limits(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Listen(command) => command.run(),
         Command::Verify(command) => command.run(),

@@ -10,6 +10,7 @@ mod runs;
 mod sandbox;
 mod settlement;
 mod shutdown;
+mod wall;
 
 pub use alerts::Alerts;
 pub use connections::Connections;
@@ -22,6 +23,7 @@ pub(crate) use sandbox::CONCURRENCY;
 pub use sandbox::Sandbox;
 pub use settlement::Settlement;
 pub use shutdown::Shutdown;
+pub use wall::{Wall, WallMode};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -88,6 +90,8 @@ pub struct Config {
     pub settlement: Settlement,
     /// Stopping.
     pub shutdown: Shutdown,
+    /// What the gateway gives up at its start.
+    pub wall: Wall,
     /// Logs.
     pub log: Log,
 }
@@ -111,6 +115,7 @@ impl Default for Config {
             plugins: Plugins::default(),
             settlement: Settlement::default(),
             shutdown: Shutdown::default(),
+            wall: Wall::default(),
             log: Log::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! `ripost serve`
 
 use super::{Common, Exit, Failure, Listening};
-use crate::app::{App, StartError};
+use crate::app::{self, App, StartError};
 use crate::telemetry;
 use anyhow::Context as _;
 use clap::Args;
@@ -19,20 +19,23 @@ impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.common.load(self.listening)?;
         telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Configuration, anyhow::anyhow!(error)))?;
+        app::enclose(&config).map_err(refused)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         runtime.block_on(async {
-            let app = App::start(config).await.map_err(|error| {
-                let exit = match &error {
-                    StartError::Configuration(_) => Exit::Configuration,
-                    StartError::NewerData(_) => Exit::NewerData,
-                    StartError::AddressInUse { .. } | StartError::DataInUse(_) => Exit::Unavailable,
-                    StartError::CannotWrite { .. } => Exit::CannotWrite,
-                    StartError::Other(_) => Exit::Failure,
-                };
-                Failure::new(exit, anyhow::Error::new(error))
-            })?;
+            let app = App::start(config).await.map_err(refused)?;
             app.run_until_stopped().await;
             Ok(())
         })
     }
+}
+
+fn refused(error: StartError) -> Failure {
+    let exit = match &error {
+        StartError::Configuration(_) => Exit::Configuration,
+        StartError::NewerData(_) => Exit::NewerData,
+        StartError::AddressInUse { .. } | StartError::DataInUse(_) => Exit::Unavailable,
+        StartError::CannotWrite { .. } => Exit::CannotWrite,
+        StartError::Other(_) => Exit::Failure,
+    };
+    Failure::new(exit, anyhow::Error::new(error))
 }

@@ -11,6 +11,7 @@ use super::source::{self, Fingerprint, Place, SourceError};
 use super::state::{Entry, Held, News, PluginStatus, Stage, State};
 use super::swap::{Candidate, Plan};
 use super::{Plugins, lock};
+use crate::wall;
 use ripost_domain::api::Digest;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -183,7 +184,7 @@ impl Plugins {
                 self.examine_all(turn, &places, look, &mut plan, &mut report);
             }
             Err(error) => {
-                let error = format!("reading {}: {error}", self.config.folder);
+                let error = format!("reading {}: {error}{}", self.config.folder, wall::hint(&error));
                 if turn.error.as_ref() != Some(&error) {
                     tracing::error!(error, "The plugins folder cannot be read; what serves goes on");
                 }

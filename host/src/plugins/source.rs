@@ -2,6 +2,7 @@
 
 use super::manifest::{self, Bounds, Manifest, ManifestError, is_ignored};
 use super::revision::Revision;
+use crate::wall;
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
 use ripost_domain::time::Timestamp;
@@ -168,7 +169,7 @@ pub(super) enum SourceError {
     #[error("{0}")]
     Refused(String),
     /// The disk.
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}: {source}{}", wall::hint(source))]
     Read { path: Utf8PathBuf, source: io::Error },
 }
 

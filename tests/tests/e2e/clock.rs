@@ -31,6 +31,8 @@ async fn stepped(by: &str) -> Test {
     std::fs::write(&file, "+0s\n")?;
     let host = crate::host()
         .only_config(CONFIG)
+        // The library reads the file from inside the host, whose wall would not let it.
+        .config(&format!("[wall]\nread = [\"{}\"]\n", folder.path().display()))
         .plugin(&Plugin::one("echo", guests::echo()))
         .env("LD_PRELOAD", &library()?)
         .env("FAKETIME_TIMESTAMP_FILE", file.to_str().context("a path")?)

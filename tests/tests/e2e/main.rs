@@ -9,6 +9,7 @@ mod bad_input;
 mod clock;
 mod delivery;
 mod disabled;
+mod doctor;
 mod echo;
 mod failures;
 mod feed;
@@ -36,6 +37,7 @@ mod shapes;
 mod start;
 mod stop;
 mod synchronous;
+mod wall;
 mod webhook_test;
 
 use ripost_tests::{Host, HostBuilder};

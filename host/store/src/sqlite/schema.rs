@@ -21,6 +21,8 @@ const CHECKPOINT_PAGES: u32 = 16_384;
 /// Page cache of the writer and of each reader, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 2 * 1024;
+/// Where sorts and statement journals spill to: never into a temporary folder, which a walled gateway cannot write.
+const TEMPORARY: &str = "MEMORY";
 
 fn failed(path: &Utf8Path, error: &rusqlite::Error) -> OpenError {
     OpenError::Database { path: path.to_string(), message: error.to_string() }
@@ -45,6 +47,7 @@ pub(super) fn open_writer(path: &Utf8Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(failed)?;
+    connection.pragma_update(None, "temp_store", TEMPORARY).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     for (version, script) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
@@ -61,6 +64,7 @@ pub(super) fn open_reader(path: &Utf8Path) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| failed(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.pragma_update(None, "temp_store", TEMPORARY).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
