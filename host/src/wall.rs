@@ -149,3 +149,14 @@ pub fn hint(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// The same for a folder that the wall was built around: another may have taken its place since.
+#[must_use]
+pub fn hint_replaced(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            " (if its own permissions allow it, this is not the folder that was there at the start: start again, or name the one above it in `wall.read` and replace it as often as you like)"
+        }
+        _ => "",
+    }
+}

@@ -86,11 +86,11 @@ pub(super) fn space(config: &Config) -> Finding {
     };
     let free = disk.blocks_available().saturating_mul(disk.fragment_size());
     let says = format!("{} MiB free for {}", free >> 20, config.data);
-    match free {
-        ..SPACE_FAIL_BYTES => Finding::fail(says, "a full disk ends the gateway: make room"),
-        ..SPACE_WARN_BYTES => Finding::warn(says, "a full disk ends the gateway: make room"),
-        _ => Finding::ok(says),
+    let to_do = "a full disk ends the gateway: make room";
+    if free < SPACE_FAIL_BYTES {
+        return Finding::fail(says, to_do);
     }
+    if free < SPACE_WARN_BYTES { Finding::warn(says, to_do) } else { Finding::ok(says) }
 }
 
 fn mode(path: &Utf8Path) -> io::Result<u32> {

@@ -184,7 +184,7 @@ impl Plugins {
                 self.examine_all(turn, &places, look, &mut plan, &mut report);
             }
             Err(error) => {
-                let error = format!("reading {}: {error}{}", self.config.folder, wall::hint(&error));
+                let error = format!("reading {}: {error}{}", self.config.folder, wall::hint_replaced(&error));
                 if turn.error.as_ref() != Some(&error) {
                     tracing::error!(error, "The plugins folder cannot be read; what serves goes on");
                 }

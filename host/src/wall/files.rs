@@ -60,8 +60,13 @@ pub(super) fn serve(paths: &ServePaths, report: &mut Report) {
     enforce("only the gateway's folders", &wanted, report, |report| {
         let mut rules =
             Ruleset::default().handle_access(AccessFs::from_all(NEWEST))?.scope(Scope::from_all(NEWEST))?.create()?;
-        for path in own::own().paths {
-            rules = allow(rules, &path, read() | AccessFs::Execute).0?;
+        match own::own() {
+            Ok(own) => {
+                for path in own.paths {
+                    rules = allow(rules, &path, read() | AccessFs::Execute).0?;
+                }
+            }
+            Err(error) => report.missing(format!("its own program, which compiles components: /proc/self: {error}")),
         }
         for (paths, access) in [(SYSTEM_READ, read()), (SYSTEM_WRITE, read() | write())] {
             for path in paths {

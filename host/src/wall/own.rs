@@ -1,6 +1,7 @@
 //! What this process consists of on the disk: its program, and the libraries that a child of it will load again.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Folders that belong to the system, with nothing private in them. In these the whole folder of a library is granted:
@@ -18,11 +19,13 @@ pub(super) struct Own {
 }
 
 /// By the list of what is mapped now.
-pub(super) fn own() -> Own {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut own = parse(&maps);
-    own.paths.extend(std::env::current_exe());
-    own
+///
+/// # Errors
+/// There is no such list, or it does not say where the program is.
+pub(super) fn own() -> io::Result<Own> {
+    let mut own = parse(&std::fs::read_to_string("/proc/self/maps")?);
+    own.paths.insert(std::env::current_exe()?);
+    Ok(own)
 }
 
 fn parse(maps: &str) -> Own {

@@ -5,7 +5,7 @@ use super::*;
 use nix::errno::Errno;
 use nix::libc;
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
@@ -188,14 +188,16 @@ fn other_threads_that_run_already_are_told_to_be_outside() {
 }
 
 /// Starts this test binary again, which runs [`in_a_child`] alone.
-fn child(task: &str) -> (ExitStatus, String) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "wall::tests::in_a_child", "--nocapture", "--test-threads=1"])
-        .env(TASK, task)
-        .env_remove("RUST_BACKTRACE")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+fn task(task: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "wall::tests::in_a_child", "--nocapture", "--test-threads=1"]);
+    command.env(TASK, task).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+/// Its end, and what it said.
+fn child(name: &str) -> (ExitStatus, String) {
+    let output = task(name).output().unwrap();
     (output.status, String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 
@@ -210,9 +212,10 @@ fn in_a_child() {
     let holds = match task.as_str() {
         "calls" => calls_of_a_compiler(inherited),
         "memory" => Vec::<u8>::new().try_reserve_exact(2 << 30).is_err(),
-        "cpu" => loop {
-            std::hint::black_box(0);
-        },
+        "waits" => {
+            println!("walled");
+            io::stdin().read(&mut [0]).is_err()
+        }
         "allocates" => {
             // What an allocation without `try_` does: it aborts this process and no other.
             std::hint::black_box(vec![1_u8; 2 << 30]);
@@ -289,9 +292,41 @@ fn a_compile_worker_has_no_memory_beyond_its_own() {
 }
 
 #[test]
-fn a_compile_worker_that_does_not_end_is_ended_by_its_cpu_time() {
-    let (status, said) = child("cpu");
-    assert_eq!(status.signal(), Some(libc::SIGXCPU), "{said}");
+fn a_compile_worker_has_its_limits_and_the_lowest_priority() {
+    let mut child = task("waits").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let said = io::BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert!(said.map_while(Result::ok).any(|line| line.ends_with("walled")));
+    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
+    let (limits, status, stat) = (read("limits"), read("status"), read("stat"));
+    for (name, soft, hard) in [
+        ("Max cpu time", "1", "2"),
+        ("Max file size", "0", "0"),
+        ("Max core file size", "0", "0"),
+        ("Max open files", "16", "16"),
+        ("Max address space", "1073741824", "1073741824"),
+    ] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        assert_eq!(line.split_ascii_whitespace().take(2).collect::<Vec<_>>(), [soft, hard], "{name}");
+    }
+    // Field 19 of proc_pid_stat(5); the second, a name in brackets, may have blanks.
+    assert_eq!(stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16), Some("19"), "{stat}");
+    assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_compile_worker_dies_with_the_thread_that_started_it() {
+    let start = || {
+        let mut child = task("waits").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = io::BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        assert!(said.map_while(Result::ok).any(|line| line.ends_with("walled")));
+        child
+    };
+    let mut child = std::thread::spawn(start).join().unwrap();
+    // Its standard input is open as ever.
+    let _input = child.stdin.take();
+    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
 }
 
 #[test]
