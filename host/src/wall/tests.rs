@@ -284,6 +284,13 @@ fn a_compile_worker_computes_with_threads_and_reaches_no_file_no_network_and_no_
 }
 
 #[test]
+fn a_gateway_behind_its_wall_starts_compile_workers_behind_theirs() {
+    let (_root, paths, _) = folders();
+    let (status, said) = behind(&paths, || child("calls"));
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn a_compile_worker_has_no_memory_beyond_its_own() {
     let (status, said) = child("memory");
     assert_eq!(status.code(), Some(0), "{said}");
@@ -297,7 +304,11 @@ fn a_compile_worker_has_its_limits_and_the_lowest_priority() {
     let said = io::BufReader::new(child.stdout.as_mut().unwrap()).lines();
     assert!(said.map_while(Result::ok).any(|line| line.ends_with("walled")));
     let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
-    let (limits, status, stat) = (read("limits"), read("status"), read("stat"));
+    // The test runs on a thread of its own; the limits are those of the process.
+    let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let thread = threads.map(|thread| thread.unwrap().file_name().into_string().unwrap().parse::<u32>().unwrap()).max();
+    let of_thread = |name: &str| read(&format!("task/{}/{name}", thread.unwrap()));
+    let (limits, status, stat) = (read("limits"), of_thread("status"), of_thread("stat"));
     for (name, soft, hard) in [
         ("Max cpu time", "1", "2"),
         ("Max file size", "0", "0"),
