@@ -14,8 +14,8 @@ mod capabilities;
 #[path = "../common/mod.rs"]
 mod common;
 mod fairness;
-mod leaks;
 mod fuzz;
+mod leaks;
 mod limits;
 mod load;
 
