@@ -233,6 +233,7 @@ impl App {
                 clock: clock.clone(),
                 base: base.clone(),
                 result_url_ttl: config.delivery.result_url_ttl,
+                owner_concurrency: config.sandbox.owner_concurrency(config.runs.concurrency),
                 tasks: tasks.clone(),
                 stopping: stopping.clone(),
             },

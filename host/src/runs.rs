@@ -50,6 +50,8 @@ pub struct Needs {
     pub base: Arc<str>,
     /// How long a link to a result works without a key.
     pub result_url_ttl: Duration,
+    /// Instances at once that one owner may have.
+    pub owner_concurrency: u32,
     /// Who owns the tasks.
     pub tasks: TaskTracker,
     /// Cancelled when the host stops.
@@ -99,7 +101,7 @@ impl Runs {
         Arc::new(Self {
             slots: FairSemaphore::new(config.queued_max, config.queued_per_owner()),
             kibs: FairSemaphore::new(kibs(config.queued_bytes_max), kibs(config.queued_bytes_max / 4)),
-            instances: FairSemaphore::new(config.concurrency, config.owner_concurrency),
+            instances: FairSemaphore::new(config.concurrency, needs.owner_concurrency),
             no_progress: Arc::new(NoProgress),
             // The process before may have left some.
             waiting_in_store: AtomicBool::new(true),

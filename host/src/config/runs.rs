@@ -17,9 +17,6 @@ pub struct Runs {
     /// Of those, what one owner may have; the rest of its flood waits in the store. Default a quarter of `queued_max`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued_per_owner_max: Option<u32>,
-    /// Instances at once of one owner, over all its APIs. Below `concurrency`, or one owner could take them all.
-    /// Default 64.
-    pub owner_concurrency: u32,
     /// Bodies of requests in memory that run or wait for a run, in bytes all together. Default 128 MiB.
     #[serde(with = "size_text")]
     pub queued_bytes_max: usize,
@@ -37,7 +34,6 @@ impl Default for Runs {
             concurrency: 200,
             queued_max: 4096,
             queued_per_owner_max: None,
-            owner_concurrency: 64,
             queued_bytes_max: 128 << 20,
             sweep: Duration::from_secs(1),
             crashes_max: 5,
@@ -59,8 +55,8 @@ impl Runs {
         if self.queued_max == 0 || self.queued_bytes_max == 0 || self.queued_bytes_max > u32::MAX as usize {
             return Err("runs.queued_max must be at least 1 and runs.queued_bytes_max between 1 B and 4 GiB".to_owned());
         }
-        if self.owner_concurrency == 0 || self.queued_per_owner_max == Some(0) {
-            return Err("runs.owner_concurrency and runs.queued_per_owner_max must be at least 1".to_owned());
+        if self.queued_per_owner_max == Some(0) {
+            return Err("runs.queued_per_owner_max must be at least 1".to_owned());
         }
         if self.sweep < Duration::from_millis(10) {
             return Err("runs.sweep must be at least 10 ms".to_owned());

@@ -134,7 +134,7 @@ async fn one_owners_flood_delays_that_owner_only() -> Test {
         Api::new("flood", "sleeps", guests::sleeps(300)).line("delivery = \"off\"").limit("concurrency = 1000"),
         Api::new("calm", "echo", guests::echo()).line("delivery = \"off\""),
     ];
-    let config = "\n[runs]\nsweep = \"50 ms\"\nconcurrency = 8\nowner_concurrency = 6\nqueued_max = 64\nqueued_per_owner_max = 40\n";
+    let config = "\n[runs]\nsweep = \"50 ms\"\nconcurrency = 8\nqueued_max = 64\nqueued_per_owner_max = 40\n[sandbox]\nowner_concurrency = 6\n";
     let host = ripost_tests::Host::builder()
         .dev()
         .show_log()
