@@ -19,11 +19,12 @@ mod tls;
 
 pub use client::{EgressClient, Settings};
 pub use error::{EgressError, Phase, SendError};
-pub use exchange::{Answer, Exchange, Outgoing};
+pub(crate) use exchange::HOP_BY_HOP;
+pub use exchange::{Answer, Exchange, Outgoing, Party};
 pub use facts::{Facts, Phases};
 pub use guard::{Refused, Why};
 pub use own::OwnAddresses;
 pub use resolve::{Resolve, ResolveError, SystemResolver};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! What an operator is told of at once: a signed POST each, besides the log line and the metric that always are there.
 
 use super::facts::hex;
-use crate::egress::{EgressClient, Exchange, Outgoing};
+use crate::egress::{EgressClient, Exchange, Outgoing, Party};
 use crate::keyring;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -150,6 +150,7 @@ async fn send(egress: &EgressClient, url: &WebhookUrl, secret: &Secret, id: &str
         }
     }
     let outgoing = Outgoing {
+        party: Party::Gateway,
         url: url.clone(),
         method: Method::POST,
         headers,

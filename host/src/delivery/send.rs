@@ -3,7 +3,7 @@
 use super::attempt::Attempted;
 use super::facts::Facts;
 use super::{Sender, Signing};
-use crate::egress::{Answer, Exchange, Outgoing, SendError};
+use crate::egress::{Answer, Exchange, Outgoing, Party, SendError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use ripost_domain::address::WebhookUrl;
@@ -128,6 +128,7 @@ impl Sender {
 
     pub(super) fn outgoing(&self, url: WebhookUrl, headers: HeaderMap, body: Bytes) -> Outgoing {
         Outgoing {
+            party: Party::Gateway,
             url,
             method: Method::POST,
             headers,

@@ -1,4 +1,4 @@
-//! The client: one exchange at a time from whoever asks, connections shared by origin.
+//! The client: one exchange at a time from whoever asks, connections shared by party and origin.
 
 use super::connect::Connector;
 use super::connection::{Connection, Unsent};
@@ -144,7 +144,7 @@ impl EgressClient {
     }
 
     #[cfg(test)]
-    pub(super) fn idle_connections(&self) -> usize {
+    pub(crate) fn idle_connections(&self) -> usize {
         self.inner.pool.len()
     }
 }
@@ -152,13 +152,14 @@ impl EgressClient {
 impl Inner {
     async fn exchange(&self, outgoing: Outgoing, progress: &mut Progress) -> Result<Answer, SendError> {
         let (read_max, kept_max) = (outgoing.response_bytes_read_max, outgoing.response_bytes_kept);
+        let key = outgoing.party.key(outgoing.url.origin()).into_owned();
         let (url, request) = exchange::request(outgoing)?;
-        let (mut connection, response) = self.head_of_answer(&url, request, progress).await?;
+        let (mut connection, response) = self.head_of_answer(&key, &url, request, progress).await?;
         progress.status = Some(response.status());
         progress.enter(Phase::Body);
         let (answer, after) = exchange::read(&mut connection, response, read_max, kept_max).await?;
         match after {
-            After::Reusable => self.pool.put(url.origin(), connection),
+            After::Reusable => self.pool.put(&key, connection),
             After::Spent => drop(connection),
         }
         Ok(answer)
@@ -166,11 +167,12 @@ impl Inner {
 
     async fn head_of_answer(
         &self,
+        key: &str,
         url: &WebhookUrl,
         mut request: Request<Full<Bytes>>,
         progress: &mut Progress,
     ) -> Result<(Box<Connection>, Response<Incoming>), SendError> {
-        if let Some(mut connection) = self.idle_connection(url).await {
+        if let Some(mut connection) = self.idle_connection(key, url).await {
             progress.enter(Phase::Head);
             progress.facts.reused = true;
             connection.tell(&mut progress.facts);
@@ -198,8 +200,8 @@ impl Inner {
         }
     }
 
-    async fn idle_connection(&self, url: &WebhookUrl) -> Option<Box<Connection>> {
-        while let Some(mut connection) = self.pool.take(url.origin()) {
+    async fn idle_connection(&self, key: &str, url: &WebhookUrl) -> Option<Box<Connection>> {
+        while let Some(mut connection) = self.pool.take(key) {
             if connection.is_idle().await && self.guard.check_peer(url, connection.peer()).is_ok() {
                 return Some(connection);
             }

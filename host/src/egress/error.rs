@@ -21,7 +21,7 @@ pub enum EgressError {
         source: rustls::pki_types::pem::Error,
     },
     /// The file has nothing to trust in it.
-    #[error("{0} has no certificate in it: delivery.ca_file is a PEM file of certificate authorities")]
+    #[error("{0} has no certificate in it: `ca_file` names a PEM file of certificate authorities")]
     NoCa(Utf8PathBuf),
     /// TLS cannot be set up.
     #[error("setting up TLS")]

@@ -9,13 +9,15 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use ripost_domain::address::WebhookUrl;
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Ripost/", env!("CARGO_PKG_VERSION")));
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// What is about the connection and not about the message; nobody sets it but us.
-const HOP_BY_HOP: [HeaderName; 9] = [
+pub(crate) const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::EXPECT,
@@ -27,14 +29,27 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// On whose behalf something is sent. Connections are never shared between two parties: what was opened under one's
+/// grant, and whatever the other side remembers of it, serves nobody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// The gateway itself: webhooks, alerts.
+    Gateway,
+    /// An owner's handler. It may name itself and ask for an encoding.
+    Owner(Arc<str>),
+}
+
 /// What is sent.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
+    /// On whose behalf.
+    pub party: Party,
     /// Where to.
     pub url: WebhookUrl,
     /// `POST`, for webhooks.
     pub method: Method,
-    /// All but those about the connection, `Host`, `User-Agent` and `Accept-Encoding`, which are ours.
+    /// All but those about the connection and `Host`, which are ours; so are the gateway's `User-Agent` and
+    /// `Accept-Encoding`.
     pub headers: HeaderMap,
     /// The bytes, as they are.
     pub body: Bytes,
@@ -68,6 +83,16 @@ pub struct Exchange {
     pub facts: Facts,
 }
 
+impl Party {
+    /// What connections of this party to an origin wait under. No owner's name and no origin has a space.
+    pub(super) fn key<'a>(&self, origin: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Gateway => origin.into(),
+            Self::Owner(owner) => format!("{owner} {origin}").into(),
+        }
+    }
+}
+
 /// Whether the connection can carry another request.
 pub(super) enum After {
     Reusable,
@@ -76,15 +101,18 @@ pub(super) enum After {
 
 /// The request as hyper wants it.
 pub(super) fn request(outgoing: Outgoing) -> Result<(WebhookUrl, Request<Full<Bytes>>), SendError> {
-    let Outgoing { url, method, mut headers, body, .. } = outgoing;
+    let Outgoing { party, url, method, mut headers, body, .. } = outgoing;
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
     let uri = Uri::try_from(url.path_and_query()).map_err(|error| SendError::Request(error.into()))?;
     let host = HeaderValue::from_str(url.authority()).map_err(|error| SendError::Request(error.into()))?;
     headers.insert(header::HOST, host);
-    headers.insert(header::USER_AGENT, USER_AGENT);
-    headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+    for (name, ours) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT_ENCODING, IDENTITY)] {
+        if party == Party::Gateway || !headers.contains_key(&name) {
+            headers.insert(name, ours);
+        }
+    }
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = uri;

@@ -7,13 +7,13 @@ mod facts;
 mod flood;
 mod guarding;
 mod names;
-mod receiver;
+pub(crate) mod receiver;
 mod reuse;
 mod slow;
 mod tls;
 
 use super::resolve::{Resolve, ResolveError};
-use super::{Answer, EgressClient, Exchange, Outgoing, OwnAddresses, SendError, Settings};
+use super::{Answer, EgressClient, Exchange, Outgoing, OwnAddresses, Party, SendError, Settings};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -30,7 +30,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_millis(300);
 
 /// Answers by a script; the last answer is repeated.
-struct Names {
+pub(crate) struct Names {
     script: Mutex<Vec<Result<Vec<IpAddr>, ResolveError>>>,
     wait: Duration,
     responds: bool,
@@ -43,17 +43,17 @@ impl Names {
     }
 
     /// One list of addresses for each look-up.
-    fn answering(answers: &[&[&str]]) -> Arc<Self> {
+    pub(crate) fn answering(answers: &[&[&str]]) -> Arc<Self> {
         let ips = |answer: &&[&str]| Ok(answer.iter().map(|ip| ip.parse().unwrap()).collect());
         Self::scripted(answers.iter().map(ips).collect())
     }
 
     /// Nothing is to be asked.
-    fn none() -> Arc<Self> {
+    pub(crate) fn none() -> Arc<Self> {
         Self::answering(&[])
     }
 
-    fn silent(responds: bool) -> Arc<Self> {
+    pub(crate) fn silent(responds: bool) -> Arc<Self> {
         let script = Mutex::new(vec![Ok(vec!["127.0.0.1".parse().unwrap()])]);
         Arc::new(Self { script, wait: 60 * SECOND, responds, calls: AtomicUsize::new(0) })
     }
@@ -78,7 +78,7 @@ impl Resolve for Names {
     }
 }
 
-fn development() -> Policy {
+pub(crate) fn development() -> Policy {
     Policy { allow_loopback: true, ..Policy::default() }
 }
 
@@ -102,6 +102,7 @@ fn url(text: &str) -> WebhookUrl {
 
 fn post(text: &str) -> Outgoing {
     Outgoing {
+        party: Party::Gateway,
         url: url(text),
         method: Method::POST,
         headers: HeaderMap::new(),

@@ -7,6 +7,8 @@ use url::{Host, Position, Url};
 
 /// Longest URL, in bytes. Longer ones are refused by proxies and servers in any case.
 const URL_BYTES_MAX: usize = 2048;
+/// Longest URL of a call: queries of APIs are longer than addresses of webhooks, and servers take about so much.
+const CALL_URL_BYTES_MAX: usize = 8192;
 /// Longest name of the DNS, in bytes (RFC 1035).
 const NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
@@ -60,9 +62,9 @@ pub struct UrlPolicy {
 /// gateway's network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlRefused {
-    /// Over 2048 bytes.
-    #[error("the URL is longer than 2048 bytes: use a shorter one")]
-    TooLong,
+    /// Over 2048 bytes; over 8192 for a call.
+    #[error("the URL is longer than {0} bytes: use a shorter one")]
+    TooLong(usize),
     /// Not an absolute URL, or one that two programs would read differently.
     #[error("this is not a valid absolute URL: write it as https://host/path, with special characters percent-encoded")]
     Malformed,
@@ -91,7 +93,7 @@ impl UrlRefused {
     #[must_use]
     pub const fn rule(&self) -> &'static str {
         match self {
-            Self::TooLong => "too-long",
+            Self::TooLong(_) => "too-long",
             Self::Malformed => "malformed",
             Self::Scheme => "scheme",
             Self::PlainHttp => "plain-http",
@@ -101,6 +103,15 @@ impl UrlRefused {
             Self::Address(_) => "address",
         }
     }
+}
+
+/// Which names a URL may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// Those that the public DNS could have.
+    Public,
+    /// Any.
+    Any,
 }
 
 /// A URL that obeys the rules, in its one canonical form: no fragment, no default port, no dot after the host.
@@ -122,8 +133,21 @@ impl WebhookUrl {
     /// # Errors
     /// [`UrlRefused`], in words for the consumer.
     pub fn parse(text: &str, policy: &UrlPolicy) -> Result<Self, UrlRefused> {
-        if text.len() > URL_BYTES_MAX {
-            return Err(UrlRefused::TooLong);
+        Self::parse_with(text, policy, Names::Public, URL_BYTES_MAX)
+    }
+
+    /// The URL of a guest's call, whose host was granted by name: it may be a name of the operator's own network, since
+    /// what it resolves to is checked when connecting.
+    ///
+    /// # Errors
+    /// [`UrlRefused`].
+    pub fn parse_for_call(text: &str, policy: &UrlPolicy) -> Result<Self, UrlRefused> {
+        Self::parse_with(text, policy, Names::Any, CALL_URL_BYTES_MAX)
+    }
+
+    fn parse_with(text: &str, policy: &UrlPolicy, names: Names, bytes_max: usize) -> Result<Self, UrlRefused> {
+        if text.len() > bytes_max {
+            return Err(UrlRefused::TooLong(bytes_max));
         }
         check_text(text)?;
         let mut url = Url::parse(text).map_err(|_| UrlRefused::Malformed)?;
@@ -141,7 +165,7 @@ impl WebhookUrl {
         }
         let port = url.port_or_known_default().ok_or(UrlRefused::Malformed)?;
 
-        let loopback = check_host(&url, &policy.addresses)?;
+        let loopback = check_host(&url, &policy.addresses, names)?;
         let plain_allowed = match policy.plain_http {
             PlainHttp::Refused => false,
             PlainHttp::Loopback => loopback,
@@ -154,8 +178,8 @@ impl WebhookUrl {
         if port == 0 || !usual && !loopback {
             return Err(UrlRefused::Port(port));
         }
-        if url.as_str().len() > URL_BYTES_MAX {
-            return Err(UrlRefused::TooLong); // percent-encoding made it so
+        if url.as_str().len() > bytes_max {
+            return Err(UrlRefused::TooLong(bytes_max)); // percent-encoding made it so
         }
         // Whoever parses it again, from the store for instance, must see the same URL.
         if Url::parse(url.as_str()).ok().as_ref() != Some(&url) {
@@ -258,10 +282,11 @@ fn check_text(text: &str) -> Result<(), UrlRefused> {
 }
 
 /// Whether the host is this machine itself, once it has passed.
-fn check_host(url: &Url, policy: &Policy) -> Result<bool, UrlRefused> {
+fn check_host(url: &Url, policy: &Policy, names: Names) -> Result<bool, UrlRefused> {
     let address = match url.host().ok_or(UrlRefused::Malformed)? {
         Host::Domain(name) if is_localhost_name(name) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Host::Domain(name) if is_public_name(name) => return Ok(false),
+        Host::Domain(name) if names == Names::Any && is_well_formed_name(name) => return Ok(false),
         Host::Domain(_) => return Err(UrlRefused::Name),
         Host::Ipv4(ip) => ip.into(),
         Host::Ipv6(ip) => ip.into(),
@@ -270,17 +295,20 @@ fn check_host(url: &Url, policy: &Policy) -> Result<bool, UrlRefused> {
     Ok(address.to_canonical().is_loopback())
 }
 
-fn is_public_name(name: &str) -> bool {
-    let well_formed = name.len() <= NAME_BYTES_MAX
+fn is_well_formed_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
         && name.split('.').all(|label| {
             (1..=LABEL_BYTES_MAX).contains(&label.len())
                 && label
                     .bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
-        });
+        })
+}
+
+fn is_public_name(name: &str) -> bool {
     let internal =
         |suffix: &&str| name.strip_suffix(*suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    well_formed && name.contains('.') && !INTERNAL_SUFFIXES.iter().any(internal)
+    is_well_formed_name(name) && name.contains('.') && !INTERNAL_SUFFIXES.iter().any(internal)
 }
 
 #[cfg(test)]

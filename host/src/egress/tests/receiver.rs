@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
     _stop: DropGuard,
@@ -17,11 +17,11 @@ pub(super) struct Receiver {
 
 /// What the receiver saw, for the one that answers.
 #[derive(Clone)]
-pub(super) struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Receiver {
     /// Every connection is handed to `serve`, with its number from 0.
-    pub(super) async fn start<F, Fut>(serve: F) -> Self
+    pub(crate) async fn start<F, Fut>(serve: F) -> Self
     where
         F: Fn(TcpStream, usize, Log) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -44,7 +44,7 @@ impl Receiver {
     }
 
     /// The same answer to every request, on as many connections as come.
-    pub(super) async fn answering(answer: &'static [u8]) -> Self {
+    pub(crate) async fn answering(answer: &'static [u8]) -> Self {
         Self::start(move |mut stream, _, log| async move {
             while log.request(&mut stream).await.is_some() {
                 if stream.write_all(answer).await.is_err() {
@@ -56,7 +56,7 @@ impl Receiver {
     }
 
     /// The answer once, and then silence with the connection open.
-    pub(super) async fn saying_once(answer: &'static [u8]) -> Self {
+    pub(crate) async fn saying_once(answer: &'static [u8]) -> Self {
         Self::start(move |mut stream, _, log| async move {
             log.request(&mut stream).await;
             let _ = stream.write_all(answer).await;
@@ -65,22 +65,22 @@ impl Receiver {
         .await
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    pub(super) fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
 impl Log {
     /// Reads one request, head and body, and notes it; `None` when the client has hung up.
-    pub(super) async fn request(&self, stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    pub(crate) async fn request(&self, stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
         let mut bytes = Vec::new();
         loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -187,3 +187,35 @@ async fn shutdown_ends_what_is_under_way_and_its_task() {
     tasks.close();
     tokio::time::timeout(SECOND, tasks.wait()).await.unwrap();
 }
+
+#[tokio::test]
+async fn two_parties_never_share_a_connection() {
+    let receiver = Receiver::answering(OK).await;
+    let client = client();
+    let owner = |name: &str| Party::Owner(name.into());
+    for _ in 0..3 {
+        for party in [Party::Gateway, owner("a"), owner("b"), owner("http://a")] {
+            client.send(Outgoing { party, ..post(&receiver.url()) }).await.result.unwrap();
+        }
+    }
+    assert_eq!((receiver.accepted(), receiver.requests().len(), client.idle_connections()), (4, 12, 4));
+}
+
+#[tokio::test]
+async fn an_owner_may_name_itself_and_ask_for_an_encoding_and_nobody_else_may() {
+    let receiver = Receiver::answering(OK).await;
+    let client = client();
+    let mut headers = HeaderMap::new();
+    headers.insert("user-agent", "mine".parse().unwrap());
+    headers.insert("accept-encoding", "gzip".parse().unwrap());
+    let owner = Party::Owner("a".into());
+    for (party, headers) in [(Party::Gateway, headers.clone()), (owner.clone(), headers), (owner, HeaderMap::new())] {
+        client.send(Outgoing { party, headers, ..post(&receiver.url()) }).await.result.unwrap();
+    }
+    let asked = |request: &String| (request.contains("user-agent: mine"), request.contains("accept-encoding: gzip"));
+    assert_eq!(
+        receiver.requests().iter().map(asked).collect::<Vec<_>>(),
+        [(false, false), (true, true), (false, false)]
+    );
+    assert!(receiver.requests()[2].contains("user-agent: Ripost/") && receiver.requests()[2].contains("identity"));
+}
