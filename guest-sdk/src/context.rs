@@ -3,10 +3,10 @@
 use std::{fmt::Display, sync::Arc};
 
 #[cfg(target_arch = "wasm32")]
-use crate::guest::Host;
+pub(crate) use crate::guest::Host;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::testing::Recorder as Host;
-use crate::{Head, Level};
+pub(crate) use crate::testing::Recorder as Host;
+use crate::{Head, Kv, Level, OutboundError, OutboundRequest, OutboundResponse, SecretError};
 
 /// The contract cuts a longer wish to this (`random.bytes` in `wit/`).
 const RANDOM_BYTES_MAX: u32 = 65_536;
@@ -90,6 +90,66 @@ impl Context {
     pub fn config(&self, key: &str) -> Option<String> {
         self.host.config(key)
     }
+
+    /// One of the owner's secrets, if `grants.secrets` names it. What comes back may be a placeholder, which the host
+    /// replaces by the value in calls of [`Context::fetch`] to granted hosts, in header values (inside of `Basic`
+    /// credentials too), path, query and body: send it as if it were the secret, and do not compute with it.
+    ///
+    /// ```
+    /// use ripost_sdk::{Context, Failure, OutboundRequest, OutboundResponse};
+    ///
+    /// fn rate(ctx: &Context) -> Result<f64, Failure> {
+    ///     let key = ctx.secret("RATES_KEY")?;
+    ///     let request = OutboundRequest::get("https://rates.example.com/v1/eur").header("authorization", format!("Bearer {key}"));
+    ///     ctx.fetch(request)?.success()?.json()
+    /// }
+    ///
+    /// let ctx = Context::test().with_secret("RATES_KEY", "k").on_fetch(|request| {
+    ///     assert_eq!(request.headers.get("authorization"), Some("Bearer k"));
+    ///     Ok(OutboundResponse::new(200, "1.25"))
+    /// });
+    /// assert_eq!(rate(&ctx).unwrap(), 1.25);
+    /// ```
+    ///
+    /// # Errors
+    /// [`SecretError`]: not granted, or not set.
+    pub fn secret(&self, name: &str) -> Result<String, SecretError> {
+        self.host.secret(name)
+    }
+
+    /// The owner's store, if the manifest has `grants.kv`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), ripost_sdk::KvError> {
+    /// # let ctx = ripost_sdk::Context::test();
+    /// let kv = ctx.kv();
+    /// kv.set_with_ttl("rates/eur", "1.25", 60)?;
+    /// assert_eq!(kv.get("rates/eur")?.unwrap().value, b"1.25");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn kv(&self) -> Kv<'_> {
+        Kv { host: &self.host }
+    }
+
+    /// Calls the outside, where `grants.outbound` allows it. A status of 4xx or 5xx is a response and no error.
+    ///
+    /// ```
+    /// use ripost_sdk::{Context, OutboundRequest, OutboundResponse};
+    ///
+    /// let ctx = Context::test().on_fetch(|_| Ok(OutboundResponse::new(404, "no such thing")));
+    /// let response = ctx.fetch(OutboundRequest::get("https://api.example.com/thing").timeout_ms(2_000)).unwrap();
+    /// assert_eq!((response.status, response.text().unwrap()), (404, "no such thing"));
+    /// assert_eq!(ctx.recorded().fetches()[0].timeout_ms, Some(2_000));
+    /// ```
+    ///
+    /// # Errors
+    /// [`OutboundError`]; with `?` those that may pass ask for another run.
+    pub fn fetch(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        request.check()?;
+        self.host.fetch(request)
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -125,7 +185,24 @@ impl Context {
         self
     }
 
-    /// What was logged and reported so far; also moves the clock and cancels.
+    /// Grants and sets one secret.
+    #[must_use]
+    pub fn with_secret(self, name: &str, value: &str) -> Self {
+        self.host.set_secret(name, value);
+        self
+    }
+
+    /// Who answers calls to the outside; without one none is granted.
+    #[must_use]
+    pub fn on_fetch(
+        self,
+        answer: impl Fn(&OutboundRequest) -> Result<OutboundResponse, OutboundError> + 'static,
+    ) -> Self {
+        self.host.set_on_fetch(answer);
+        self
+    }
+
+    /// What was logged, reported and called so far; also moves the clock and cancels.
     #[must_use]
     pub fn recorded(&self) -> &Host {
         &self.host

@@ -1,5 +1,7 @@
 //! The component's side of the contract: calls the host, and turns its values into this crate's and back.
 
+mod outside;
+
 use std::{fmt::Display, panic, sync::Arc};
 
 use crate::{

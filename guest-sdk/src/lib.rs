@@ -43,6 +43,10 @@
 //! Every `std::error::Error` becomes one with `?`: a failure of the owner's, whose text goes to the owner's log
 //! and not to the consumer.
 //!
+//! # What a handler may reach
+//! What its manifest grants under `[api.grants]`: calls to the outside ([`Context::fetch`]), the owner's secrets
+//! ([`Context::secret`]) and the owner's store ([`Context::kv`]). A component imports only those that it calls.
+//!
 //! # What a handler should know
 //! - Each request runs in a fresh instance: `static`s start anew, and nothing outlives the answer.
 //! - A handler may run more than once for one request (`ctx.request().attempt` counts).
@@ -54,9 +58,12 @@ mod context;
 mod failure;
 mod headers;
 mod json;
+mod kv;
 mod log;
+mod outbound;
 mod request;
 mod response;
+mod secret;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
@@ -70,10 +77,13 @@ pub use context::Context;
 pub use failure::{Failure, Problem, Verdict};
 pub use headers::Headers;
 pub use json::Json;
+pub use kv::{Kv, KvEntry, KvError};
 pub use log::Level;
+pub use outbound::{OutboundError, OutboundRequest, OutboundResponse};
 pub use request::{FromRequest, Head, Request};
 pub use response::{IntoResponse, Response};
 pub use ripost_sdk_macros::handler;
+pub use secret::SecretError;
 
 /// For the code that the macros write, and for nobody else: may change in any release.
 #[doc(hidden)]

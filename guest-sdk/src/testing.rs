@@ -1,7 +1,10 @@
 //! What stands in for the host when a handler's own tests run natively.
 
+mod outside;
+
 use std::{cell::RefCell, collections::BTreeMap, fmt::Display};
 
+use self::outside::Outside;
 use crate::{Head, Headers, Level, Request};
 
 /// 2026-01-01T00:00:00Z: where the clock of a test stands until it is moved.
@@ -66,6 +69,7 @@ struct State {
     cancelled: bool,
     random_calls: usize,
     random: u64,
+    outside: Outside,
 }
 
 impl Default for State {
@@ -78,6 +82,7 @@ impl Default for State {
             cancelled: false,
             random_calls: 0,
             random: 0,
+            outside: Outside::default(),
         }
     }
 }

@@ -4,7 +4,8 @@ mod development;
 mod folder;
 
 use crate::admin::Admin;
-use crate::capability::OwnerSecrets;
+use crate::capability::outbound::Outlet;
+use crate::capability::{Capabilities, KvOfStore, OwnerSecrets};
 use crate::cli;
 use crate::config::{Config, WallMode};
 use crate::delivery::webhooks::Webhooks;
@@ -41,6 +42,10 @@ use tokio_util::task::TaskTracker;
 const ADDRESS_FILE: &str = "address";
 /// Exit code after the disk has failed (`EX_IOERR`): nothing that was answered is in doubt, nothing more is.
 const EXIT_IO: i32 = 74;
+/// Unused connections of one owner's calls to one origin, and of all calls: a run makes few calls, and each owner has
+/// connections of its own.
+const OUTBOUND_IDLE_PER_ORIGIN: usize = 8;
+const OUTBOUND_IDLE_TOTAL: usize = 256;
 
 /// The gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +98,7 @@ pub struct App {
     live: Arc<Live>,
     tasks: TaskTracker,
     egress: Arc<EgressClient>,
+    outlet: Arc<Outlet>,
     /// Cancelled first: no new work.
     stopping: CancellationToken,
 }
@@ -170,18 +176,32 @@ impl App {
 
         let runtime = Arc::new(start_runtime(&config)?);
         tracing::info!(runtime = %runtime.describe(), "Started the sandbox");
-        let plugins = Plugins::open(plugins_config(&config), runtime.clone(), clock.clone())
+        let own =
+            std::iter::once(address).chain(admin_listener.as_ref().map(|(_, address)| *address)).collect::<Vec<_>>();
+        let owner_secrets = OwnerSecrets::load(store.clone(), keyring.clone(), clock.clone(), tasks.clone()).await;
+        let owner_secrets = owner_secrets.context("reading the owners' secrets")?;
+        let outlet = Arc::new(start_outlet(&config, own.clone())?);
+        let capabilities = Capabilities {
+            outlet: outlet.clone(),
+            secrets: owner_secrets.clone(),
+            secret_form: config.outbound.secrets,
+            keyring: keyring.clone(),
+            kv: Some(Arc::new(KvOfStore { store: store.clone(), clock: clock.clone(), quota: config.kv.quota() })),
+        };
+        let plugins_config = plugins_config(&config);
+        let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())
             .map_err(|error| StartError::Other(error.into()))?;
         plugins.scan().await;
 
-        let own =
-            std::iter::once(address).chain(admin_listener.as_ref().map(|(_, address)| *address)).collect::<Vec<_>>();
         let url_policy = url_policy(&config)?;
-        let egress = Arc::new(start_egress(&config, url_policy.addresses.clone(), own, &TaskTracker::new())?);
+        let settings = Settings {
+            policy: url_policy.addresses.clone(),
+            ca_file: config.delivery.ca_file.clone(),
+            ..Settings::default()
+        };
+        let egress = Arc::new(start_egress(&config, settings, own)?);
         let policy = config.delivery.policy().map_err(StartError::Configuration)?;
         let secrets = Arc::new(Secrets::new(store.clone(), keyring.clone(), clock.clone()));
-        let owner_secrets = OwnerSecrets::load(store.clone(), keyring.clone(), clock.clone(), tasks.clone()).await;
-        let owner_secrets = owner_secrets.context("reading the owners' secrets")?;
         let disabled = Arc::new(Disabled::load(&*store).await.context("reading which URLs are disabled")?);
         let signing_key = Arc::new(keyring.signing_key());
         let news = Arc::new(News::default());
@@ -266,6 +286,7 @@ impl App {
             live: live.clone(),
             tasks: tasks.clone(),
             egress,
+            outlet,
             stopping: stopping.clone(),
         };
 
@@ -345,6 +366,7 @@ impl App {
             _ = stop_signal() => false,
         };
         self.egress.shutdown();
+        self.outlet.shutdown();
         match self.store.stats().await {
             Ok(left) => tracing::info!(
                 drained,
@@ -392,6 +414,7 @@ pub(crate) fn start_runtime(config: &Config) -> Result<Runtime, StartError> {
 
 fn plugins_config(config: &Config) -> PluginsConfig {
     PluginsConfig {
+        plain_http: config.outbound.plain_http(config.dev),
         quiet: config.plugins.quiet,
         rename_settle: config.plugins.rename_settle,
         rescan: config.plugins.rescan,
@@ -422,16 +445,23 @@ fn url_policy(config: &Config) -> Result<UrlPolicy, StartError> {
     Ok(UrlPolicy { addresses, plain_http })
 }
 
-fn start_egress(
-    config: &Config,
-    policy: Policy,
-    own: Vec<SocketAddr>,
-    tasks: &TaskTracker,
-) -> Result<EgressClient, StartError> {
+/// The way out of handlers: apart from that of webhooks, whose connections no flood of calls may take.
+fn start_outlet(config: &Config, own: Vec<SocketAddr>) -> Result<Outlet, StartError> {
+    let url_policy = config.outbound.url_policy(config.dev).map_err(StartError::Configuration)?;
+    let settings = Settings {
+        policy: url_policy.addresses.clone(),
+        ca_file: config.outbound.ca_file.clone(),
+        idle_per_origin: OUTBOUND_IDLE_PER_ORIGIN,
+        idle_total: OUTBOUND_IDLE_TOTAL,
+        ..Settings::default()
+    };
+    Ok(Outlet::new(start_egress(config, settings, own)?, url_policy, config.outbound.bounds()))
+}
+
+fn start_egress(config: &Config, settings: Settings, own: Vec<SocketAddr>) -> Result<EgressClient, StartError> {
     let addresses = OwnAddresses::new(config.public_url.as_ref());
     addresses.set_listeners(own);
-    let settings = Settings { policy, ca_file: config.delivery.ca_file.clone(), ..Settings::default() };
     let resolver = SystemResolver::new().map_err(|error| StartError::Other(error.into()))?;
-    EgressClient::new(settings, Arc::new(addresses), Arc::new(resolver), tasks)
+    EgressClient::new(settings, Arc::new(addresses), Arc::new(resolver), &TaskTracker::new())
         .map_err(|error| StartError::Configuration(format!("{error:#}")))
 }

@@ -18,8 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const GRANTED: [&str; 3] = ["kv", "outbound", "secrets"];
 
 /// Whether a manifest grants a capability to its API's handler.
-fn granted(_api: &ApiManifest, _capability: &str) -> bool {
-    false
+fn granted(api: &ApiManifest, capability: &str) -> bool {
+    api.grants.lacks(&[capability.to_owned()]).is_empty()
 }
 
 /// Looks at a component's file, or at a plugin's folder (or its manifest's file), under this host's limits. Blocking, for
@@ -74,6 +74,7 @@ impl Checker<'_> {
             default: sandbox.handler.clone(),
             ceiling: sandbox.ceiling.clone(),
             concurrency: sandbox.concurrency,
+            plain_http: self.config.outbound.plain_http(self.config.dev),
             above: Above::Refuse,
         };
         let files = match read_folder(folder, &bounds) {

@@ -3,8 +3,10 @@
 mod alerts;
 mod connections;
 mod delivery;
+mod kv;
 mod limits;
 mod log;
+mod outbound;
 mod plugins;
 mod runs;
 mod sandbox;
@@ -15,8 +17,10 @@ mod wall;
 pub use alerts::Alerts;
 pub use connections::Connections;
 pub use delivery::Delivery;
+pub use kv::Kv;
 pub use limits::Limits;
 pub use log::{Format, Log};
+pub use outbound::{Outbound, SecretForm};
 pub use plugins::Plugins;
 pub use runs::Runs;
 pub(crate) use sandbox::CONCURRENCY;
@@ -80,8 +84,12 @@ pub struct Config {
     pub runs: Runs,
     /// What handlers and transforms may use.
     pub sandbox: Sandbox,
+    /// What owners' handlers may keep.
+    pub kv: Kv,
     /// Delivery of webhooks.
     pub delivery: Delivery,
+    /// Calls that handlers make.
+    pub outbound: Outbound,
     /// Where the operator is told of trouble.
     pub alerts: Alerts,
     /// Reload of plugins.
@@ -110,7 +118,9 @@ impl Default for Config {
             limits: Limits::default(),
             runs: Runs::default(),
             sandbox: Sandbox::default(),
+            kv: Kv::default(),
             delivery: Delivery::default(),
+            outbound: Outbound::default(),
             alerts: Alerts::default(),
             plugins: Plugins::default(),
             settlement: Settlement::default(),
@@ -191,6 +201,7 @@ impl Config {
             .and_then(|()| self.runs.check())
             .and_then(|()| self.sandbox.check(self.runs.concurrency))
             .and_then(|()| self.delivery.check())
+            .and_then(|()| self.outbound.check())
             .and_then(|()| self.alerts.check())
             .or_else(contradiction)
     }
@@ -228,6 +239,9 @@ mod tests {
             "public_url = \"ftp://example.com\"",
             "[delivery]\nschedule = []",
             "[delivery]\ndeadline = \"0 s\"",
+            "[outbound]\nin_flight = 0",
+            "[outbound]\nallow = [\"10.0.0.0/33\"]",
+            "[outbound]\nsecrets = \"visible\"",
             "[limits]\nbody = \"0 B\"",
             "[settlement]\nfee_bps = 10001",
         ] {

@@ -117,6 +117,14 @@ impl Keyring {
         format!("cus_{}", URL_SAFE_NO_PAD.encode(&hash[..15]))
     }
 
+    /// What stands for an owner's secret in what a handler sends: stable, for a run is replayed, and nobody else's.
+    #[must_use]
+    pub fn secret_placeholder(&self, owner: &str, name: &str) -> String {
+        let hash = self.keyed_hash("secret placeholder", [owner.as_bytes(), name.as_bytes()]);
+        let hash = u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"));
+        format!("ripost_secret_{name}_{hash:016x}")
+    }
+
     /// The seed of a request's randomness: the same over all its runs.
     #[must_use]
     pub fn seed(&self, request: RequestId) -> [u8; 32] {

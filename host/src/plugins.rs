@@ -20,7 +20,7 @@ mod swap;
 mod watch;
 
 pub use manifest::{
-    Above, ApiManifest, ApiSpec, Bounds, DeliveryMode, FILE_NAME, Manifest, ManifestError, PayloadForm,
+    Above, ApiGrants, ApiManifest, ApiSpec, Bounds, DeliveryMode, FILE_NAME, Manifest, ManifestError, PayloadForm,
 };
 pub use registry::{ActiveApi, Registry};
 pub use revision::RevisionError;
@@ -28,12 +28,14 @@ pub use scan::{Activated, Rejected, ScanReport};
 pub use source::{Bare, Files, ReadError, read_folder};
 pub use state::{ApiStatus, PluginStatus, Stage, State};
 
+use crate::capability::Granting;
 use arc_swap::ArcSwap;
 use camino::Utf8PathBuf;
 use loaded::{Loaded, Older};
 use permits::Permits;
 use record::Record;
 use revision::Revisions;
+use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::time::Clock;
 use ripost_runtime::{Limits, Runtime};
@@ -66,6 +68,8 @@ pub struct PluginsConfig {
     pub ceiling: Limits,
     /// Runs at once of an API that asks for nothing.
     pub concurrency: u32,
+    /// Where manifests may grant plain http.
+    pub plain_http: PlainHttp,
     /// Replaced revisions kept ready in memory for the requests that were accepted under them.
     pub older_max: usize,
 }
@@ -85,6 +89,7 @@ impl PluginsConfig {
             limits: Limits::default(),
             ceiling: Limits::ceiling(),
             concurrency: 16,
+            plain_http: PlainHttp::Refused,
             older_max: 8,
         }
     }
@@ -155,6 +160,7 @@ pub struct Reloads {
 pub struct Plugins {
     config: PluginsConfig,
     runtime: Arc<Runtime>,
+    granting: Arc<dyn Granting>,
     clock: Arc<dyn Clock>,
     revisions: Revisions,
     registry: ArcSwap<Registry>,
@@ -180,6 +186,7 @@ impl Plugins {
     pub fn open(
         mut config: PluginsConfig,
         runtime: Arc<Runtime>,
+        granting: Arc<dyn Granting>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
         let usable = std::fs::create_dir_all(&config.folder).and_then(|()| config.folder.canonicalize_utf8());
@@ -194,6 +201,7 @@ impl Plugins {
         let plugins = Self {
             config,
             runtime,
+            granting,
             clock,
             revisions,
             registry: ArcSwap::from_pointee(Registry::default()),
@@ -280,8 +288,14 @@ impl Plugins {
     }
 
     fn bounds(&self, above: Above) -> Bounds {
-        let PluginsConfig { limits, ceiling, concurrency, .. } = &self.config;
-        Bounds { default: limits.clone(), ceiling: ceiling.clone(), concurrency: *concurrency, above }
+        let PluginsConfig { limits, ceiling, concurrency, plain_http, .. } = &self.config;
+        Bounds {
+            default: limits.clone(),
+            ceiling: ceiling.clone(),
+            concurrency: *concurrency,
+            plain_http: *plain_http,
+            above,
+        }
     }
 }
 

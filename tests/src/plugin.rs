@@ -23,13 +23,21 @@ pub struct Api {
     component: Vec<u8>,
     lines: String,
     limits: String,
+    grants: String,
 }
 
 impl Api {
     /// A free API whose handler is this component.
     pub fn new(owner: &str, slug: &str, component: impl Into<Vec<u8>>) -> Self {
         let (owner, slug) = (owner.to_owned(), slug.to_owned());
-        Self { owner, slug, component: component.into(), lines: String::new(), limits: String::new() }
+        Self {
+            owner,
+            slug,
+            component: component.into(),
+            lines: String::new(),
+            limits: String::new(),
+            grants: String::new(),
+        }
     }
 
     /// With a price in USDC, six decimals.
@@ -50,6 +58,13 @@ impl Api {
         self.limits.push('\n');
         self
     }
+
+    /// With any line of its `[api.grants]`.
+    pub fn grant(mut self, toml: &str) -> Self {
+        self.grants.push_str(toml);
+        self.grants.push('\n');
+        self
+    }
 }
 
 impl Plugin {
@@ -58,10 +73,10 @@ impl Plugin {
         let mut manifest = format!("[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
         let mut files = BTreeMap::new();
         for api in apis {
-            let Api { owner, slug, component, lines, limits } = api;
+            let Api { owner, slug, component, lines, limits, grants } = api;
             write!(
                 manifest,
-                "\n[[api]]\nowner = \"{owner}\"\nslug = \"{slug}\"\nhandler = \"{slug}.wasm\"\n{lines}\n[api.limits]\n{limits}"
+                "\n[[api]]\nowner = \"{owner}\"\nslug = \"{slug}\"\nhandler = \"{slug}.wasm\"\n{lines}\n[api.limits]\n{limits}\n[api.grants]\n{grants}"
             )
             .expect("writing to a String cannot fail");
             files.insert(format!("{slug}.wasm"), component);

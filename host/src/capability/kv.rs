@@ -1,35 +1,31 @@
 //! `kv`: what an owner's components keep between runs. All APIs of an owner share it.
 
+use super::KvOfOwners;
+use async_trait::async_trait;
 use bytes::Bytes;
 use ripost_domain::api::Name;
 use ripost_domain::time::Clock;
+use ripost_runtime::{Kv, KvEntry, KvError};
 use ripost_store::{
     Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvPage, KvQuota, KvWrite, KvWritten, Store, StoreError,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A value and its revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KvEntry {
-    /// As it was set.
-    pub value: Bytes,
-    /// Grows with each write.
-    pub revision: u64,
+/// The stores of all owners, each with the same quota.
+pub struct KvOfStore {
+    /// Where they are.
+    pub store: Arc<dyn Store>,
+    /// Says what has expired.
+    pub clock: Arc<dyn Clock>,
+    /// What one owner may keep.
+    pub quota: KvQuota,
 }
 
-/// Nothing was read or written. The texts are for the owner and carry the figures.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KvError {
-    /// The owner keeps as much as it may.
-    #[error("{0}")]
-    QuotaExceeded(String),
-    /// Key or value.
-    #[error("{0}")]
-    TooLarge(String),
-    /// Now; trying again may help.
-    #[error("{0}")]
-    Unavailable(String),
+impl KvOfOwners for KvOfStore {
+    fn of(&self, owner: &Name) -> Arc<dyn Kv> {
+        Arc::new(OwnerKv::new(self.store.clone(), self.clock.clone(), owner.clone(), self.quota))
+    }
 }
 
 /// One owner's keys.
@@ -45,68 +41,6 @@ impl OwnerKv {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, owner: Name, quota: KvQuota) -> Self {
         Self { store, clock, owner, quota }
-    }
-
-    /// What is kept under a key; `None`: it is absent or has expired.
-    ///
-    /// # Errors
-    /// The key is too long, or the store fails.
-    pub async fn get(&self, key: &str) -> Result<Option<KvEntry>, KvError> {
-        check_key(key)?;
-        let found =
-            self.store.kv_get(&self.owner, key, self.clock.steady()).await.map_err(|error| self.failed(error))?;
-        Ok(found.map(|entry| KvEntry { value: entry.value, revision: entry.revision }))
-    }
-
-    /// Sets a key, for a time or for ever; its new revision.
-    ///
-    /// # Errors
-    /// Key or value are too large, the quota has no room, or the store fails.
-    pub async fn set(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<u64, KvError> {
-        // What expects anything is never refused for what is there.
-        let written = self.write(key, value, ttl, Expect::Any).await?;
-        written.ok_or_else(|| KvError::Unavailable("the key was written by somebody else: try again".to_owned()))
-    }
-
-    /// Sets a key if its revision is the expected one (`None`: if it is absent); its new revision, or `None` if it
-    /// was not.
-    ///
-    /// # Errors
-    /// Key or value are too large, the quota has no room, or the store fails.
-    pub async fn compare_and_set(
-        &self,
-        key: &str,
-        expected: Option<u64>,
-        value: Bytes,
-        ttl: Option<Duration>,
-    ) -> Result<Option<u64>, KvError> {
-        self.write(key, value, ttl, expected.map_or(Expect::Absent, Expect::Revision)).await
-    }
-
-    /// Removes a key; whether there was one.
-    ///
-    /// # Errors
-    /// The key is too long, or the store fails.
-    pub async fn delete(&self, key: &str) -> Result<bool, KvError> {
-        check_key(key)?;
-        self.store.kv_delete(&self.owner, key, self.clock.steady()).await.map_err(|error| self.failed(error))
-    }
-
-    /// Keys with a prefix, in order, at most [`KV_LIST_MAX`], after a cursor: the last key of the page before.
-    ///
-    /// # Errors
-    /// Prefix or cursor are longer than a key, or the store fails.
-    pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, KvError> {
-        check_length("prefix", prefix)?;
-        after.map_or(Ok(()), |after| check_length("cursor", after))?;
-        let page = KvPage {
-            owner: self.owner.clone(),
-            prefix: prefix.to_owned(),
-            after: after.map(str::to_owned),
-            limit: KV_LIST_MAX,
-            now: self.clock.steady(),
-        };
-        self.store.kv_list(page).await.map_err(|error| self.failed(error))
     }
 
     async fn write(
@@ -152,6 +86,50 @@ impl OwnerKv {
         }
         tracing::error!(owner = %self.owner, %error, "What an owner keeps could not be read or written");
         KvError::Unavailable("the store has failed: try again".to_owned())
+    }
+}
+
+#[async_trait]
+impl Kv for OwnerKv {
+    async fn get(&self, key: &str) -> Result<Option<KvEntry>, KvError> {
+        check_key(key)?;
+        let found =
+            self.store.kv_get(&self.owner, key, self.clock.steady()).await.map_err(|error| self.failed(error))?;
+        Ok(found.map(|entry| KvEntry { value: entry.value, revision: entry.revision }))
+    }
+
+    async fn set(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<u64, KvError> {
+        // What expects anything is never refused for what is there.
+        let written = self.write(key, value, ttl, Expect::Any).await?;
+        written.ok_or_else(|| KvError::Unavailable("the key was written by somebody else: try again".to_owned()))
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<u64>,
+        value: Bytes,
+        ttl: Option<Duration>,
+    ) -> Result<Option<u64>, KvError> {
+        self.write(key, value, ttl, expected.map_or(Expect::Absent, Expect::Revision)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool, KvError> {
+        check_key(key)?;
+        self.store.kv_delete(&self.owner, key, self.clock.steady()).await.map_err(|error| self.failed(error))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, KvError> {
+        check_length("prefix", prefix)?;
+        after.map_or(Ok(()), |after| check_length("cursor", after))?;
+        let page = KvPage {
+            owner: self.owner.clone(),
+            prefix: prefix.to_owned(),
+            after: after.map(str::to_owned),
+            limit: KV_LIST_MAX,
+            now: self.clock.steady(),
+        };
+        self.store.kv_list(page).await.map_err(|error| self.failed(error))
     }
 }
 

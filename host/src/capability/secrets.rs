@@ -1,63 +1,26 @@
 //! `secrets`: what owners' components may use and nobody may read. Sealed in the store, opened once, kept in memory.
 
+use super::SecretValues;
 use crate::keyring::Keyring;
 use ripost_domain::api::Name;
+pub use ripost_domain::grant::SecretName;
 use ripost_domain::time::{Clock, Timestamp};
 use ripost_store::{Store, StoreError};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 /// Bytes of the longest value.
 pub const VALUE_BYTES_MAX: usize = 32 << 10;
-/// Letters of the longest name.
-const NAME_BYTES_MAX: usize = 64;
-
-/// What an owner calls a secret: `A-Z`, then up to 63 of `A-Z`, `0-9` and `_`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretName(Box<str>);
-
-/// The text cannot name a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret's name has 1 to 64 of A-Z, 0-9 and _, and begins with a letter")]
-pub struct ParseSecretNameError;
 
 /// The text cannot be a secret. It is not in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the value has {0} bytes; a secret has 1 to {VALUE_BYTES_MAX}")]
 pub struct ParseValueError(usize);
-
-impl SecretName {
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for SecretName {
-    type Err = ParseSecretNameError;
-    fn from_str(text: &str) -> Result<Self, ParseSecretNameError> {
-        let inner = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-        let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase());
-        if first && text.len() <= NAME_BYTES_MAX && text.bytes().all(inner) {
-            Ok(Self(text.into()))
-        } else {
-            Err(ParseSecretNameError)
-        }
-    }
-}
-
-impl fmt::Display for SecretName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A value that can be a secret.
 ///
@@ -101,6 +64,13 @@ pub struct OwnerSecrets {
     tasks: TaskTracker,
 }
 
+impl SecretValues for OwnerSecrets {
+    fn get(&self, owner: &Name, name: &str) -> Option<SecretString> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(owner)?.get(name)?.value.clone()
+    }
+}
+
 impl OwnerSecrets {
     /// Opens all there are. One that does not open is named in the log and is as good as absent.
     ///
@@ -123,13 +93,6 @@ impl OwnerSecrets {
         }
         let (held, changes) = (RwLock::new(held), Mutex::default());
         Ok(Arc::new(Self { store, keyring, clock, held, changes, tasks }))
-    }
-
-    /// A secret as it is now; `None`: there is none of that name, or it does not open.
-    #[must_use]
-    pub fn get(&self, owner: &Name, name: &str) -> Option<SecretString> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.get(owner)?.get(name)?.value.clone()
     }
 
     /// The names of one owner's, or of all; never the values.

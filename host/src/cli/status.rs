@@ -57,11 +57,8 @@ fn print_plugin(plugin: &PluginStatus) {
     let version = plugin.version.as_deref().unwrap_or("-");
     println!("{} {version}: {state} since {}, serving {}", plugin.folder, plugin.since, digest(plugin.active));
     for api in &plugin.apis {
-        let refused = if api.not_granted.is_empty() {
-            String::new()
-        } else {
-            format!(" (not granted: {})", api.not_granted.join(", "))
-        };
+        let refused =
+            if api.not_granted.is_empty() { String::new() } else { format!(" ({})", api.not_granted.join("; ")) };
         println!("  /api/{}{refused}", api.name.replacen('/', "/api/", 1));
     }
     if let Some(reason) = &plugin.reason {

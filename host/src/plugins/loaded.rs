@@ -6,7 +6,7 @@ use super::revision::Revision;
 use super::state::Stage;
 use super::{Plugins, lock};
 use ripost_domain::api::{ApiName, Digest};
-use ripost_runtime::{Grants, Handler, Limits, LoadError};
+use ripost_runtime::{Handler, Limits, LoadError};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Plugins {
                 limits: api.limits.clone(),
                 config: api.config.clone(),
                 retry: api.retry.clone(),
-                grants: Grants::default(),
+                grants: self.granting.grants(&api.name, &api.grants),
                 handler: handler.expect("each API's handler was compiled above").2.clone(),
                 permits: permits.of(&api.name, api.spec.concurrency),
             })

@@ -3,11 +3,14 @@
 //! A key that this version does not serve is an error, never ignored: an owner who asks for a schema or a
 //! transform must not believe to have it.
 
+mod grants;
 mod keys;
 mod raw;
 
 use crate::config::CONCURRENCY;
 use crate::limits;
+pub use grants::ApiGrants;
+use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Name};
 use ripost_domain::delivery::RetryPolicy;
 use ripost_domain::money::Amount;
@@ -56,6 +59,8 @@ pub struct ApiManifest {
     pub config: Arc<BTreeMap<String, String>>,
     /// How its deliveries are retried, if not as the operator has it.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// What the handler may reach.
+    pub grants: ApiGrants,
 }
 
 /// Price and bounds of an API's requests.
@@ -106,6 +111,8 @@ pub struct Bounds {
     pub ceiling: Limits,
     /// Runs at once of an API that asks for nothing.
     pub concurrency: u32,
+    /// Where plain http may be granted.
+    pub plain_http: PlainHttp,
     /// What becomes of a wish above it.
     pub above: Above,
 }
@@ -254,6 +261,7 @@ impl Reader<'_> {
         let max_attempts =
             self.count("max_attempts", raw.max_attempts.as_ref(), &MAX_ATTEMPTS, MAX_ATTEMPTS_DEFAULT)?;
         let (limits, concurrency) = self.limits(raw.limits)?;
+        let grants = self.grants(&raw.grants.unwrap_or_default())?;
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             handler: handler.into_inner(),
@@ -261,6 +269,7 @@ impl Reader<'_> {
             limits: Arc::new(limits),
             config: Arc::new(raw.config),
             retry,
+            grants,
         })
     }
 

@@ -10,9 +10,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Capabilities of the contract that this version refuses to every guest, imported or not.
-const NOT_SERVED: [&str; 4] = ["kv", "outbound", "secrets", "step"];
-
 /// How a plugin is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,7 +84,7 @@ pub struct PluginStatus {
 pub struct ApiStatus {
     /// `owner/slug`.
     pub name: String,
-    /// Capabilities that its handler imports and that answer it with a refusal.
+    /// What its handler imports and is refused, and what grant it needs: a sentence each.
     pub not_granted: Vec<String>,
 }
 
@@ -177,11 +174,10 @@ impl Entry {
     pub(super) fn status(&self, folder: &str) -> Option<PluginStatus> {
         let (news, since) = self.told.as_ref()?;
         let loaded = self.held.as_ref().and_then(|held| held.loaded.as_deref());
-        let apis = loaded.map(|loaded| &loaded.apis[..]).unwrap_or_default().iter().map(|api| {
-            let imports = api.handler.imports().iter();
-            let not_granted = imports.filter(|import| NOT_SERVED.contains(&import.as_str())).cloned().collect();
-            ApiStatus { name: api.name.to_string(), not_granted }
-        });
+        let apis =
+            loaded.iter().flat_map(|loaded| loaded.apis.iter().zip(&loaded.manifest.apis)).map(|(api, asked)| {
+                ApiStatus { name: api.name.to_string(), not_granted: asked.grants.lacks(api.handler.imports()) }
+            });
         Some(PluginStatus {
             folder: folder.to_owned(),
             plugin: loaded.map(|loaded| loaded.manifest.plugin.to_string()),

@@ -34,7 +34,7 @@ async fn a_plugin_in_the_folder_serves_its_apis() {
     assert!(registry.api("demo", "dail").is_none() && registry.api("dem", "daily").is_none());
     let status = plugins.about("reports");
     assert_eq!((status.state, status.active, status.reason), (State::Active, Some(daily.digest), None));
-    assert_eq!(plugins.about("kv").apis[0].not_granted, ["kv"]);
+    assert_eq!(plugins.about("kv").apis[0].not_granted, ["uses `kv`, needs `grants.kv`"]);
     assert_eq!(plugins.reloads(), Reloads { ok: 2, rejected: 0 });
     let json = serde_json::to_string(&plugins.status()).unwrap();
     assert_eq!(serde_json::from_str::<Vec<PluginStatus>>(&json).unwrap(), plugins.status());

@@ -23,6 +23,7 @@ mod limits;
 mod money;
 mod operator;
 mod origin;
+mod outbound;
 mod owner_secrets;
 mod payloads;
 mod receipts;

@@ -41,14 +41,14 @@ package wasi:filesystem@0.2.0 {
     get-directories: func() -> list<tuple<descriptor, string>>;
   }
 }
-package wasi:http@0.2.0 {
-  interface incoming-handler { handle: func(request: u32, out: u32); }
-}
 package wasi:http@0.3.0 {
   interface outgoing-handler { handle: func(request: u32) -> u32; }
 }
 package acme:billing@0.1.0 { interface cards { charge: func(cents: u32) -> u32; } }
 "#;
+
+/// The same of wasi:http, whose errors have to be there in full.
+const WASI_HTTP: &str = include_str!("wasi_http.wit");
 
 /// The world of an ordinary guest.
 pub(crate) const HANDLER: &str = "include ripost:plugin/handler@1.0.0;";
@@ -69,7 +69,7 @@ pub(crate) fn component_of(contract: &str, world: &str, core: &str) -> Vec<u8> {
 }
 
 fn encode(mut resolve: Resolve, world: &str, core: &str) -> Vec<u8> {
-    let text = format!("package test:guest;\n{WASI}\nworld guest {{ {world} }}");
+    let text = format!("package test:guest;\n{WASI}\n{WASI_HTTP}\nworld guest {{ {world} }}");
     let group = UnresolvedPackageGroup::parse("guest.wit", &text).expect("the world parses");
     let package = resolve.push_group(group).expect("the world resolves");
     let world = resolve.select_world(&[package], Some("guest")).expect("it is there");

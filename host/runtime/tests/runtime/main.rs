@@ -15,6 +15,7 @@ mod capabilities;
 mod common;
 mod fairness;
 mod fuzz;
+mod gate;
 mod leaks;
 mod limits;
 mod load;

@@ -19,10 +19,11 @@ const API: &[&str] = &[
     "config",
     "limits",
     "retry",
+    "grants",
 ];
 /// Designed, and not served yet: refused rather than ignored.
-const API_LATER: &[&str] =
-    &["upstream", "reply", "cancel", "capture_on", "schema", "cases", "transforms", "grants", "cors"];
+const API_LATER: &[&str] = &["upstream", "reply", "cancel", "capture_on", "schema", "cases", "transforms", "cors"];
+const GRANTS: &[&str] = &["outbound", "secrets", "kv"];
 /// The one key of `[api.limits]` that is not a limit of a run.
 pub(super) const CONCURRENCY: &str = "concurrency";
 
@@ -54,6 +55,9 @@ pub(super) fn check(root: &DeTable<'_>) -> Result<(), Wrong> {
         check_table(api, "[[api]]", API, API_LATER)?;
         if let Some(limits) = api.get("limits").and_then(|limits| limits.get_ref().as_table()) {
             check_table(limits, "[api.limits]", &self::limits(), &[])?;
+        }
+        if let Some(grants) = api.get("grants").and_then(|grants| grants.get_ref().as_table()) {
+            check_table(grants, "[api.grants]", GRANTS, &[])?;
         }
     }
     Ok(())

@@ -38,6 +38,7 @@ pub(super) struct Api {
     #[serde(default)]
     pub(super) limits: Limits,
     pub(super) retry: Option<Retry>,
+    pub(super) grants: Option<Grants>,
 }
 
 #[derive(Deserialize)]
@@ -48,3 +49,13 @@ pub(super) struct Retry {
 
 /// The keys are checked before; each limit has its unit, which only [`ripost_runtime::LINES`] knows.
 pub(super) type Limits = BTreeMap<String, Spanned<Written>>;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grants {
+    #[serde(default)]
+    pub(super) outbound: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) secrets: Vec<Spanned<String>>,
+    pub(super) kv: Option<bool>,
+}

@@ -34,7 +34,13 @@ handler = "reports.wasm"
 "#;
 
 fn bounds() -> Bounds {
-    Bounds { default: Limits::default(), ceiling: Limits::ceiling(), concurrency: 16, above: Above::Refuse }
+    Bounds {
+        default: Limits::default(),
+        ceiling: Limits::ceiling(),
+        concurrency: 16,
+        plain_http: PlainHttp::Refused,
+        above: Above::Refuse,
+    }
 }
 
 fn refusal(text: &str) -> String {
@@ -257,7 +263,6 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
         "schema = \"schema.json\"",
         "cases = \"cases\"",
         "transforms = { request = [] }",
-        "grants = { kv = true }",
         "cors = { origins = [] }",
     ];
     for line in later {
@@ -265,8 +270,72 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
         let message = refusal(&with("price = \"0.05\"", line));
         assert_eq!(message, format!("reports/plugin.toml:10: `{key}` is not available in this version; remove it"));
     }
-    let grants = refusal(&format!("{GOOD}\n[api.grants]\nsecrets = [\"A\"]\n"));
-    assert!(grants.ends_with("`grants` is not available in this version; remove it"), "{grants}");
+}
+
+#[test]
+fn grants_are_what_a_handler_may_reach_and_nothing_unless_they_are_written() {
+    let text = format!(
+        "{GOOD}\n[api.grants]\noutbound = [\"https://api.example.com\", \"GET https://*.example.org/v1/\"]\nsecrets = [\"KEY\"]\nkv = true\n"
+    );
+    let manifest = Manifest::parse("reports/plugin.toml", &text, &bounds()).unwrap();
+    assert_eq!(manifest.apis[0].grants, ApiGrants::default());
+    let grants = &manifest.apis[1].grants;
+    let rules: Vec<String> = grants.outbound.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["https://api.example.com", "GET https://*.example.org/v1/"]);
+    assert_eq!((grants.secrets[0].as_str(), grants.kv), ("KEY", true));
+    let imports = ["log", "kv", "outbound", "secrets", "step"].map(str::to_owned);
+    assert_eq!(grants.lacks(&imports), ["uses `step`, which is not available in this version"]);
+    let lacks = ApiGrants::default().lacks(&imports);
+    assert_eq!((lacks.len(), lacks[1].as_str()), (4, "uses `outbound`, needs `grants.outbound`"));
+}
+
+#[test]
+fn a_grant_that_is_none_is_refused_with_its_line() {
+    let line = GOOD.lines().count() + 3;
+    let many: Vec<String> = (0..65).map(|number| format!("\"https://a{number}.example\"")).collect();
+    for (entry, says) in [
+        ("outbound = [\"api.example.com\"]", "`grants.outbound`: a place begins with https://"),
+        ("outbound = [\"https://*.com\"]", "`grants.outbound`: a `*` stands for one label"),
+        ("outbound = [\"https://a.example\", \"https://A.example:443/\"]", "twice; remove one"),
+        ("outbound = \"https://a.example\"", "expected a sequence"),
+        ("outbound = [7]", "expected a string; write it in quotes"),
+        (&format!("outbound = [{}]", many.join(", ")), "more than 64 entries"),
+        ("secrets = [\"NO-NAME\"]", "`grants.secrets`: `NO-NAME` is no name of a secret"),
+        ("kv = \"yes\"", "expected a boolean"),
+        ("outbund = []", "unknown key `outbund` in [api.grants]; did you mean `outbound`?"),
+        ("memory = \"1 MiB\"", "it belongs in [api.limits]"),
+    ] {
+        let error = refusal(&format!("{GOOD}\n[api.grants]\n{entry}\n"));
+        assert!(
+            error.starts_with(&format!("reports/plugin.toml:{line}: ")) && error.contains(says),
+            "{entry}: {error}"
+        );
+    }
+}
+
+#[test]
+fn plain_http_is_granted_where_the_operator_allows_it() {
+    let text = |rule: &str| format!("{GOOD}\n[api.grants]\noutbound = [\"{rule}\"]\n");
+    let (loopback, other) = (text("http://127.0.0.1:8080"), text("http://api.example.com"));
+    let parses = |text: &str, plain_http, above| {
+        Manifest::parse("p", text, &Bounds { plain_http, above, ..bounds() }).map_err(|error| error.to_string())
+    };
+    use PlainHttp::{Everywhere, Loopback, Refused};
+    for (text, plain_http, good) in [
+        (&loopback, Refused, false),
+        (&other, Refused, false),
+        (&loopback, Loopback, true),
+        (&other, Loopback, false),
+        (&loopback, Everywhere, true),
+        (&other, Everywhere, true),
+    ] {
+        let result = parses(text, plain_http, Above::Refuse);
+        assert_eq!(result.is_ok(), good, "{plain_http:?}: {text}");
+        if let Err(error) = result {
+            assert!(error.contains("is plain http") && error.contains("outbound.plain_http"), "{error}");
+        }
+        assert!(parses(text, plain_http, Above::Lower).is_ok(), "what was accepted once is run, and its use refused");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Folders, a runtime, and what a test asks of them.
 
+use crate::capability::NoGrants;
 use crate::plugins::{ActiveApi, PluginStatus, Plugins, PluginsConfig, State};
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::{ApiName, Digest};
@@ -51,11 +52,11 @@ impl Folders {
     }
 
     pub(super) fn open(&self) -> Arc<Plugins> {
-        Plugins::open(self.config(), runtime(), Arc::new(SystemClock::start())).unwrap()
+        Plugins::open(self.config(), runtime(), Arc::new(NoGrants), Arc::new(SystemClock::start())).unwrap()
     }
 
     pub(super) fn open_with(&self, config: PluginsConfig) -> Arc<Plugins> {
-        Plugins::open(config, runtime(), Arc::new(SystemClock::start())).unwrap()
+        Plugins::open(config, runtime(), Arc::new(NoGrants), Arc::new(SystemClock::start())).unwrap()
     }
 
     /// Opened, scanned, and watching until the guard goes.

@@ -1,0 +1,82 @@
+//! Secrets, store and calls to the outside: the imports, and their values as this crate's. A component imports an
+//! interface only if its handler calls one of these.
+
+use super::Host;
+use crate::{
+    Headers, KvEntry, KvError, OutboundError, OutboundRequest, OutboundResponse, SecretError,
+    bindings::{kv, outbound, secrets},
+};
+
+impl Host {
+    pub(crate) fn secret(&self, name: &str) -> Result<String, SecretError> {
+        secrets::get(name).map_err(|error| match error {
+            secrets::SecretError::NotGranted => SecretError::NotGranted,
+            secrets::SecretError::Missing => SecretError::Missing,
+        })
+    }
+
+    pub(crate) fn kv_get(&self, key: &str) -> Result<Option<KvEntry>, KvError> {
+        Ok(kv::get(key)?.map(|entry| KvEntry { value: entry.value, revision: entry.revision }))
+    }
+
+    pub(crate) fn kv_set(&self, key: &str, value: &[u8], ttl_s: Option<u32>) -> Result<u64, KvError> {
+        Ok(kv::set(key, value, ttl_s)?)
+    }
+
+    pub(crate) fn kv_compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<u64>,
+        value: &[u8],
+    ) -> Result<Option<u64>, KvError> {
+        Ok(kv::compare_and_set(key, expected, value, None)?)
+    }
+
+    pub(crate) fn kv_delete(&self, key: &str) -> Result<bool, KvError> {
+        Ok(kv::delete(key)?)
+    }
+
+    pub(crate) fn kv_list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, KvError> {
+        Ok(kv::list(prefix, after)?)
+    }
+
+    pub(crate) fn fetch(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        let response = outbound::send(&outbound::OutboundRequest {
+            method: request.method,
+            url: request.url,
+            headers: request.headers.into_pairs(),
+            body: request.body,
+            timeout_ms: request.timeout_ms,
+            attributes: Vec::new(),
+        })?;
+        let headers = Headers::from_lower_case(response.headers);
+        Ok(OutboundResponse { status: response.status, headers, body: response.body })
+    }
+}
+
+impl From<kv::KvError> for KvError {
+    fn from(error: kv::KvError) -> Self {
+        match error {
+            kv::KvError::NotGranted => Self::NotGranted,
+            kv::KvError::QuotaExceeded(text) => Self::QuotaExceeded(text),
+            kv::KvError::TooLarge(text) => Self::TooLarge(text),
+            kv::KvError::Unavailable(text) => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<outbound::OutboundError> for OutboundError {
+    fn from(error: outbound::OutboundError) -> Self {
+        use outbound::OutboundError as E;
+        match error {
+            E::NotGranted(text) => Self::NotGranted(text),
+            E::AddressForbidden(text) => Self::AddressForbidden(text),
+            E::Limit(text) => Self::Limit(text),
+            E::Timeout => Self::Timeout,
+            E::Connection(text) => Self::Connection(text),
+            E::InDoubt(text) => Self::InDoubt(text),
+            E::Unavailable(text) => Self::Unavailable(text),
+            E::Invalid(text) => Self::Invalid(text),
+        }
+    }
+}
