@@ -81,6 +81,11 @@ pub fn answer(data: &[u8]) -> Run {
     run
 }
 
+/// Whether a character would begin a line, speak to a terminal, or turn the text around.
+fn acts(char: char) -> bool {
+    (char.is_control() && char != '\t') || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn check(run: &Run) {
     match &run.outcome {
         Ok(Ok(response)) => {
@@ -98,14 +103,17 @@ fn check(run: &Run) {
             assert!(problem.kind.len() + problem.title.len() <= limits().response_headers_bytes);
             assert!(problem.status.is_none_or(|status| (400..=599).contains(&status)));
         }
-        Err(error) => assert!(error.is_owners(), "the host failed: {error}"),
+        Err(error) => {
+            assert!(error.is_owners(), "the host failed: {error}");
+            assert!(!error.to_string().contains(acts), "{error:?}");
+        }
     }
     let mut kept = 0;
     for line in &run.logs {
         kept += line.message.len() + line.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let texts = line.fields.iter().flat_map(|(name, value)| [name, value]).chain([&line.message]);
         for text in texts {
-            assert!(!text.contains(char::is_control), "{text:?}");
+            assert!(!text.contains(acts), "{text:?}");
         }
     }
     assert!(kept <= LOG_BYTES, "{kept} bytes of log");

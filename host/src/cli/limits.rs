@@ -126,7 +126,6 @@ fn unit(value: Value) -> &'static str {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn number<S: serde::Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     let number = match value {
         Value::Bytes(number) | Value::Count(number) => u64::try_from(*number),
