@@ -19,7 +19,7 @@ pub struct Sandbox {
     /// Runs of one API at once, unless its manifest says otherwise. Default 16.
     pub concurrency: u32,
     /// Runs of one owner at once, over all its APIs; below `runs.concurrency`. Not set: 64, or as near to it as that
-    /// allows. See [`Sandbox::owner_concurrency`].
+    /// allows. See [`Sandbox::owner_concurrency()`].
     pub owner_concurrency: Option<u32>,
     /// Runs at once that have computed for longer than a tick; keep it below the number of cores. Not set: one less than
     /// there are cores.
