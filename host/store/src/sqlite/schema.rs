@@ -134,8 +134,8 @@ mod tests {
         let connection = open_writer(&path(&folder)).unwrap();
         let fill = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20003)
             INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, created_at, expires_at, price, fee)
-            SELECT i, x'', CASE WHEN i > 20000 THEN 'zulu' ELSE 'heavy' END, 'a', x'', 'accepted', 'none', 0, 0, i, i, 99999, 0, 0 FROM n";
-        connection.execute_batch(&fill.replace("SELECT i, x''", "SELECT CAST(i AS BLOB), x''")).unwrap();
+            SELECT CAST(i AS BLOB), x'', CASE WHEN i > 20000 THEN 'zulu' ELSE 'heavy' END, 'a', x'', 'accepted', 'none', 0, 0, i, i, 99999, 0, 0 FROM n";
+        connection.execute_batch(fill).unwrap();
         connection.execute_batch("INSERT INTO inputs SELECT id, 'POST', '', NULL, x'', x'' FROM requests").unwrap();
         let steps = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
             let mut statement = connection.prepare(sql).unwrap();
