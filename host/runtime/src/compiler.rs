@@ -59,7 +59,7 @@ pub enum CompileError {
     #[error("{0}")]
     Refused(String),
     /// It took too long: a compile bomb, or far too large.
-    #[error("compiling took longer than the limit of {} s: make the component smaller, or split its largest functions", .limit.as_secs())]
+    #[error("compiling took longer than the limit of {} s: make the component smaller, or split its largest functions", .limit.as_secs_f64())]
     Time {
         /// Wall time.
         limit: Duration,
@@ -67,7 +67,7 @@ pub enum CompileError {
     /// It took too much memory, as far as can be told.
     #[error("compiling needed more memory than the limit of {} MiB: make the component smaller, or split its largest functions", .limit_bytes >> 20)]
     Memory {
-        /// Address space.
+        /// Memory.
         limit_bytes: u64,
     },
     /// The compiler broke down over it.
@@ -129,6 +129,35 @@ pub(crate) fn compatibility(engine: &Engine) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn components_in_a_component_may_pass_texts_to_each_other() {
+        // As those of QuickJS do: the compiler makes an adapter that has both memories.
+        let wasm = wat::parse_str(
+            r#"(component
+              (component $a
+                (core module $m (memory (export "m") 1) (func (export "f") (param i32 i32))
+                  (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 8))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "s" string)
+                  (canon lift (core func $i "f") (memory (core memory $i "m")) (realloc (core func $i "r")))))
+              (instance $a (instantiate $a))
+              (component $b
+                (import "f" (func $f (param "s" string)))
+                (core module $l (memory (export "m") 1))
+                (core instance $l (instantiate $l))
+                (core func $f (canon lower (func $f) (memory (core memory $l "m"))))
+                (core module $m (import "" "f" (func (param i32 i32)))
+                  (func (export "g") i32.const 0 i32.const 0 call 0))
+                (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+                (func (export "g") (canon lift (core func $m "g"))))
+              (instance $b (instantiate $b (with "f" (func $a "f"))))
+              (export "g" (func $b "g")))"#,
+        );
+        for scheme in [Scheme::Small, Scheme::Large] {
+            compile(Target { scheme, memory_reservation_bytes: 64 << 20 }, wasm.as_ref().unwrap()).unwrap();
+        }
+    }
 
     #[test]
     fn a_target_reads_what_it_writes_and_refuses_the_rest() {

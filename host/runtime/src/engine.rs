@@ -227,7 +227,9 @@ pub(crate) fn base(target: Target) -> Config {
         // Attack surface that no guest of ours needs. Threads and exceptions are not even compiled in.
         .wasm_gc(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // For wasmtime's own adapters between the components of a component, each of which has a memory (QuickJS is
+        // built that way); without it the compiler panics over them. Modules with several are refused before.
+        .wasm_multi_memory(true)
         .wasm_stack_switching(false)
         .shared_memory(false)
         // A replay on another machine must see the same numbers.

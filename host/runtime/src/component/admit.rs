@@ -27,6 +27,8 @@ struct Sections {
 /// their size.
 pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, LoadError> {
     // Before the compiler sees it: its own authors do not count crashes of the compiler as vulnerabilities.
+    // Several memories in one module are for the compiler's own adapters.
+    let features = features.difference(WasmFeatures::MULTI_MEMORY);
     Validator::new_with_features(features).validate_all(wasm).map_err(|error| invalid(&error))?;
     let sections = sections(wasm).map_err(|error| invalid(&error))?;
     // The world first: to who wrote a transform, its imports are not the news.
@@ -229,6 +231,13 @@ mod tests {
         assert!(!is_text(b"(call)"));
         assert!(!is_text(b";; only a comment"));
         assert!(!is_text(b"\xff(module"));
+    }
+
+    #[test]
+    fn a_module_with_two_memories_is_refused_whatever_the_compiler_could_do() {
+        let wasm = wat::parse_str("(component (core module (memory 1) (memory 1)))").unwrap();
+        let refused = inspect(&wasm, WasmFeatures::all()).unwrap_err();
+        assert!(matches!(&refused, LoadError::Invalid(why) if why.contains("multi")), "{refused}");
     }
 
     #[test]
