@@ -1,6 +1,7 @@
 //! The text of a manifest.
 
 use ripost::plugins::{Above, Bounds, Manifest};
+use ripost_domain::address::PlainHttp;
 use ripost_runtime::{LINES, Limits};
 
 /// Reads it as the host does.
@@ -8,7 +9,13 @@ use ripost_runtime::{LINES, Limits};
 /// # Panics
 /// A promise of the reader is broken.
 pub fn parse(text: &str) {
-    let bounds = |above| Bounds { default: Limits::default(), ceiling: Limits::ceiling(), concurrency: 16, above };
+    let bounds = |above| Bounds {
+        default: Limits::default(),
+        ceiling: Limits::ceiling(),
+        concurrency: 16,
+        plain_http: PlainHttp::Refused,
+        above,
+    };
     match Manifest::parse("p/plugin.toml", text, &bounds(Above::Refuse)) {
         Ok(manifest) => {
             assert!(!manifest.apis.is_empty());

@@ -7,6 +7,7 @@ use crate::admin::Admin;
 use crate::capability::outbound::Outlet;
 use crate::capability::{Capabilities, KvOfStore, OwnerSecrets};
 use crate::cli;
+use crate::compile::Compile;
 use crate::config::{Config, WallMode};
 use crate::delivery::webhooks::Webhooks;
 use crate::delivery::{self, Alerts, Disabled, News, Secrets, Sender};
@@ -174,7 +175,8 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let live = Live::new();
 
-        let runtime = Arc::new(start_runtime(&config)?);
+        let compile = Compile::open(&config.compile, &data, &keyring.artefact_key(), metrics.clone(), stopping.clone());
+        let runtime = Arc::new(start_runtime(&config, compile)?);
         tracing::info!(runtime = %runtime.describe(), "Started the sandbox");
         let own =
             std::iter::once(address).chain(admin_listener.as_ref().map(|(_, address)| *address)).collect::<Vec<_>>();
@@ -407,9 +409,9 @@ async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, StartError> 
     Ok(opened.context("opening the store")??)
 }
 
-pub(crate) fn start_runtime(config: &Config) -> Result<Runtime, StartError> {
+pub(crate) fn start_runtime(config: &Config, compile: Compile) -> Result<Runtime, StartError> {
     let runtime = config.sandbox.runtime(config.runs.concurrency);
-    Ok(Runtime::start(runtime).context("starting the sandbox")?)
+    Ok(Runtime::start_with(runtime, Arc::new(compile)).context("starting the sandbox")?)
 }
 
 fn plugins_config(config: &Config) -> PluginsConfig {

@@ -5,6 +5,7 @@ mod report;
 
 pub(crate) use report::{Component, Finding, Grade, Plugin, Report, Use};
 
+use crate::compile::{Compile, Process};
 use crate::config::Config;
 use crate::plugins::{Above, ApiManifest, Bounds, FILE_NAME, read_folder};
 use anyhow::Context as _;
@@ -12,7 +13,8 @@ use camino::Utf8Path;
 use ripost_runtime::{Inspection, Limits, LoadError, Runtime, RuntimeConfig, Value};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// What a guest can import and is not answered unless its manifest has the grant.
 const GRANTED: [&str; 3] = ["kv", "outbound", "secrets"];
@@ -31,8 +33,9 @@ fn granted(api: &ApiManifest, capability: &str) -> bool {
 pub(crate) fn check(path: &Utf8Path, config: &Config) -> anyhow::Result<Report> {
     let metadata = std::fs::metadata(path).with_context(|| format!("reading {path}"))?;
     let runtime = RuntimeConfig { pooling: false, ..config.sandbox.runtime(config.runs.concurrency) };
+    let compile = Compile::new(Process::of(&config.compile, CancellationToken::new()), None, Arc::default());
     let checker = Checker {
-        runtime: Runtime::start(runtime).context("starting the sandbox")?,
+        runtime: Runtime::start_with(runtime, Arc::new(compile)).context("starting the sandbox")?,
         config,
         report: Report { path: path.to_string(), ..Report::default() },
     };
@@ -125,19 +128,14 @@ impl Checker<'_> {
             };
         let size = Value::Bytes(bytes);
         self.find(Grade::Ok, name, format!("{size}, exports {export}, SHA-256 {digest}"));
-        // A panic of the compiler over somebody's bytes is their component's end and not ours.
-        let handler = match catch_unwind(AssertUnwindSafe(|| self.runtime.load(wasm, limits))) {
-            Ok(Ok(handler)) => handler,
-            Ok(Err(error @ LoadError::Compile(_))) => {
+        let handler = match self.runtime.load(wasm, limits) {
+            Ok(handler) => handler,
+            Err(error @ LoadError::Compile(_)) => {
                 self.find(Grade::Error, name, error.to_string());
                 return None;
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.find(Grade::Error, name, format!("does not link: {error}"));
-                return None;
-            }
-            Err(_) => {
-                self.find(Grade::Error, name, "the compiler broke down over it; build it again".to_owned());
                 return None;
             }
         };

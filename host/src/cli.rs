@@ -3,6 +3,7 @@
 mod check;
 mod client;
 pub(crate) use client::ADMIN_ADDRESS_FILE;
+mod compile_worker;
 mod config;
 mod consumer;
 mod deliveries;
@@ -62,6 +63,8 @@ enum Command {
     Ledger(ledger::Command),
     Listen(Box<listen::Listen>),
     Verify(verify::Verify),
+    #[command(hide = true)]
+    CompileWorker(compile_worker::CompileWorker),
 }
 
 /// Options that every command that reads the configuration takes.
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Ledger(command) => command.run(),
         Command::Listen(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::CompileWorker(command) => return command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! What an operator can set: built-in defaults, then `ripost.toml`, then `RIPOST_*`, then flags. Unknown keys are errors.
 
 mod alerts;
+mod compile;
 mod connections;
 mod delivery;
 mod kv;
@@ -15,6 +16,7 @@ mod shutdown;
 mod wall;
 
 pub use alerts::Alerts;
+pub use compile::Compile;
 pub use connections::Connections;
 pub use delivery::Delivery;
 pub use kv::Kv;
@@ -94,6 +96,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Reload of plugins.
     pub plugins: Plugins,
+    /// Compiling of components.
+    pub compile: Compile,
     /// Shares.
     pub settlement: Settlement,
     /// Stopping.
@@ -123,6 +127,7 @@ impl Default for Config {
             outbound: Outbound::default(),
             alerts: Alerts::default(),
             plugins: Plugins::default(),
+            compile: Compile::default(),
             settlement: Settlement::default(),
             shutdown: Shutdown::default(),
             wall: Wall::default(),
@@ -203,6 +208,7 @@ impl Config {
             .and_then(|()| self.delivery.check())
             .and_then(|()| self.outbound.check())
             .and_then(|()| self.alerts.check())
+            .and_then(|()| self.compile.check())
             .or_else(contradiction)
     }
 }
@@ -243,6 +249,9 @@ mod tests {
             "[outbound]\nallow = [\"10.0.0.0/33\"]",
             "[outbound]\nsecrets = \"visible\"",
             "[limits]\nbody = \"0 B\"",
+            "[compile]\nwall = \"99 ms\"",
+            "[compile]\nmemory = \"31 MiB\"",
+            "[compile]\ncache = \"1 KiB\"",
             "[settlement]\nfee_bps = 10001",
         ] {
             assert!(load(text).is_err(), "{text}");

@@ -85,6 +85,7 @@ type Check = (&'static str, fn(&Config) -> Finding);
 const CHECKS: &[Check] = &[
     ("program", program::version),
     ("engines", program::engines),
+    ("compiler", program::compiler),
     ("gateway", network::gateway),
     ("data folder", folders::data),
     ("key files", folders::keys),

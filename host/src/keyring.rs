@@ -143,6 +143,12 @@ impl Keyring {
         SigningKey::from_seed(self.keyed_hash("signing key", [&[], &[]]))
     }
 
+    /// What the artefacts in the cache are authenticated with.
+    #[must_use]
+    pub fn artefact_key(&self) -> [u8; 32] {
+        self.keyed_hash("artefacts", [&[], &[]])
+    }
+
     /// The last part of a link to a result that works without a key until `until_s`: id, time and MAC.
     #[must_use]
     pub fn result_token(&self, request: RequestId, until_s: i64) -> String {

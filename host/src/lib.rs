@@ -12,6 +12,7 @@ pub mod app;
 pub mod capability;
 mod check;
 pub mod cli;
+pub mod compile;
 pub mod config;
 pub mod delivery;
 pub mod doctor;

@@ -167,8 +167,6 @@ pub struct Plugins {
     status: ArcSwap<Vec<PluginStatus>>,
     /// Held for a whole scan, on blocking threads only.
     turn: Mutex<Turn>,
-    /// Held while one component is compiled, on blocking threads only.
-    compiler: Mutex<()>,
     older: Mutex<Older>,
     /// Held while an older revision is made ready: whoever else wants it waits here, and not on a thread.
     older_turn: tokio::sync::Mutex<()>,
@@ -207,7 +205,6 @@ impl Plugins {
             registry: ArcSwap::from_pointee(Registry::default()),
             status: ArcSwap::default(),
             turn: Mutex::default(),
-            compiler: Mutex::new(()),
             older: Mutex::new(Older::new(older_max)),
             older_turn: tokio::sync::Mutex::new(()),
             permits: Mutex::default(),

@@ -314,6 +314,15 @@ pub fn of_another_world() -> Vec<u8> {
     component(module, "ripost:tests/other@1.0.0")
 }
 
+/// Answers as [`echo`] does, with fifty thousand functions beside it that take the compiler many seconds.
+#[must_use]
+pub fn compile_bomb() -> Vec<u8> {
+    let mut source = Source::handle("(call $echo (local.get $request))");
+    let step = "(local.set $n (i32.add (i32.mul (local.get $n) (i32.const 7)) (i32.const 3)))".repeat(4);
+    source.items = format!("(func (param $n i32) (result i32) {step} (local.get $n))").repeat(50_000);
+    source.handler()
+}
+
 /// A core module: WebAssembly, but no component.
 #[must_use]
 pub fn no_component() -> Vec<u8> {

@@ -4,9 +4,10 @@ use super::manifest::Manifest;
 use super::registry::ActiveApi;
 use super::revision::Revision;
 use super::state::Stage;
+use super::swap::Obstacle;
 use super::{Plugins, lock};
 use ripost_domain::api::{ApiName, Digest};
-use ripost_runtime::{Handler, Limits, LoadError};
+use ripost_runtime::{CompileError, Handler, Limits, LoadError};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ impl Loaded {
 pub(super) struct Failure {
     pub(super) stage: Stage,
     pub(super) reason: String,
+    pub(super) obstacle: Obstacle,
 }
 
 impl Plugins {
@@ -66,15 +68,17 @@ impl Plugins {
     }
 
     fn compile(&self, revision: &Revision, file: &str, limits: &Limits) -> Result<Handler, Failure> {
-        let failure = |stage, reason: String| Failure { stage, reason: format!("`{file}`: {reason}") };
+        let failure =
+            |stage, reason: String| Failure { stage, reason: format!("`{file}`: {reason}"), obstacle: Obstacle::Bad };
         let Some(wasm) = revision.file(file) else {
             return Err(failure(Stage::Discover, "the revision does not have it".to_owned()));
         };
-        // One at a time: the compiler takes every core it can have.
-        let _turn = lock(&self.compiler);
         // A panic of the compiler over somebody's bytes is their revision's end and nobody else's.
         match catch_unwind(AssertUnwindSafe(|| self.runtime.load(wasm, limits))) {
             Ok(Ok(handler)) => Ok(handler),
+            Ok(Err(error @ LoadError::Compile(CompileError::Unavailable(_)))) => {
+                Err(Failure { obstacle: Obstacle::Passing, ..failure(Stage::Compile, error.to_string()) })
+            }
             Ok(Err(error @ LoadError::Compile(_))) => Err(failure(Stage::Compile, error.to_string())),
             Ok(Err(error)) => Err(failure(Stage::Admit, error.to_string())),
             Err(_) => Err(failure(Stage::Compile, "the compiler broke down over it; build it again".to_owned())),

@@ -53,7 +53,8 @@ pub(super) struct Plan {
 }
 
 /// What keeps a candidate from serving, and whether the same bytes may fare better next time.
-enum Obstacle {
+#[derive(Debug)]
+pub(super) enum Obstacle {
     Bad,
     Passing,
 }
@@ -88,7 +89,9 @@ impl Plugins {
         self.publish(turn);
         let loaded = match self.load(revision, candidate.manifest.clone()) {
             Ok(loaded) => loaded,
-            Err(Failure { stage, reason }) => return self.reject(turn, key, candidate, stage, reason, Obstacle::Bad),
+            Err(Failure { stage, reason, obstacle }) => {
+                return self.reject(turn, key, candidate, stage, reason, obstacle);
+            }
         };
         if let Err(error) = self.revisions.save(revision) {
             return self.reject(turn, key, candidate, Stage::Swap, error.to_string(), Obstacle::Passing);

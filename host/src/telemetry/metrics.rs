@@ -167,6 +167,12 @@ pub struct Metrics {
     pub(crate) deliveries: Family<State, Gauge>,
     pub(crate) reloads: Family<Outcome, Gauge>,
     apis: ApiFamilies,
+    /// Components given to the compiler, by what came of it.
+    pub compilations: Family<Outcome, Counter>,
+    /// How long that took, the wait for another one included.
+    pub compile_seconds: Histogram,
+    /// Looks into the cache of compiled components: `hit`, `miss`, `rejected`.
+    pub artefacts: Family<Outcome, Counter>,
 }
 
 impl Metrics {
@@ -195,6 +201,9 @@ impl Metrics {
             deliveries: Family::default(),
             reloads: Family::default(),
             apis: ApiFamilies::default(),
+            compilations: Family::default(),
+            compile_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
+            artefacts: Family::default(),
         };
         metrics.registered()
     }
@@ -236,6 +245,17 @@ impl Metrics {
         registry.register("ripost_deliveries", "Deliveries not delivered, by state", self.deliveries.clone());
         registry.register("ripost_plugin_reloads_total", "Revisions swapped in or rejected", self.reloads.clone());
         self.apis.register(&mut registry);
+        registry.register("ripost_compilations", "Components compiled, by outcome", self.compilations.clone());
+        registry.register(
+            "ripost_compile_seconds",
+            "From asking the compiler to its answer",
+            self.compile_seconds.clone(),
+        );
+        registry.register(
+            "ripost_artefact_cache",
+            "Looks into the cache of compiled components, by what was found",
+            self.artefacts.clone(),
+        );
         self.registry = registry;
         self
     }

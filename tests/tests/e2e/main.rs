@@ -7,6 +7,7 @@ mod answers;
 mod attacks;
 mod bad_input;
 mod clock;
+mod compile;
 mod delivery;
 mod disabled;
 mod doctor;

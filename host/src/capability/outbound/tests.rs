@@ -14,7 +14,7 @@ use crate::plugins::ApiGrants;
 use bytes::Bytes;
 use camino::Utf8Path;
 use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
-use ripost_domain::api::ApiName;
+use ripost_domain::api::{ApiName, Name};
 use ripost_runtime::{Grants, OutboundError, OutboundRequest, OutboundResponse};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -42,8 +42,8 @@ impl Values {
 }
 
 impl SecretValues for Values {
-    fn get(&self, owner: &str, name: &str) -> Option<SecretString> {
-        let value = self.0.lock().unwrap().get(&(owner.to_owned(), name.to_owned())).cloned();
+    fn get(&self, owner: &Name, name: &str) -> Option<SecretString> {
+        let value = self.0.lock().unwrap().get(&(owner.to_string(), name.to_owned())).cloned();
         value.map(SecretString::from)
     }
 }

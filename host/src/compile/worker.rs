@@ -1,0 +1,74 @@
+//! The child: reads one component, compiles it, says what came of it, ends. All it has is one pipe in and one out.
+
+use super::frame::{self, Answer};
+use crate::wall::{self, CompileLimits};
+use ripost_runtime::{Target, compile};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+/// A component that is longer is not even read. The gateway's own limit is far lower.
+const COMPONENT_BYTES_MAX: u64 = 1 << 30;
+
+/// What a compile worker is for, and how far it may go.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) target: Target,
+    pub(crate) limits: CompileLimits,
+    /// The process that asked; without it there is nobody to answer.
+    pub(crate) parent: u32,
+}
+
+/// One component from standard input to standard output.
+pub(crate) fn run(work: &Work) -> ExitCode {
+    // The walls first: nothing of the component has been read.
+    let answer = match walls(work) {
+        Ok(()) => answer(work.target),
+        Err(reason) => Answer::Unable(reason),
+    };
+    match frame::write_answer(&mut io::stdout().lock(), &answer) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The parent is gone, or no longer listens.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn answer(target: Target) -> Answer {
+    let wasm = match frame::read_component(&mut io::stdin().lock(), COMPONENT_BYTES_MAX) {
+        Ok(wasm) => wasm,
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => return Answer::Memory,
+        Err(error) => return Answer::Unable(format!("the component did not arrive: {error}")),
+    };
+    match catch_unwind(AssertUnwindSafe(|| compile(target, &wasm))) {
+        Ok(Ok(artefact)) => Answer::Done(artefact),
+        // Where the compiler asks the kernel itself, it is told so and says so.
+        Ok(Err(reason)) if reason.contains("Cannot allocate memory") => Answer::Memory,
+        Ok(Err(reason)) => Answer::Refused(reason),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Answer::Crashed(text.unwrap_or_else(|| "a panic without a word".to_owned()))
+        }
+    }
+}
+
+/// Before the component is read, and before there is a second thread.
+fn walls(work: &Work) -> Result<(), String> {
+    // While there are files to look at.
+    close_inherited();
+    if std::os::unix::process::parent_id() != work.parent {
+        return Err("the parent has ended".to_owned());
+    }
+    // What the kernel lacks, `ripost doctor` and the gateway's start have said.
+    wall::compile(&work.limits).map(drop).map_err(|error| error.to_string())
+}
+
+/// The gateway's own descriptors close by themselves. Whoever started the gateway may have left others open.
+fn close_inherited() {
+    let Ok(folder) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The folder's own is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
