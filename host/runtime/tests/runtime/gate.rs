@@ -126,6 +126,7 @@ fn flooder() -> Guest {
          (loop $start
            (local.set $at (call $request (call $fields)))
            (drop (call $authority (local.get $at) (i32.const 1) (i32.const 2048) (i32.const 9)))
+           (drop (call $path (local.get $at) (i32.const 1) (i32.const 2057) (i32.const 1)))
            (call $handle (local.get $at) (i32.const 0) (i32.const 0) (i32.const 3072))
            (if (i32.load8_u (i32.const 3072)) (then unreachable))
            (i32.store (i32.add (i32.const 2304) (i32.mul (local.get $i) (i32.const 4))) (i32.load (i32.const 3080)))
@@ -154,6 +155,8 @@ fn flooder() -> Guest {
            (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
            (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority"
              (func $authority (param i32 i32 i32 i32) (result i32)))
+           (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
+             (func $path (param i32 i32 i32 i32) (result i32)))
            (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe"
              (func $subscribe (param i32) (result i32)))
            (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $get (param i32 i32)))
@@ -161,7 +164,7 @@ fn flooder() -> Guest {
            (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
            (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#,
     )
-    .items(r#"(data (i32.const 2048) "a.example")"#)
+    .items(r#"(data (i32.const 2048) "a.example/")"#)
 }
 
 /// Cases of wasi:http's `error-code`.
