@@ -6,7 +6,7 @@ mod outlet;
 
 pub use outlet::{Outlet, OutletBounds};
 
-use super::placeholder::{Escape, Placeholders, PutIn, PutInError};
+use super::placeholder::{Credentials, Escape, Placeholders, PutIn, PutInError};
 use crate::egress::{Answer, Exchange, HOP_BY_HOP, Outgoing, Party, Phase, SendError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -44,7 +44,7 @@ impl ApiOutbound {
     }
 
     /// The request as it is sent, secrets included; and the credentials in it that answers are to be searched for.
-    fn outgoing(&self, request: OutboundRequest) -> Result<(Outgoing, Vec<(Vec<u8>, String)>), OutboundError> {
+    fn outgoing(&self, request: OutboundRequest) -> Result<(Outgoing, Vec<Credentials>), OutboundError> {
         let OutboundRequest { method, url, headers, mut body, timeout, response_bytes_max } = request;
         if !is_callable_method(&method) {
             return Err(OutboundError::Invalid(
@@ -113,7 +113,7 @@ impl ApiOutbound {
     fn response(
         &self,
         answer: Answer,
-        credentials: &[(Vec<u8>, String)],
+        credentials: &[Credentials],
         response_bytes_max: usize,
     ) -> Result<OutboundResponse, OutboundError> {
         let too_long = || {
@@ -145,7 +145,7 @@ impl ApiOutbound {
         Ok(OutboundResponse { status, headers, body })
     }
 
-    fn without_secrets(&self, text: Bytes, credentials: &[(Vec<u8>, String)], bytes_max: usize) -> Option<Bytes> {
+    fn without_secrets(&self, text: Bytes, credentials: &[Credentials], bytes_max: usize) -> Option<Bytes> {
         let Some(placeholders) = &self.placeholders else { return Some(text) };
         placeholders.take_out(&text, credentials, bytes_max).ok().map(|replaced| replaced.map_or(text, Bytes::from))
     }

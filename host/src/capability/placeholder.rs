@@ -60,8 +60,15 @@ pub(super) enum PutInError {
 pub(super) struct PutIn<'a> {
     placeholders: &'a Placeholders,
     replaced: usize,
-    /// Credentials as they are sent, and as the handler wrote them.
-    credentials: Vec<(Vec<u8>, String)>,
+    credentials: Vec<Credentials>,
+}
+
+/// `Basic` credentials with a value in them, encoded.
+pub(super) struct Credentials {
+    /// With the value.
+    sent: String,
+    /// With its placeholder.
+    written: String,
 }
 
 impl ApiSecrets {
@@ -104,17 +111,17 @@ impl Placeholders {
     pub(super) fn take_out(
         &self,
         text: &[u8],
-        credentials: &[(Vec<u8>, String)],
+        credentials: &[Credentials],
         bytes_max: usize,
     ) -> Result<Option<Vec<u8>>, TooLong> {
-        let sent = credentials.iter().map(|(sent, written)| (sent.clone(), written.as_str()));
-        let mut needles: Vec<(Vec<u8>, &str)> = sent.collect();
+        let pair = |one: &Credentials| (one.sent.clone().into_bytes(), one.written.clone());
+        let mut needles: Vec<(Vec<u8>, String)> = credentials.iter().map(pair).collect();
         for placeholder in &self.granted {
             let Some(value) = self.value(placeholder) else { continue };
             for escape in [Escape::Nothing, Escape::Percent, Escape::Json] {
                 let needle = escape.applied_to(value.expose_secret()).into_bytes();
                 if !needle.is_empty() && !needles.iter().any(|(known, _)| *known == needle) {
-                    needles.push((needle, &placeholder.text));
+                    needles.push((needle, placeholder.text.clone()));
                 }
             }
         }
@@ -149,7 +156,7 @@ impl PutIn<'_> {
             let value = self.placeholders.value(placeholder);
             let value = value.ok_or_else(|| PutInError::Missing(placeholder.name.clone()))?;
             let value = escape.applied_to(value.expose_secret());
-            let needles = [(placeholder.text.clone().into_bytes(), value.as_str())];
+            let needles = [(placeholder.text.clone().into_bytes(), value)];
             let replaced = replace(current, &needles, usize::MAX).ok().flatten();
             found = replaced.or(found);
         }
@@ -165,14 +172,14 @@ impl PutIn<'_> {
         {
             let Some(replaced) = self.text(&credentials, Escape::Nothing)? else { return Ok(None) };
             let sent = STANDARD.encode(replaced);
-            self.credentials.push((sent.clone().into_bytes(), STANDARD.encode(credentials)));
+            self.credentials.push(Credentials { sent: sent.clone(), written: STANDARD.encode(credentials) });
             return Ok(Some(format!("Basic {sent}").into_bytes()));
         }
         self.text(value, Escape::Nothing)
     }
 
-    /// Credentials with values in them, encoded: as they are sent, and as the handler wrote them.
-    pub(super) fn into_credentials(self) -> Vec<(Vec<u8>, String)> {
+    /// What answers are to be searched for besides the values.
+    pub(super) fn into_credentials(self) -> Vec<Credentials> {
         self.credentials
     }
 
@@ -227,7 +234,7 @@ fn occurrences(text: &[u8], needle: &[u8]) -> usize {
 }
 
 /// In one pass, the first needle of the list that fits. No needle is empty.
-fn replace(text: &[u8], needles: &[(Vec<u8>, &str)], bytes_max: usize) -> Result<Option<Vec<u8>>, TooLong> {
+fn replace(text: &[u8], needles: &[(Vec<u8>, String)], bytes_max: usize) -> Result<Option<Vec<u8>>, TooLong> {
     let mut begins = [false; 256];
     for (needle, _) in needles {
         begins[usize::from(needle[0])] = true;
