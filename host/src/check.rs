@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::plugins::{Above, ApiManifest, Bounds, FILE_NAME, read_folder};
 use anyhow::Context as _;
 use camino::Utf8Path;
-use ripost_runtime::{Inspection, Limits, LoadError, Runtime, RuntimeConfig, Value};
+use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, Value};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -31,11 +31,15 @@ fn granted(api: &ApiManifest, capability: &str) -> bool {
 /// Nothing stands there ([`io::ErrorKind::NotFound`]), it cannot be read, or the sandbox cannot start. What is wrong with
 /// what stands there is in the report.
 pub(crate) fn check(path: &Utf8Path, config: &Config) -> anyhow::Result<Report> {
+    let process = Process::of(&config.compile, CancellationToken::new());
+    check_with(path, config, Arc::new(Compile::new(process, None, Arc::default())))
+}
+
+fn check_with(path: &Utf8Path, config: &Config, compiler: Arc<dyn Compiler>) -> anyhow::Result<Report> {
     let metadata = std::fs::metadata(path).with_context(|| format!("reading {path}"))?;
     let runtime = RuntimeConfig { pooling: false, ..config.sandbox.runtime(config.runs.concurrency) };
-    let compile = Compile::new(Process::of(&config.compile, CancellationToken::new()), None, Arc::default());
     let checker = Checker {
-        runtime: Runtime::start_with(runtime, Arc::new(compile)).context("starting the sandbox")?,
+        runtime: Runtime::start_with(runtime, compiler).context("starting the sandbox")?,
         config,
         report: Report { path: path.to_string(), ..Report::default() },
     };

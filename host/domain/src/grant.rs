@@ -326,14 +326,14 @@ impl fmt::Debug for OutboundRule {
     }
 }
 
-/// The name of a secret: 1 to 64 letters, digits and `_`, beginning with a letter. Nothing of it needs an escape in a
-/// URL, a header or JSON.
+/// The name of a secret: 1 to 64 of `A-Z`, `0-9` and `_`, beginning with a letter, as environment variables are written.
+/// Nothing of it needs an escape in a URL, a header or JSON.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(Box<str>);
 
 /// The text cannot be a secret's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name of a secret: use 1 to 64 letters, digits and `_`, beginning with a letter")]
+#[error("`{0}` is no name of a secret: use 1 to 64 of A-Z, 0-9 and `_`, beginning with a letter")]
 pub struct ParseSecretNameError(String);
 
 impl SecretName {
@@ -348,8 +348,8 @@ impl FromStr for SecretName {
     type Err = ParseSecretNameError;
 
     fn from_str(text: &str) -> Result<Self, ParseSecretNameError> {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        let inner = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase());
         if begins && text.len() <= SECRET_NAME_BYTES_MAX && text.bytes().all(inner) {
             Ok(Self(text.into()))
         } else {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::plugins::tests::guest as guests;
 use camino::Utf8PathBuf;
+use ripost_runtime::InProcess;
 
 const MANIFEST: &str = r#"
 [plugin]
@@ -35,13 +36,18 @@ impl Folder {
     }
 
     fn check(&self, name: &str) -> Report {
-        check(&self.path.join(name), &Config::default()).unwrap()
+        check_in_process(&self.path.join(name), &Config::default()).unwrap()
     }
 }
 
 fn lines(report: &Report, grade: Grade) -> Vec<String> {
     let found = report.findings.iter().filter(|finding| finding.grade == grade);
     found.map(|Finding { subject, message, .. }| format!("{subject}: {message}")).collect()
+}
+
+/// This test program is no compile worker.
+fn check_in_process(path: &Utf8Path, config: &Config) -> anyhow::Result<Report> {
+    check_with(path, config, Arc::new(InProcess))
 }
 
 #[test]
@@ -107,10 +113,10 @@ fn a_bare_component_is_judged_under_this_hosts_defaults() {
 
     let mut config = Config::default();
     config.sandbox.handler.component_bytes_max = wasm.len() - 1;
-    let report = check(&folder.path.join("a.wasm"), &config).unwrap();
+    let report = check_in_process(&folder.path.join("a.wasm"), &config).unwrap();
     let errors = lines(&report, Grade::Error);
     assert!(errors[0].contains("limit `component`") && errors[0].contains("in [api.limits]"), "{errors:?}");
 
-    let missing = check(&folder.path.join("b.wasm"), &config).unwrap_err();
+    let missing = check_in_process(&folder.path.join("b.wasm"), &config).unwrap_err();
     assert_eq!(missing.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
 }

@@ -299,7 +299,7 @@ fn a_compile_worker_has_no_memory_beyond_its_own() {
 }
 
 #[test]
-fn a_compile_worker_has_its_limits_and_the_lowest_priority() {
+fn a_compile_worker_has_its_limits_and_a_low_priority() {
     let mut child = task("waits").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let said = io::BufReader::new(child.stdout.as_mut().unwrap()).lines();
     assert!(said.map_while(Result::ok).any(|line| line.ends_with("walled")));
@@ -320,7 +320,7 @@ fn a_compile_worker_has_its_limits_and_the_lowest_priority() {
         assert_eq!(line.split_ascii_whitespace().take(2).collect::<Vec<_>>(), [soft, hard], "{name}");
     }
     // Field 19 of proc_pid_stat(5); the second, a name in brackets, may have blanks.
-    assert_eq!(stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16), Some("19"), "{stat}");
+    assert_eq!(stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16), Some("10"), "{stat}");
     assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
     child.kill().unwrap();
     child.wait().unwrap();
