@@ -177,12 +177,12 @@ fn a_rule_knows_plain_http_and_this_machine() {
 
 #[test]
 fn a_secret_has_a_name_that_needs_no_escape_anywhere() {
-    for name in ["A", "API_KEY", "stripe_2", &"a".repeat(64)] {
+    for name in ["A", "API_KEY", "STRIPE_2", &"A".repeat(64)] {
         assert_eq!(name.parse::<SecretName>().unwrap().as_str(), name);
     }
-    for name in ["", "1A", "_A", "A-B", "A B", "Ä", "a.b", "{A}", &"a".repeat(65)] {
+    for name in ["", "1A", "_A", "A-B", "A B", "Ä", "A.B", "{A}", "a", "Key", &"A".repeat(65)] {
         let error = name.parse::<SecretName>().expect_err(name).to_string();
-        assert!(error.contains("letters, digits"), "{error}");
+        assert!(error.contains("A-Z, 0-9"), "{error}");
     }
 }
 
