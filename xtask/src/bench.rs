@@ -46,7 +46,7 @@ const QUICK: Size = Size { round: Duration::from_secs(2), rounds: 1, requests: 1
 
 /// Measures, prints, and writes BENCHMARKS.md after a whole run.
 pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
-    products::everything()?;
+    products::for_the_bench()?;
     let size = if quick { QUICK } else { WHOLE };
     let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// The first step that was not as promised, in one line.
 pub(crate) fn run(once: bool, listen: SocketAddr) -> Result<()> {
     heading("Building");
-    let built = products::everything()?;
+    let built = products::for_the_demo()?;
     let plugin = built.iter().find(|plugin| plugin.name == PLUGIN).context("examples/reports was not built")?;
     say(&format!("gateway  {}", told::relative(&ripost_tests::places::ripost()?)));
     say(&format!(

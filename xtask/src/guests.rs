@@ -1,8 +1,11 @@
-//! Builds guests: a crate with a `plugin.toml` beside it becomes a folder that can be copied into any `plugins/`.
+//! Builds guests: a crate, or a script with its `package.json`, that has a `plugin.toml` beside it becomes a folder that
+//! can be copied into any `plugins/`.
 
 mod cargo;
 mod component;
 mod copy;
+mod javascript;
+mod peer;
 mod toolchain;
 
 use std::{
@@ -16,7 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::{copy::copy_example, toolchain::Toolchain};
+pub(crate) use self::{copy::copy_example, peer::build_peer, toolchain::Toolchain};
 use crate::setup::{Progress, repository};
 
 /// A plugin folder, ready to be served.
@@ -56,7 +59,7 @@ struct Api {
     handler: Option<String>,
 }
 
-/// Builds the crate in `plugin_dir` and puts its plugin into `<out_dir>/<name>`.
+/// Builds the crate or script in `plugin_dir` and puts its plugin into `<out_dir>/<name>`.
 ///
 /// The component is there before the manifest that names it, and each of the two appears by a rename, so a host that
 /// watches `out_dir` never sees half a file. A file that would not change is not touched.
@@ -67,10 +70,14 @@ pub(crate) fn build(plugin_dir: &Utf8Path, out_dir: &Utf8Path, progress: Progres
         toml::from_str(&manifest_text).with_context(|| format!("reading {plugin_dir}/plugin.toml"))?;
     let file_name = the_one_handler(&manifest).with_context(|| format!("{plugin_dir}/plugin.toml"))?;
 
-    let toolchain = Toolchain::find(progress)?;
-    let module = cargo::build(&toolchain, plugin_dir, progress)?;
-    progress("wrapping it as a component");
-    let (bytes, imports) = component::wrap(&module).with_context(|| format!("the component of {plugin_dir}"))?;
+    let (bytes, imports) = if javascript::is_guest(plugin_dir) {
+        javascript::build(plugin_dir, progress)?
+    } else {
+        let toolchain = Toolchain::find(progress)?;
+        let module = cargo::build(&toolchain, plugin_dir, progress)?;
+        progress("wrapping it as a component");
+        component::wrap(&module).with_context(|| format!("the component of {plugin_dir}"))?
+    };
 
     let dir = out_dir.join(&manifest.plugin.name);
     fs::create_dir_all(&dir).with_context(|| format!("creating {dir}"))?;
@@ -88,10 +95,10 @@ pub(crate) fn build(plugin_dir: &Utf8Path, out_dir: &Utf8Path, progress: Progres
     })
 }
 
-/// Builds every plugin of `examples/` and `tests/guests/`.
-pub(crate) fn build_all(out_dir: &Utf8Path, progress: Progress<'_>) -> Result<Vec<BuiltPlugin>> {
+/// Builds every plugin of these folders of the repository.
+pub(crate) fn build_all(folders: &[&str], out_dir: &Utf8Path, progress: Progress<'_>) -> Result<Vec<BuiltPlugin>> {
     let mut built = Vec::new();
-    for folder in ["examples", "tests/guests"] {
+    for folder in folders {
         for plugin_dir in plugin_dirs(&repository().join(folder))? {
             let name = plugin_dir.file_name().unwrap_or_default().to_owned();
             built.push(build(&plugin_dir, out_dir, &|line| progress(&format!("{name}: {line}")))?);
@@ -106,13 +113,14 @@ pub(crate) fn digest(path: &Utf8Path) -> Result<String> {
     Ok(hex(&fs::read(path).with_context(|| format!("reading {path}"))?))
 }
 
-/// The crates of a folder that have a manifest, by name.
+/// The guests of a folder, which have a manifest, by name.
 fn plugin_dirs(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let entries = folder.read_dir_utf8().with_context(|| format!("listing {folder}"))?;
     let mut dirs = Vec::new();
     for entry in entries {
         let dir = entry.with_context(|| format!("listing {folder}"))?.into_path();
-        if dir.join("plugin.toml").is_file() && dir.join("Cargo.toml").is_file() {
+        let is_guest = dir.join("Cargo.toml").is_file() || javascript::is_guest(&dir);
+        if dir.join("plugin.toml").is_file() && is_guest {
             dirs.push(dir);
         }
     }
@@ -120,7 +128,7 @@ fn plugin_dirs(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(dirs)
 }
 
-/// A crate makes one component, so a manifest beside it can name only one.
+/// A crate or script makes one component, so a manifest beside it can name only one.
 fn the_one_handler(manifest: &Manifest) -> Result<&str> {
     let mut handlers: Vec<&str> = manifest.api.iter().filter_map(|api| api.handler.as_deref()).collect();
     handlers.sort_unstable();

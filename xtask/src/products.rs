@@ -31,14 +31,26 @@ pub(crate) fn host(progress: Progress<'_>) -> Result<()> {
 /// # Errors
 /// One does not compile, or there is no toolchain for them.
 pub(crate) fn plugins(progress: Progress<'_>) -> Result<Vec<BuiltPlugin>> {
-    guests::build_all(&plugins_dir(), progress)
+    guests::build_all(&["examples", "tests/guests"], &plugins_dir(), progress)
 }
 
-/// Everything that a demonstration or a bench starts; says what takes long.
+/// The host and the examples, all that a demonstration starts: it does without npm. Says what takes long.
 ///
 /// # Errors
 /// Something is missing and cannot be had, or does not compile.
-pub(crate) fn everything() -> Result<Vec<BuiltPlugin>> {
+pub(crate) fn for_the_demo() -> Result<Vec<BuiltPlugin>> {
+    with_the_host(|progress| guests::build_all(&["examples"], &plugins_dir(), progress))
+}
+
+/// The same with the guests that are measured.
+///
+/// # Errors
+/// Something is missing and cannot be had, or does not compile.
+pub(crate) fn for_the_bench() -> Result<Vec<BuiltPlugin>> {
+    with_the_host(plugins)
+}
+
+fn with_the_host(plugins: impl FnOnce(Progress<'_>) -> Result<Vec<BuiltPlugin>>) -> Result<Vec<BuiltPlugin>> {
     terminal::task("toolchain for plugins", |progress| guests::Toolchain::find(progress).map(drop))?;
     let built = terminal::task("plugins", plugins)?;
     terminal::task("host (10 minutes the first time)", host)?;

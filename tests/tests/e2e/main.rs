@@ -20,6 +20,7 @@ mod group_commit;
 mod hostile;
 mod idempotency;
 mod isolation;
+mod javascript;
 mod limits;
 mod money;
 mod operator;

@@ -14,8 +14,14 @@ pub(super) fn wrap(module: &[u8]) -> Result<(Vec<u8>, Vec<String>)> {
         .context("reading the module's world: has the crate a #[ripost_sdk::handler]?")?
         .encode()
         .context("wrapping the module")?;
-    let DecodedWasm::Component(resolve, world) = wit_component::decode(&bytes).context("reading the component")? else {
-        bail!("the crate made a package of interfaces and no component");
+    let imports = imports(&bytes)?;
+    Ok((bytes, imports))
+}
+
+/// The interfaces that a component imports: ours and no others.
+pub(super) fn imports(bytes: &[u8]) -> Result<Vec<String>> {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(bytes).context("reading the component")? else {
+        bail!("it is a package of interfaces and no component");
     };
     let world = &resolve.worlds[world];
     if world.exports.is_empty() {
@@ -25,5 +31,5 @@ pub(super) fn wrap(module: &[u8]) -> Result<(Vec<u8>, Vec<String>)> {
     if let Some(other) = imports.iter().find(|import| !import.starts_with(OURS)) {
         bail!("it imports `{other}`, which no host gives: the only imports are `{OURS}…`");
     }
-    Ok((bytes, imports))
+    Ok(imports)
 }

@@ -15,6 +15,7 @@ fn every_guest_of_the_repository_is_found_by_its_manifest() {
     };
     assert!(names("examples").contains(&"reports".to_owned()));
     assert!(names("tests/guests").contains(&"echo".to_owned()));
+    assert!(names("tests/guests").contains(&"qjs".to_owned()));
 }
 
 #[test]
