@@ -1,11 +1,12 @@
 //! The one place that builds engines.
 //!
-//! The memory scheme decides the speed of a fresh instance, so there are two. One fresh instance and one call of a
-//! 93 KB Rust handler on one core: 20 µs with copy-on-write images, 12.5 µs without images, guards and signals; two
-//! threads under load: 17 400 against 40 300 calls/s, because images make them fight over the kernel's lock on the
-//! address space. Big guests are the other way round: a QuickJS handler takes 307 µs with an image, and copying 18 MB
-//! of Python for each call is out of the question. What it costs are explicit bounds checks: a guest that computes
-//! for a millisecond (`examples/reports`, 50 000 rows) took up to 1.6 times as long in the small engine.
+//! The memory scheme decides the speed of a fresh instance, so there are two; `cargo xtask bench --only sandbox` measures
+//! both. What costs is page faults and changes of protection, for which threads fight over the kernel's lock on the
+//! address space. So a slot's first bytes stay resident and are reset by hand, and the small engine has no guard pages:
+//! the bench's `echo`, which grows its memory once, takes 8 µs of CPU there and 15 in the large one. Big guests are the
+//! other way round, since their data is copied from one image and not segment by segment: a QuickJS handler takes 140 µs
+//! in the large engine, and 245 in the small one even if as much is kept. What the small engine costs are explicit bounds checks: a guest that
+//! computes for a millisecond (`examples/reports`, 50 000 rows) took up to 1.6 times as long.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,19 +23,23 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const GIB: u64 = 1024 * 1024 * 1024;
 
-/// Components whose first memory is at most this go to [`Scheme::Small`]: their data segments are copied, and what
-/// they touch is cleared, for each call. A Rust guest with the SDK's 64 KiB stack has 2 to 6 pages; with Rust's
-/// default stack of 1 MiB it has 17 and goes to [`Scheme::Large`], where only touched pages cost (the reset alone
-/// would be a memset of 1 MiB: 54 against 30 µs).
+/// Components whose first memory is at most this go to [`Scheme::Small`]. A Rust guest with the SDK's 64 KiB stack has 2
+/// to 6 pages; with Rust's default stack of 1 MiB it has 17 and goes to [`Scheme::Large`]. Measured with guests that grow
+/// nothing: up to 8 pages both cost the same, 6 to 10 µs; with 16 pages 10 to 13 µs in the small engine and 15 to 17 in
+/// the large one; with 24 pages, half of them used, 112 against 24.
 pub(crate) const SMALL_FIRST_MEMORY_BYTES_MAX: u64 = MIB as u64;
 /// The reservation of a small memory, and so the most it can grow to.
 pub(crate) const SMALL_MEMORY_BYTES_MAX: usize = 64 * MIB;
-/// Just covers what small guests touch. Beyond it a slot is given back to the kernel page by page.
-const SMALL_KEEP_RESIDENT_BYTES: usize = 256 * KIB;
-/// Keeps the hot first pages of big guests without a memset of megabytes for each call.
-const LARGE_KEEP_RESIDENT_BYTES: usize = 64 * KIB;
+/// Covers what small guests touch: a page beyond it is a fault of the next call, and costs 1.5 µs. Not all of
+/// [`SMALL_FIRST_MEMORY_BYTES_MAX`], because a slot in which one guest has grown is reset up to here for all that follow.
+const SMALL_KEEP_RESIDENT_BYTES: usize = 512 * KIB;
+/// Covers a QuickJS handler, which has 22 pages, the first 16 of them its stack: 140 µs and no fault, against 240 µs and
+/// 41 faults if 1 MiB or less is kept. Without copy-on-write it is 195 µs.
+const LARGE_KEEP_RESIDENT_BYTES: usize = 2 * MIB;
+/// Without it, a call of any guest that has a table pays for another fault: 12 against 8 µs. More brings nothing.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 32 * KIB;
-/// Freed slots are given back to the kernel in groups: one lock on the address space for all of them.
+/// Freed slots are given back to the kernel in groups: one lock on the address space for all of them. Guests that fit
+/// into what is kept do not notice: 1, 8 and 32 measured the same.
 const DECOMMIT_BATCH: usize = 8;
 /// .NET needs 10 511 table elements, and a limit of a run may be raised above the default.
 const POOL_TABLE_ELEMENTS: usize = 100_000;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use wasmtime::component::TypedFunc;
 use wasmtime::{CallHook, Store};
 
 use crate::answer;
@@ -80,7 +81,10 @@ async fn answer(
     request: &Request,
 ) -> wasmtime::Result<Result<types::Response, types::Failure>> {
     let instance = handler.pre().instantiate_async(&mut *store).await?;
-    let handle = instance.get_typed_func::<HandleParams<'_>, HandleResult>(&mut *store, handler.export())?;
+    let handle = instance.get_func(&mut *store, handler.export()).ok_or_else(|| wasmtime::Error::msg("no `handle`"))?;
+    #[expect(unsafe_code, reason = "comparing the two types again costs each call what comparing them once told us")]
+    // SAFETY: a `Handler` exists only if `handle_export` found this export of this component to have this type.
+    let handle = unsafe { TypedFunc::<HandleParams<'_>, HandleResult>::new_unchecked(handle) };
     let headers: Vec<(&str, &[u8])> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_ref())).collect();
     let request = RequestRef {
