@@ -103,6 +103,9 @@ pub enum RuntimeError {
     /// The thread that ticks did not start.
     #[error("starting the epoch thread")]
     Ticker(#[source] std::io::Error),
+    /// The threads for long runs did not start.
+    #[error("starting the threads for long runs")]
+    Heavy(#[source] std::io::Error),
 }
 
 /// Which of the two engines a component runs in.

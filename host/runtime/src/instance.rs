@@ -10,18 +10,16 @@ use crate::answer;
 use crate::bindings::{HandleParams, HandleResult, RequestRef, types};
 use crate::call::{Call, Request, Run, Usage};
 use crate::component::Handler;
-use crate::engine::RuntimeConfig;
-use crate::fair::FairSemaphore;
 use crate::gate::Gate;
 use crate::guest::State;
 use crate::meter::{HostPanicked, Meter};
 use crate::run_error::{RunError, classify};
 
 /// Cancel safety: dropping the future stops the guest and frees its place.
-pub(crate) async fn run(config: &RuntimeConfig, heavy: &FairSemaphore, handler: &Handler, call: Call) -> Run {
+pub(crate) async fn run(meter: Arc<Meter>, handler: Handler, call: Call) -> Run {
     let began = Instant::now();
     let limits = Arc::clone(&call.limits);
-    let meter = Meter::new(limits.cpu, config.tick, &call.request.owner, heavy.clone());
+    let handler = &handler;
     let state = State::new(&call, Arc::clone(&meter), handler.memory_bytes_max());
     let mut store = store(handler, state);
     // Around all of it: start functions and waiting inside host functions count as well.

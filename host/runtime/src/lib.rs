@@ -8,6 +8,7 @@
 //! [`Runtime::run`] makes a store, instantiates, calls, checks the answer, and drops everything.
 
 mod answer;
+mod aside;
 mod bindings;
 mod call;
 mod capability;

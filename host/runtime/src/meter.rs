@@ -38,6 +38,8 @@ pub(crate) struct Meter {
     poll_began_ns: AtomicU64,
     /// The pending poll is our own doing, not the guest waiting.
     taking_turns: AtomicBool,
+    /// It has used its first tick; never false again.
+    is_heavy: AtomicBool,
     owner: String,
     heavy: FairSemaphore,
     permit: Mutex<Option<Permit>>,
@@ -58,6 +60,7 @@ impl Meter {
             spent_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
             taking_turns: AtomicBool::new(false),
+            is_heavy: AtomicBool::new(false),
             owner: owner.to_owned(),
             heavy,
             permit: Mutex::new(None),
@@ -67,6 +70,11 @@ impl Meter {
     /// CPU time of the polls that ended.
     pub(crate) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent_ns.load(Ordering::Relaxed))
+    }
+
+    /// Whether it has used its first tick.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.is_heavy.load(Ordering::Relaxed)
     }
 
     /// Drives `future` and counts. A panic inside it comes back as an error.
@@ -110,6 +118,7 @@ impl Meter {
         if spent < self.tick_ns {
             return Ok(UpdateDeadline::Continue(1));
         }
+        self.is_heavy.store(true, Ordering::Relaxed);
         self.taking_turns.store(true, Ordering::Relaxed);
         let meter = Arc::clone(self);
         Ok(UpdateDeadline::YieldCustom(

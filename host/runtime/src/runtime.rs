@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::call::{Call, Run};
+use crate::aside::Aside;
+use crate::call::{Call, Run, Usage};
 use crate::capability;
 use crate::compiler::{Compiler, InProcess, Key, Target, compatibility};
 use crate::component::{Compiled, Facts, Handler, Inspection, LoadError, inspect, kind, pack, unpack};
@@ -16,6 +17,8 @@ use crate::fair::FairSemaphore;
 use crate::guest::State;
 use crate::instance;
 use crate::limits::Limits;
+use crate::meter::Meter;
+use crate::run_error::RunError;
 use crate::ticker::Ticker;
 
 /// Loads components and runs them. Cheap to clone; the last clone to go ends the epoch thread.
@@ -29,6 +32,7 @@ struct Parts {
     large: Platform,
     ticker: Ticker,
     heavy: FairSemaphore,
+    aside: Aside,
 }
 
 struct Platform {
@@ -79,7 +83,8 @@ impl Runtime {
             .map_err(RuntimeError::Ticker)?;
         let heavy_runs = u32::try_from(config.heavy_runs_max.max(1)).unwrap_or(u32::MAX);
         let heavy = FairSemaphore::new(heavy_runs, heavy_runs);
-        Ok(Runtime(Arc::new(Parts { config, compiler, small, large, ticker, heavy })))
+        let aside = Aside::start(config.heavy_runs_max.max(1)).map_err(RuntimeError::Heavy)?;
+        Ok(Runtime(Arc::new(Parts { config, compiler, small, large, ticker, heavy, aside })))
     }
 
     /// The part of [`Runtime::load`] that comes before the compiler: size, kind, validity, world, imports, what it starts
@@ -139,7 +144,14 @@ impl Runtime {
     /// Dropping the future stops the guest and frees its place; what it had reported stays reported.
     pub async fn run(&self, handler: &Handler, call: Call) -> Run {
         let _ticking = self.0.ticker.ticking();
-        instance::run(&self.0.config, &self.0.heavy, handler, call).await
+        let meter = Meter::new(call.limits.cpu, self.0.config.tick, &call.request.owner, self.0.heavy.clone());
+        let run = Box::pin(instance::run(Arc::clone(&meter), handler.clone(), call));
+        self.0.aside.drive(&meter, run).await.unwrap_or_else(|| Run {
+            outcome: Err(RunError::Host("the threads for long runs have ended".to_owned())),
+            usage: Usage { cpu: meter.spent(), ..Usage::default() },
+            logs: Vec::new(),
+            logs_dropped: 0,
+        })
     }
 
     /// How it was built, for logs and `ripost doctor`.

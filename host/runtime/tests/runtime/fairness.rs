@@ -1,7 +1,7 @@
 //! Guests that compute, and neighbours that should not notice.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ripost_runtime::{Handler, Limits, Runtime, RuntimeConfig};
 use tokio::task::JoinSet;
@@ -14,26 +14,31 @@ const SPINNERS: usize = 8;
 struct Scene {
     runtime: Runtime,
     spinners: JoinSet<()>,
+    count: usize,
 }
 
 impl Scene {
     /// Two worker threads, and four times as many guests that spin until they are dropped.
     fn start() -> Self {
-        let runtime = Runtime::start(RuntimeConfig { heavy_runs_max: 1, ..RuntimeConfig::default() }).unwrap();
+        Scene::with(RuntimeConfig { heavy_runs_max: 1, ..RuntimeConfig::default() }, SPINNERS)
+    }
+
+    fn with(config: RuntimeConfig, count: usize) -> Self {
+        let runtime = Runtime::start(config).unwrap();
         let spinner = Arc::new(load(&runtime, &Guest::new("(loop $l (br $l)) unreachable")));
         let mut spinners = JoinSet::new();
-        for _ in 0..SPINNERS {
+        for _ in 0..count {
             let (runtime, spinner) = (runtime.clone(), Arc::clone(&spinner));
             let hour = Duration::from_hours(1);
             spinners.spawn(async move {
                 runtime.run(&spinner, call("", Limits { cpu: hour, wall: hour, ..Limits::default() })).await;
             });
         }
-        Scene { runtime, spinners }
+        Scene { runtime, spinners, count }
     }
 
     fn all_still_spin(&mut self) -> bool {
-        self.spinners.try_join_next().is_none() && self.spinners.len() == SPINNERS
+        self.spinners.try_join_next().is_none() && self.spinners.len() == self.count
     }
 }
 
@@ -85,4 +90,23 @@ async fn spinning_guests_end_with_the_calls_that_wait_for_them() {
     assert_eq!(answered(within_limit(scene.runtime.run(&echo, call("x", limits()))).await).body, "x");
     within_limit(scene.spinners.shutdown()).await;
     assert!(scene.spinners.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_guest_that_computes_for_long_leaves_even_the_only_async_thread_to_others() {
+    const NAPS: u32 = 40;
+    let tick = Duration::from_millis(300);
+    let config = RuntimeConfig { heavy_runs_max: 1, tick, ..RuntimeConfig::default() };
+    let mut scene = Scene::with(config, 1);
+    let mut neighbours = JoinSet::new();
+    let began = Instant::now();
+    neighbours.spawn(async {
+        for _ in 0..NAPS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    within_limit(neighbours.join_next()).await.unwrap().unwrap();
+    // Its first ticks it has for itself; would it hold the thread after them, each nap would last one.
+    assert!(began.elapsed() < tick * NAPS / 4, "{:?}", began.elapsed());
+    assert!(scene.all_still_spin());
 }
