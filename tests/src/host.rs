@@ -272,7 +272,8 @@ impl Host {
         host.url = host.address("address").await?;
         host.admin_url = host.address("admin-address").await?;
         let anybody = Consumer::new(&host.url, None);
-        until("readiness", START_MAX, async || {
+        let start_max = host.settings.start_max.unwrap_or(START_MAX);
+        until("readiness", start_max, async || {
             host.check_alive()?;
             Ok(anybody.get("/readyz").await.is_ok_and(|answer| answer.status == 200).then_some(()))
         })
@@ -282,7 +283,8 @@ impl Host {
 
     async fn address(&mut self, name: &str) -> Result<String> {
         let path = self.folder.data.join(name);
-        until(&format!("an address in {path}"), START_MAX, async || {
+        let start_max = self.settings.start_max.unwrap_or(START_MAX);
+        until(&format!("an address in {path}"), start_max, async || {
             self.check_alive()?;
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             Ok(text.ends_with('\n').then(|| text.trim().to_owned()))

@@ -5,12 +5,16 @@
 mod accept;
 mod deliver;
 mod figures;
+mod flood;
 mod isolation;
 mod load;
 mod machine;
+mod many;
 mod memory;
 mod peers;
 mod reload;
+mod sandbox;
+mod synchronous;
 
 use crate::products;
 use anyhow::{Context as _, Result};
@@ -21,7 +25,8 @@ use std::time::Duration;
 
 pub(crate) use peers::serve_echo;
 
-const PARTS: [&str; 5] = ["accept", "deliver", "memory", "reload", "isolation"];
+const PARTS: [&str; 9] =
+    ["accept", "deliver", "memory", "reload", "isolation", "sandbox", "synchronous", "many", "flood"];
 
 /// What `--only` takes.
 pub(crate) fn part_names() -> clap::builder::PossibleValuesParser {
@@ -39,10 +44,12 @@ struct Size {
     requests: u64,
     /// Renames into place.
     renames: usize,
+    /// Distinct components in one process.
+    components: usize,
 }
 
-const WHOLE: Size = Size { round: Duration::from_secs(6), rounds: 3, requests: 100_000, renames: 10 };
-const QUICK: Size = Size { round: Duration::from_secs(2), rounds: 1, requests: 10_000, renames: 3 };
+const WHOLE: Size = Size { round: Duration::from_secs(6), rounds: 3, requests: 100_000, renames: 10, components: 1000 };
+const QUICK: Size = Size { round: Duration::from_secs(2), rounds: 1, requests: 10_000, renames: 3, components: 100 };
 
 /// Measures, prints, and writes BENCHMARKS.md after a whole run.
 pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
@@ -66,6 +73,18 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
         }
         if wanted("isolation") {
             isolation::measure(size, &mut table).await.context("measuring isolation")?;
+        }
+        if wanted("sandbox") {
+            sandbox::measure(size, &mut table).context("measuring the sandbox")?;
+        }
+        if wanted("synchronous") {
+            synchronous::measure(size, &mut table).await.context("measuring the synchronous path")?;
+        }
+        if wanted("many") {
+            many::measure(size, &mut table).await.context("measuring many components")?;
+        }
+        if wanted("flood") {
+            flood::measure(size, &mut table).await.context("measuring a flood")?;
         }
         anyhow::Ok(())
     })?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything a process is started with; kept for the next one on the same folder.
 #[derive(Clone, Default)]
@@ -21,6 +22,7 @@ pub struct HostBuilder {
     shows_log: bool,
     listen: Option<String>,
     at: Option<Utf8PathBuf>,
+    pub(super) start_max: Option<Duration>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,6 +159,12 @@ impl HostBuilder {
         self
     }
 
+    /// For a host that has much to compile before it is ready.
+    pub fn start_within(mut self, limit: Duration) -> Self {
+        self.start_max = Some(limit);
+        self
+    }
+
     /// Prints the end of the log when the folder goes: test runners show it for tests that failed.
     pub fn show_log(mut self) -> Self {
         self.shows_log = true;
@@ -166,7 +174,7 @@ impl HostBuilder {
     /// Starts it and waits until it is ready.
     ///
     /// # Errors
-    /// The binary or a plugin was not built, or the host ended, or was not ready within 15 s.
+    /// The binary or a plugin was not built, or the host ended, or was not ready within 15 s or what was said.
     pub async fn start(self) -> Result<Host> {
         let folder = self.prepare()?;
         Host::start(self, folder, WaitFor::Readiness).await

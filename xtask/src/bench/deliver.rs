@@ -61,7 +61,7 @@ impl Sink {
         Ok(Self { address, state, _connections: connections })
     }
 
-    fn begin(&self, number: u64) {
+    pub(super) fn begin(&self, number: u64) {
         let micros = u64::try_from(self.state.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         if let Some(begun) = usize::try_from(number).ok().and_then(|index| self.state.begun.get(index)) {
             begun.store(micros, Ordering::Relaxed);

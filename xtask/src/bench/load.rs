@@ -30,6 +30,15 @@ impl Template {
         Self { bytes: text.into_bytes(), places }
     }
 
+    /// With one more header, `name: value`.
+    pub(super) fn with_header(self, line: &str) -> Self {
+        let text = String::from_utf8(self.bytes).expect("a template is text");
+        let (request_line, rest) = text.split_once("\r\n").expect("a template is a request");
+        let text = format!("{request_line}\r\n{line}\r\n{rest}");
+        let added = line.len() + 2;
+        Self { bytes: text.into_bytes(), places: self.places.iter().map(|place| place + added).collect() }
+    }
+
     fn number(&mut self, number: u64) -> &[u8] {
         let digits = format!("{number:0DIGITS$}");
         for place in &self.places {

@@ -1,8 +1,10 @@
-//! What the gateway is compared with: a bare hyper echo in its own process, and a bare loop that commits the same rows.
+//! What the gateway is compared with: a bare hyper echo in its own process, `wasmtime serve`, and a bare loop that commits
+//! the same rows.
 
 use super::load::Latencies;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use camino::Utf8Path;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -31,9 +33,62 @@ impl Echo {
         BufReader::new(process.stdout.take().context("the echo's output")?).read_line(&mut line)?;
         Ok(Self { process, address: line.trim().parse().context("the echo's address")? })
     }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
 }
 
 impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `wasmtime serve` with a component of `wasi:http`; ends with this value.
+pub(super) struct Serve {
+    process: Child,
+    pub(super) address: SocketAddr,
+    pub(super) version: String,
+}
+
+impl Serve {
+    /// Where the program is: variable `WASMTIME`, or `wasmtime` on the path; nothing if it is not installed.
+    pub(super) fn program() -> Option<String> {
+        let program = std::env::var("WASMTIME").unwrap_or_else(|_| "wasmtime".to_owned());
+        crate::setup::answers(&program, &["serve", "--help"]).then_some(program)
+    }
+
+    pub(super) async fn start(program: &str, component: &Utf8Path) -> Result<Self> {
+        let version = Command::new(program).arg("--version").output().context("asking wasmtime for its version")?;
+        let version = String::from_utf8_lossy(&version.stdout);
+        let version = version.split(' ').nth(1).unwrap_or_default().trim().to_owned();
+        // Taken and given back: the program says its address in words only.
+        let address = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?;
+        let process = Command::new(program)
+            .args(["serve", "--addr", &address.to_string(), component.as_str()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting wasmtime serve")?;
+        let serve = Self { process, address, version };
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return Ok(serve);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::bail!("wasmtime serve does not listen on {address}")
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Serve {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

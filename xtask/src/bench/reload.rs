@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A component with another digest and the same code: a custom section at its end.
-fn marked(component: &[u8], mark: usize) -> Vec<u8> {
+pub(super) fn marked(component: &[u8], mark: usize) -> Vec<u8> {
     let payload = format!("\u{5}bench{mark:08}");
     let mut bytes = component.to_vec();
     bytes.push(0);
