@@ -57,7 +57,7 @@ pub(super) fn measure(size: Size, table: &mut Table) -> Result<()> {
     table.section("(h) One call in a fresh instance, everything included: store, limits, instantiation, call, reset");
     for (name, component, body, about, aim_us, aim) in GUESTS {
         let component = products::plugins_dir().join(component);
-        for cost in call(&["component", component.as_str(), body], size)? {
+        for cost in call(&["component", component.as_str(), body], size.rounds * 3)? {
             let own = if cost.own { "its own engine" } else { "for comparison" };
             let bare = cost.bare_us.zip(cost.reused_us).map_or_else(String::new, |(bare, reused)| {
                 format!("; wasmtime alone {bare:.1} µs, the guest's own work of it {reused:.1} µs")
@@ -82,7 +82,7 @@ pub(super) fn measure(size: Size, table: &mut Table) -> Result<()> {
 }
 
 fn border(size: Size, table: &mut Table) -> Result<()> {
-    let costs = call(&["border"], size)?;
+    let costs = call(&["border"], size.rounds)?;
     let best = |pages: u32, scheme: &str, threads: u32| {
         let cost = costs.iter().find(|it| (it.pages, it.scheme.as_str(), it.threads) == (pages, scheme, threads));
         cost.map_or(f64::NAN, |cost| cost.best_us)
@@ -108,8 +108,8 @@ fn threads(count: u32) -> String {
     if count == 1 { "one thread".to_owned() } else { format!("{count} threads at once") }
 }
 
-fn call(arguments: &[&str], size: Size) -> Result<Vec<Cost>> {
-    let rounds = (size.rounds * 3).to_string();
+fn call(arguments: &[&str], rounds: usize) -> Result<Vec<Cost>> {
+    let rounds = rounds.to_string();
     let mut command = cargo();
     command.args(["run", "--quiet", "--release", "--package", "ripost-runtime", "--example", "call", "--"]);
     command.arg(rounds).args(arguments).stdin(Stdio::null());
