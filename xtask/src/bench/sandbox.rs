@@ -28,6 +28,8 @@ struct Cost {
     reused_us: Option<f64>,
     #[serde(default)]
     pages: u32,
+    #[serde(default)]
+    shape: String,
 }
 
 /// What an aim is about.
@@ -83,23 +85,27 @@ pub(super) fn measure(size: Size, table: &mut Table) -> Result<()> {
 
 fn border(size: Size, table: &mut Table) -> Result<()> {
     let costs = call(&["border"], size.rounds)?;
-    let best = |pages: u32, scheme: &str, threads: u32| {
-        let cost = costs.iter().find(|it| (it.pages, it.scheme.as_str(), it.threads) == (pages, scheme, threads));
-        cost.map_or(f64::NAN, |cost| cost.best_us)
-    };
-    let mut pages: Vec<u32> = costs.iter().map(|cost| cost.pages).collect();
-    pages.dedup();
-    table.section(
-        "(h) The border between the engines: a call of a guest that uses a sixteenth of its first memory, best, small : large engine",
-    );
-    for pages in pages {
-        let pair = |threads| format!("{:.1} : {:.1} µs", best(pages, "small", threads), best(pages, "large", threads));
-        table.figure(
-            &format!("{pages} pages of 64 KiB"),
-            format!("{}, {}; {}, {}", pair(1), threads(1), pair(2), threads(2)),
-            "",
-            None,
-        );
+    for (shape, uses) in [("little used", "a sixteenth"), ("half used", "half")] {
+        let costs: Vec<&Cost> = costs.iter().filter(|cost| cost.shape == shape).collect();
+        let best = |pages: u32, scheme: &str, threads: u32| {
+            let cost = costs.iter().find(|it| (it.pages, it.scheme.as_str(), it.threads) == (pages, scheme, threads));
+            cost.map_or(f64::NAN, |cost| cost.best_us)
+        };
+        let mut pages: Vec<u32> = costs.iter().map(|cost| cost.pages).collect();
+        pages.dedup();
+        table.section(&format!(
+            "(h) The border between the engines: a guest that uses {uses} of its first memory, best, small : large engine"
+        ));
+        for pages in pages {
+            let pair =
+                |threads| format!("{:.1} : {:.1} µs", best(pages, "small", threads), best(pages, "large", threads));
+            table.figure(
+                &format!("{pages} pages of 64 KiB"),
+                format!("{}, {}; {}, {}", pair(1), threads(1), pair(2), threads(2)),
+                "",
+                None,
+            );
+        }
     }
     Ok(())
 }
