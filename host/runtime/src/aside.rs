@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::meter::Meter;
 
 /// From 0, as everything else, to the kernel's 19. At 15 a thread has 3 % of what an ordinary one has of a busy core.
-/// Beside a flood others kept 61 % of their deliveries at 0, 79 % at 10 and 81 to 87 % at 15; at 19, and more so with the
+/// Beside a flood others kept 61 % of their deliveries at 0, 79 % at 10 and 79 to 87 % at 15; at 19, and more so with the
 /// policy for idle time, they kept all of them, but long runs stand all but still, and short accepts took twice as long.
 const NICENESS: i32 = 15;
 

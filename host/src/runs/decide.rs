@@ -119,6 +119,10 @@ pub(crate) fn direct(outcome: RunOutcome, api: &ApiName, wall: Duration) -> Resu
             let error = RunError::WallLimit { limit: wall };
             Err(Problem::new(Kind::DeadlineExceeded, format!("{error}.")))
         }
+        Err(error @ RunError::PoolExhausted(_)) => {
+            Err(Problem::new(Kind::Overloaded, format!("{error}. Nothing was done; send it again."))
+                .retry_after(Duration::from_secs(1)))
+        }
         Err(error) => Err(Problem::new(kind_of(&error), format!("{error}."))),
     }
 }

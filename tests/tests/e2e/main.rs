@@ -6,6 +6,7 @@ mod alerts;
 mod answers;
 mod attacks;
 mod bad_input;
+mod capabilities;
 mod clock;
 mod compile;
 mod delivery;

@@ -27,7 +27,7 @@ pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
     let again = warm(host).await?;
     serve_all(&again.host, count).await?;
     let after_warm = resident_mb(again.host.pid())?;
-    let hits = again.host.metrics().await?.sum("ripost_compilations_total", "cache");
+    let hits = again.host.metrics().await?.sum("ripost_artefact_cache_total", "hit");
 
     table.section(&format!("(j) {count} distinct components (`echo` and a mark, {} KB each)", component.len() / 1000));
     table.figure("first start, nothing compiled yet, to readiness", format!("{:.1} s", cold.as_secs_f64()), "", None);
