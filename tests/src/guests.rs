@@ -318,7 +318,7 @@ pub fn of_another_world() -> Vec<u8> {
 #[must_use]
 pub fn compile_bomb() -> Vec<u8> {
     let mut source = Source::handle("(call $echo (local.get $request))");
-    let step = "(local.set $n (i32.add (i32.mul (local.get $n) (i32.const 7)) (i32.const 3)))".repeat(4);
+    let step = "(local.set $n (i32.add (i32.mul (local.get $n) (i32.const 7)) (i32.const 3)))".repeat(8);
     source.items = format!("(func (param $n i32) (result i32) {step} (local.get $n))").repeat(50_000);
     source.handler()
 }

@@ -46,7 +46,7 @@ pub(super) fn rotate(work: &mut Work<'_>, rotate: &RotateSecret) -> rusqlite::Re
     if keeps {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO old_secrets (consumer_id, created_at, expires_at, sealed) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO old_secrets (consumer_id, created_at, expires_at, sealed) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![
                 id.as_bytes(),
@@ -55,9 +55,12 @@ pub(super) fn rotate(work: &mut Work<'_>, rotate: &RotateSecret) -> rusqlite::Re
                 &current.current[..]
             ])?;
     }
+    // Old secrets are told apart by when they were made: two rotations within a millisecond, or on a clock that was set
+    // back, must not take each other's place.
+    let created_at = rotate.at.as_millis().max(current.created_at.as_millis() + 1);
     connection
         .prepare_cached("UPDATE consumers SET sealed_secret = ?2, secret_created_at = ?3 WHERE id = ?1")?
-        .execute(params![id.as_bytes(), &rotate.sealed[..], rotate.at.as_millis()])?;
+        .execute(params![id.as_bytes(), &rotate.sealed[..], created_at])?;
     Ok(Rotated::Yes)
 }
 

@@ -175,6 +175,20 @@ async fn a_url_that_wants_no_more_is_disabled_for_its_consumer_until_it_is_enabl
 }
 
 #[tokio::test]
+async fn two_rotations_within_a_millisecond_lose_no_secret() {
+    let store = Fixture::new();
+    let consumer = store.consumer(0).await;
+    for (secret, at) in [(&b"b"[..], 10), (b"c", 10), (b"d", 10), (b"e", 4)] {
+        let sealed = Bytes::from_static(secret);
+        let rotate = RotateSecret { consumer, sealed, at: later(at), overlap_until: later(100), old_max: 9 };
+        assert_eq!(store.rotate_secret(rotate).await.unwrap(), Rotated::Yes);
+    }
+    let secrets = store.secrets(consumer, later(20)).await.unwrap().unwrap();
+    let old: Vec<_> = secrets.old.iter().map(|(sealed, _)| &sealed[..]).collect();
+    assert_eq!((&secrets.current[..], old), (&b"e"[..], vec![&b"d"[..], b"c", b"b", b"sealed"]));
+}
+
+#[tokio::test]
 async fn a_rotated_secret_signs_until_its_time_and_there_are_never_too_many() {
     let store = Fixture::new();
     let consumer = store.consumer(0).await;
