@@ -193,7 +193,10 @@ impl App {
         let plugins_config = plugins_config(&config);
         let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())
             .map_err(|error| StartError::Other(error.into()))?;
-        plugins.scan().await;
+        if tokio::time::timeout(config.plugins.start_wait, plugins.scan()).await.is_err() {
+            // It goes on by itself.
+            tracing::warn!("Some plugins are still being made ready; calls are answered without them until they are");
+        }
 
         let url_policy = url_policy(&config)?;
         let settings = Settings {

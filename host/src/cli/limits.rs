@@ -88,7 +88,16 @@ impl Table {
             ("limits.body", Value::Bytes(config.limits.body), "body of a request"),
             ("limits.bodies_in_memory", Value::Bytes(config.limits.bodies_in_memory), "bodies being read at once"),
             ("runs.queued_max", count(config.runs.queued_max), "requests in memory that wait for a run"),
+            ("runs.queued_per_owner_max", count(config.runs.queued_per_owner()), "of those, one owner's"),
             ("runs.queued_bytes_max", Value::Bytes(config.runs.queued_bytes_max), "bodies of those requests"),
+            ("compile.cpu", Value::Time(config.compile.cpu), "CPU time of compiling a component"),
+            ("compile.wall", Value::Time(config.compile.wall), "time of compiling a component"),
+            ("compile.memory", Value::Bytes(config.compile.memory), "memory of compiling a component"),
+            ("compile.cache", Value::Bytes(config.compile.cache), "compiled components that are kept"),
+            ("outbound.in_flight", count(config.outbound.in_flight), "outbound calls at once"),
+            ("outbound.in_flight_per_owner", count(config.outbound.in_flight_per_owner), "of those, one owner's"),
+            ("kv.bytes", Value::Bytes(config.kv.bytes), "what one owner's handlers may keep"),
+            ("kv.keys", count(config.kv.keys), "keys of one owner"),
         ];
         let host = host.map(|(key, value, what)| HostRow { key, unit: unit(value), value, what });
         Table { limits: limits.collect(), host: host.into() }
@@ -107,9 +116,9 @@ impl fmt::Display for Table {
         writeln!(f, "A handler has its column unless [api.limits] in its manifest asks for more, up to the ceiling.")?;
         writeln!(f, "The operator moves the columns: [sandbox.handler], [sandbox.transform], [sandbox.ceiling].")?;
         writeln!(f)?;
-        writeln!(f, "{:<28} {:>9}  OF THE WHOLE HOST", "LIMIT", "VALUE")?;
+        writeln!(f, "{:<30} {:>9}  OF THE WHOLE HOST", "LIMIT", "VALUE")?;
         for HostRow { key, value, what, .. } in &self.host {
-            writeln!(f, "{key:<28} {:>9}  {what}", value.to_string())?;
+            writeln!(f, "{key:<30} {:>9}  {what}", value.to_string())?;
         }
         Ok(())
     }

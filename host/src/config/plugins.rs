@@ -17,6 +17,10 @@ pub struct Plugins {
     /// How often the folder is read without an event. Default 5 s.
     #[serde(with = "duration_text")]
     pub rescan: Duration,
+    /// How long a start waits for new revisions to be made ready before it answers calls without them; what served before
+    /// serves at once. Default 30 s.
+    #[serde(with = "duration_text")]
+    pub start_wait: Duration,
     /// How long a deleted plugin may take to come back before it counts as missing. Default 5 s.
     #[serde(with = "duration_text")]
     pub deleted_grace: Duration,
@@ -28,6 +32,7 @@ impl Default for Plugins {
             quiet: Duration::from_millis(250),
             rename_settle: Duration::from_millis(20),
             rescan: Duration::from_secs(5),
+            start_wait: Duration::from_secs(30),
             deleted_grace: Duration::from_secs(5),
         }
     }

@@ -192,6 +192,13 @@ impl Plugins {
                 report.error = Some(error);
             }
         }
+        if !turn.started {
+            // What served when the host was stopped comes first, and needs no compiling: whatever a new revision makes the
+            // compiler do, it keeps nobody else from being served.
+            let mut served = plan.split_off_what_served(turn);
+            self.prepare(turn, &mut served);
+            let _ = self.swap(turn, served, &mut report);
+        }
         self.prepare(turn, &mut plan);
         // A record that cannot be written rejects the candidates, which is told there.
         let _ = self.swap(turn, plan, &mut report);

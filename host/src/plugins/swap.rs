@@ -52,6 +52,15 @@ pub(super) struct Plan {
     revived: bool,
 }
 
+impl Plan {
+    /// The candidates that are what served when the host was stopped.
+    pub(super) fn split_off_what_served(&mut self, turn: &Turn) -> Self {
+        let held = |key: &String| Some(turn.entries.get(key)?.held.as_ref()?.digest);
+        let candidates = self.candidates.extract_if(.., |key, candidate| held(key) == Some(candidate.digest)).collect();
+        Self { candidates, ..Self::default() }
+    }
+}
+
 /// What keeps a candidate from serving, and whether the same bytes may fare better next time.
 #[derive(Debug)]
 pub(super) enum Obstacle {
@@ -214,7 +223,7 @@ impl Plugins {
                 self.tell(entry, folder, News::active());
             }
         }
-        report.activated = activated;
+        report.activated.extend(activated);
     }
 
     /// Keeps what was replaced at hand. Before the swap: in between, a request of the old revision finds it in both places.

@@ -172,6 +172,10 @@ fn calls_that_no_gateway_makes_are_refused_with_eperm() {
             assert_eq!(call(libc::SYS_socket, [family.unsigned_abs() as usize, kind, 0]), Errno::EPERM, "{family}");
         }
         assert_eq!(call(libc::SYS_ioctl, [0, usize::try_from(libc::TIOCSTI).unwrap(), 0]), Errno::EPERM);
+        // Of itself, as wasmtime gives memory back; of any other process, by whatever descriptor, never.
+        let own = usize::try_from((-10_000_i32).cast_unsigned()).unwrap();
+        assert_ne!(call(libc::SYS_process_madvise, [own, 0, 0]), Errno::EPERM);
+        assert_eq!(call(libc::SYS_process_madvise, [3, 0, 0]), Errno::EPERM);
         // The same calls by their numbers of x32.
         assert_eq!(call(0x4000_0000 | 521, [0, 0, 0]), Errno::ENOSYS);
         let status = fs::read_to_string("/proc/thread-self/status").unwrap();

@@ -192,3 +192,18 @@ async fn no_compile_worker_outlives_a_gateway_that_is_killed_or_stopped() -> Tes
     assert!(stopped.status.success(), "{}", stopped.log());
     worker.wait_for_end().await
 }
+
+#[tokio::test]
+async fn a_compile_bomb_found_at_the_start_keeps_nobody_from_being_served() -> Test {
+    let config = "[compile]\nwall = \"60 s\"\n[plugins]\nstart_wait = \"100 ms\"\n";
+    let stopped = compiling(config).start().await?.sigterm().await?;
+    // Before the other in every order.
+    Plugin::one("a-bomb", guests::compile_bomb()).install(stopped.stage(), stopped.plugins())?;
+    let host = stopped.start().await?;
+    assert_answers(&host).await?;
+    let worker = Worker::wait_for(&host).await?;
+    assert!(worker.runs(), "the bomb is still being compiled");
+    assert!(host.log().contains("Some plugins are still being made ready"), "{}", host.log());
+    host.sigterm().await?;
+    worker.wait_for_end().await
+}

@@ -65,7 +65,8 @@ fn plugins(component: &[u8], count: usize) -> Vec<Plugin> {
 }
 
 async fn ready(plugins: Vec<Plugin>) -> Result<Host> {
-    let builder = Host::builder().dev().start_within(START_MAX);
+    // Ready means that all of them serve.
+    let builder = Host::builder().dev().config("[plugins]\nstart_wait = \"15 m\"\n").start_within(START_MAX);
     plugins.iter().fold(builder, |builder, plugin| builder.plugin(plugin)).start().await
 }
 

@@ -37,7 +37,7 @@ pub enum LoadError {
     NotAComponent(&'static str),
     /// Build or copy it again.
     #[error(
-        "the component is damaged or uses features that are switched off here ({0}): build it again for WebAssembly 2.0 without threads, memory64, GC or multiple memories"
+        "the component is damaged or uses features that are switched off here ({0}): build it again for WebAssembly 2.0 without threads, memory64, GC, multiple memories or async functions of the component model (`componentize-qjs --sync`)"
     )]
     Invalid(String),
     /// Build it for the right world.
