@@ -83,6 +83,8 @@ pub(crate) struct Room {
 }
 
 const KIB: usize = 1024;
+/// A request has more than this around its body in any case.
+const SMALL_BODY_BYTES: usize = 4 * KIB;
 
 fn kibs(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(KIB).max(1)).unwrap_or(u32::MAX)
@@ -91,7 +93,7 @@ fn kibs(bytes: usize) -> u32 {
 /// Room for one request in memory.
 pub struct Slot {
     _slot: FairPermit,
-    _kibs: FairPermit,
+    _kibs: Option<FairPermit>,
 }
 
 impl Runs {
@@ -127,7 +129,11 @@ impl Runs {
             return None;
         }
         let slot = self.slots.try_acquire(owner, 1)?;
-        let kibs = self.kibs.try_acquire(owner, kibs(body_bytes))?;
+        // The number of requests bounds the small ones.
+        let kibs = match body_bytes > SMALL_BODY_BYTES {
+            true => Some(self.kibs.try_acquire(owner, kibs(body_bytes))?),
+            false => None,
+        };
         Some(Slot { _slot: slot, _kibs: kibs })
     }
 
@@ -172,7 +178,10 @@ impl Runs {
         self.needs.tasks.spawn(async move {
             let body_kibs = kibs(claimed.input.body.len());
             let room = async {
-                Slot { _slot: runs.slots.acquire(&owner, 1).await, _kibs: runs.kibs.acquire(&owner, body_kibs).await }
+                Slot {
+                    _slot: runs.slots.acquire(&owner, 1).await,
+                    _kibs: Some(runs.kibs.acquire(&owner, body_kibs).await),
+                }
             };
             tokio::select! {
                 slot = room => {

@@ -96,7 +96,7 @@ impl Sender {
         at: Timestamp,
     ) -> NewDelivery {
         let due_at = self.steady();
-        let id = DeliveryId::new(at, keyring::random());
+        let id = DeliveryId::new(at, keyring::random_id());
         let (event, url) = (material.event, material.url.to_owned());
         let Made { body: payload, content_type } = material.make(id, at);
         NewDelivery {

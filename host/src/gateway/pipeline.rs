@@ -162,7 +162,7 @@ impl Gateway {
         idempotency: Option<Idempotency>,
     ) -> Result<AcceptOutcome, Problem> {
         let now = self.clock.now();
-        let id = RequestId::new(now, keyring::random());
+        let id = RequestId::new(now, keyring::random_id());
         let split = self.fee.split(api.spec.price);
         let slot = self.runs.reserve(&api.owner, input.body.len());
         let entry = self.live.enter(id);

@@ -53,7 +53,7 @@ impl Gateway {
         input: &RequestInput,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let now = self.clock.now();
-        let id = RequestId::new(now, keyring::random());
+        let id = RequestId::new(now, keyring::random_id());
         let until = now.after(api.limits.wall);
         let outcome = match self.runs.run_directly(id, consumer.id, api, input, until).await {
             Ok(outcome) => outcome,

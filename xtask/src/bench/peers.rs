@@ -57,7 +57,7 @@ impl Serve {
     /// Where the program is: variable `WASMTIME`, or `wasmtime` on the path; nothing if it is not installed.
     pub(super) fn program() -> Option<String> {
         let program = std::env::var("WASMTIME").unwrap_or_else(|_| "wasmtime".to_owned());
-        crate::setup::answers(&program, &["serve", "--help"]).then_some(program)
+        crate::setup::answers(&program, &["--version"]).then_some(program)
     }
 
     pub(super) async fn start(program: &str, component: &Utf8Path) -> Result<Self> {
