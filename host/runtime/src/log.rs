@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const LINE_COST_BYTES: usize = 32;
 /// A longer line is cut: no single line may take the place of all others.
 const LINE_BYTES_MAX: usize = 8 * 1024;
+/// What Rust's standard library says after each panic: the line before is the news.
+const RUST_HINT: &str = "note: run with `RUST_BACKTRACE";
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,7 +180,7 @@ impl Buffer {
             room -= LINE_COST_BYTES;
             kept.push((escaped(name, &mut room), escaped(value, &mut room)));
         }
-        if level >= Level::Warn && !message.is_empty() {
+        if level >= Level::Warn && !message.is_empty() && !message.starts_with(RUST_HINT) {
             self.last_complaint = Some(message.clone());
         }
         let line = LogLine { level, message, fields: kept };
@@ -272,6 +274,10 @@ mod tests {
         let log = Log::new(64 * 1024);
         log.write_stdio(Stdio::Out, b"hel");
         log.write_stdio(Stdio::Err, b"Traceback\nValueError: x");
+        log.write_stdio(
+            Stdio::Err,
+            b"\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+        );
         log.write_stdio(Stdio::Out, b"lo\r\nworld");
         assert_eq!(log.last_complaint().as_deref(), Some("ValueError: x"));
         let (lines, _, _) = log.finish();
@@ -280,8 +286,9 @@ mod tests {
             texts,
             [
                 (Level::Warn, "Traceback"),
-                (Level::Info, "hello"),
                 (Level::Warn, "ValueError: x"),
+                (Level::Warn, "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"),
+                (Level::Info, "hello"),
                 (Level::Info, "world")
             ]
         );
