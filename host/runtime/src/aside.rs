@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use crate::meter::Meter;
 
 /// From 0, as everything else, to the kernel's 19. At 15 a thread has 3 % of what an ordinary one has of a busy core.
-/// Beside a flood others kept 61 % of their deliveries at 0, 79 % at 10 and 79 to 87 % at 15; at 19, and more so with the
-/// policy for idle time, they kept all of them, but long runs stand all but still, and short accepts took twice as long.
+/// Beside a flood (`cargo xtask bench --only flood`) others kept 61 % of their deliveries at 0, 80 % at 10 and 95 to 105 %
+/// at 15; on a machine that was busy with other work besides, 79 % at 10 and 79 to 87 % at 15. At 19 long runs stand all
+/// but still, and short accepts took twice as long.
 const NICENESS: i32 = 15;
 
 /// As many threads as runs may be heavy at once.
