@@ -46,16 +46,6 @@ impl Granting for NoGrants {
     }
 }
 
-/// Nobody has set any.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoSecrets;
-
-impl SecretValues for NoSecrets {
-    fn get(&self, _owner: &Name, _name: &str) -> Option<SecretString> {
-        None
-    }
-}
-
 /// What this gateway has to grant.
 pub struct Capabilities {
     /// The way out of all handlers.

@@ -142,8 +142,13 @@ fn a_capability_with_another_shape_is_refused_at_load() {
 
 #[test]
 fn what_is_switched_off_is_refused() {
-    // Threads and 64-bit memories.
-    for (memory, zero) in [("(memory 1 1 shared)", "i32.const 0"), ("(memory i64 1)", "i64.const 0")] {
+    // Threads, 64-bit memories, and several memories in one module, which only the compiler's own adapters have.
+    let switched_off = [
+        ("(memory 1 1 shared)", "i32.const 0"),
+        ("(memory i64 1)", "i64.const 0"),
+        ("(memory 1) (memory 1)", "i32.const 0"),
+    ];
+    for (memory, zero) in switched_off {
         let module = format!("(module {memory} (func (drop (i32.load ({zero})))))");
         let wasm = crate::common::with_modules(Guest::echo().wasm(), &module, 1);
         assert!(matches!(refused(&wasm), LoadError::Invalid(_)), "{memory}");
