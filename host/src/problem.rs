@@ -30,6 +30,7 @@ pub enum Kind {
     RequestInProgress,
     NotFinished,
     DeliveryInFlight,
+    PayloadUnmade,
     TooManySecrets,
     LinkExpired,
     LoopDetected,
@@ -85,6 +86,7 @@ impl Kind {
             }
             Self::NotFinished => (409, "not-finished", "The request has no result yet"),
             Self::DeliveryInFlight => (409, "delivery-in-flight", "The delivery is under way"),
+            Self::PayloadUnmade => (409, "payload-unmade", "The webhook's payload could not be made"),
             Self::TooManySecrets => (409, "too-many-secrets", "Too many earlier secrets still sign"),
             Self::LinkExpired => (410, "link-expired", "The link's time is over"),
             Self::LoopDetected => (508, "loop-detected", "Webhooks lead to webhooks"),

@@ -190,6 +190,8 @@ pub enum Reason {
     Disabled,
     /// The endpoint does not want this one.
     Aborted,
+    /// A transform of the API's could not make what is to be sent.
+    TransformFailed,
 }
 
 impl Reason {
@@ -202,6 +204,7 @@ impl Reason {
             Self::Gone => "gone",
             Self::Disabled => "disabled",
             Self::Aborted => "aborted",
+            Self::TransformFailed => "transform-failed",
         }
     }
 }

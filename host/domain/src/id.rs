@@ -143,6 +143,11 @@ id!(
     ConsumerId,
     "con_"
 );
+id!(
+    /// A token of the management API; not the token itself.
+    TokenId,
+    "tok_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -292,11 +292,12 @@ impl Webhooks {
         let (mut payload, mut payload_url) = (None, None);
         if reader == Reader::Consumer {
             let stored = self.store.payload(request, &delivery.event).await?;
+            let made = stored.is_some();
             let raw = stored.filter(|stored| *bytes + stored.body.len() <= PAGE_BYTES_MAX).and_then(|stored| {
                 *bytes += stored.body.len();
                 serde_json::from_slice(&stored.body).ok()
             });
-            if raw.is_none() {
+            if made && raw.is_none() {
                 payload_url = Some(format!("{}/requests/{request}/webhooks/{}", self.base, delivery.event));
             }
             payload = Some(raw);
@@ -344,6 +345,10 @@ impl Webhooks {
                 Kind::NotFound,
                 format!("This request has no webhook `{event}` to send again: none was asked for, or not yet made."),
             )),
+            Redelivered::Unmade(delivery) => {
+                let detail = "A transform of the API's failed to make this webhook. Once its owner has corrected it, send it again.";
+                Err(Problem::new(Kind::PayloadUnmade, detail).with("state", delivery.state.as_str()))
+            }
             Redelivered::UnderWay(delivery) => {
                 let detail = "An attempt is under way or due this moment. Look at the request again in a few seconds.";
                 Err(Problem::new(Kind::DeliveryInFlight, detail)

@@ -194,6 +194,7 @@ impl Gateway {
             webhook_url,
             wants,
             input,
+            original: None,
             traceparent,
             idempotency: idempotency.clone(),
             lease: if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody },

@@ -12,8 +12,9 @@ pub use store::{
     Accept, AcceptError, Accepted, Answer, Balances, ClaimedDeliveries, ClaimedDelivery, ClaimedRun, Consumer,
     ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, Ending, Expect, Finish, Finished, Idempotency,
     KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, Key, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
-    Lease, NewConsumer, NewDelivery, OpenError, Payload, Record, Recovered, Redeliver, Redelivered, RequestInput,
-    RequestRecord, ResultMeta, Retry, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
-    SealedSecrets, Stats, Store, StoreError, StoredAttempt, StoredDelivery, StoredResult, Undeliverable, Undelivered,
-    UndeliveredEntry, UndeliveredFilter, Violation, Wants, WriteError,
+    Lease, MakePayload, NewConsumer, NewDelivery, OpenError, PausedApi, Payload, PinnedRun, Record, Recovered,
+    Redeliver, Redelivered, Repin, RequestInput, RequestRecord, ResultMeta, Retry, Role, RotateSecret, Rotated,
+    RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredAttempt,
+    StoredDelivery, StoredResult, StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredEntry,
+    UndeliveredFilter, Unmade, Violation, Wants, WriteError,
 };

@@ -1,5 +1,6 @@
 //! The store on SQLite: one file, one writer thread that groups, readers beside it.
 
+mod access;
 mod audit;
 mod checkpoint;
 mod claim;
@@ -9,6 +10,7 @@ mod files;
 mod kv;
 mod ledger;
 mod owner_secrets;
+mod pinned;
 mod readers;
 mod reads;
 mod requests;
@@ -16,15 +18,18 @@ mod rows;
 mod runs;
 mod schema;
 mod secrets;
+mod tokens;
 mod undelivered;
+mod unmade;
 mod writer;
 
 use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, Balances, ClaimedDeliveries, ClaimedRun, Consumer, ConsumerSummary, DeliveryClaim,
-    DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, NewConsumer, NewDelivery,
-    OpenError, Payload, Record, Recovered, Redeliver, Redelivered, RequestRecord, RotateSecret, Rotated, RunAgain,
-    RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult, Undeliverable,
+    DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer,
+    NewDelivery, OpenError, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin,
+    RequestInput, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
+    SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
     Undelivered, UndeliveredFilter, Violation, WriteError,
 };
 use async_trait::async_trait;
@@ -45,6 +50,8 @@ use writer::{Fatal, Patience, Writer};
 
 const DATABASE_FILE: &str = "ripost.sqlite3";
 const LOCK_FILE: &str = "lock";
+/// The event of a request's end.
+const COMPLETED: &str = "completed";
 
 /// How a store on SQLite is opened.
 #[derive(Debug, Clone)]
@@ -402,6 +409,107 @@ impl Store for SqliteStore {
             Some((payload, true)) => Ok(Some(Payload { body: self.file(id, Kind::Webhook).await?, ..payload })),
             found => Ok(found.map(|(payload, _)| payload)),
         }
+    }
+
+    async fn original(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError> {
+        self.readers.read(move |connection| requests::original(connection, id)).await
+    }
+
+    async fn unmade(&self, request: RequestId, event: &str) -> Result<Option<StoredUnmade>, StoreError> {
+        let event = event.to_owned();
+        let found = self.readers.read(move |connection| unmade::find(connection, request, &event)).await?;
+        match found {
+            Some((found, true)) => Ok(Some(StoredUnmade { body: self.file(request, Kind::Unmade).await?, ..found })),
+            found => Ok(found.map(|(found, _)| found)),
+        }
+    }
+
+    async fn make(&self, made: MakePayload) -> Result<bool, StoreError> {
+        let delivery = made.delivery;
+        let of = self.readers.read(move |connection| unmade::of(connection, delivery)).await?;
+        let Some((request, event)) = of else { return Ok(false) };
+        // Only the end of a request has files.
+        let inline_max = if event == COMPLETED { self.inline_max } else { usize::MAX };
+        if made.payload.len() > inline_max {
+            let (folder, payload) = (self.folder.clone(), made.payload.clone());
+            let write = move || files::write_one(&folder, request, Kind::Webhook, &payload);
+            tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)??;
+        }
+        let make = move |work: &mut writer::Work<'_>| unmade::make(work, &made, inline_max);
+        let is_new = self.writer.write(Patience::Endless, None, make).await?;
+        if is_new && event == COMPLETED {
+            let folder = self.folder.clone();
+            let remove = move || files::remove(&folder, request, Kind::Unmade);
+            tokio::task::spawn_blocking(remove).await.map_err(|_| StoreError::Closed)?;
+        }
+        Ok(is_new)
+    }
+
+    async fn subscribe(&self, consumer: ConsumerId, api: &ApiName, at: Timestamp) -> Result<bool, StoreError> {
+        let api = api.clone();
+        self.writer.write(Patience::None, None, move |work| access::subscribe(work, consumer, &api, at)).await
+    }
+
+    async fn unsubscribe(&self, consumer: ConsumerId, api: &ApiName) -> Result<bool, StoreError> {
+        let api = api.clone();
+        self.writer.write(Patience::None, None, move |work| access::unsubscribe(work, consumer, &api)).await
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
+        self.readers.read(access::subscriptions).await
+    }
+
+    async fn pause(&self, api: &ApiName, reason: &str, at: Timestamp) -> Result<(), StoreError> {
+        let (api, reason) = (api.clone(), reason.to_owned());
+        self.writer.write(Patience::None, None, move |work| access::pause(work, &api, &reason, at)).await
+    }
+
+    async fn resume(&self, api: &ApiName) -> Result<bool, StoreError> {
+        let api = api.clone();
+        self.writer.write(Patience::None, None, move |work| access::resume(work, &api)).await
+    }
+
+    async fn paused(&self) -> Result<Vec<PausedApi>, StoreError> {
+        self.readers.read(access::paused).await
+    }
+
+    async fn add_token(&self, token: Token) -> Result<bool, StoreError> {
+        self.writer.write(Patience::None, None, move |work| tokens::add(work, &token)).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.readers.read(tokens::all).await
+    }
+
+    async fn remove_token(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.writer.write(Patience::None, None, move |work| tokens::remove(work, &name)).await
+    }
+
+    async fn repin(&self, repin: Repin) -> Result<u64, StoreError> {
+        let repin = Arc::new(repin);
+        let mut total = 0;
+        loop {
+            // Looked for again until there is none: one that moved from state to state meanwhile may have been missed.
+            let mut moved = 0;
+            for api in repin.apis.clone() {
+                let from = repin.from;
+                let ids = self.readers.read(move |connection| pinned::of_api(connection, &api, from)).await?;
+                for step in ids.chunks(pinned::STEP) {
+                    let (repin, step) = (repin.clone(), step.to_vec());
+                    let step = move |work: &mut writer::Work<'_>| pinned::repin(work, &repin, &step);
+                    moved += self.writer.write(Patience::Endless, None, step).await?;
+                }
+            }
+            total += moved;
+            if moved == 0 || repin.from == repin.to {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn pinned(&self, digest: Digest, after: Option<RequestId>, limit: u32) -> Result<Vec<PinnedRun>, StoreError> {
+        self.readers.read(move |connection| pinned::page(connection, digest, after, limit)).await
     }
 
     async fn revisions_in_use(&self) -> Result<Vec<Digest>, StoreError> {

@@ -1,14 +1,22 @@
 //! What the host asks of a database, whichever it is.
 
+mod access;
 mod kv;
 mod owner_secret;
+mod pinned;
 mod run;
+mod token;
+mod unmade;
 
+pub use access::{PausedApi, Subscription};
 pub use kv::{
     Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
 };
 pub use owner_secret::SealedOwnerSecret;
+pub use pinned::{PinnedRun, Repin};
 pub use run::{RunAgain, RunClaim, RunReceipt};
+pub use token::{Role, Token};
+pub use unmade::{MakePayload, StoredUnmade, Unmade};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -97,6 +105,8 @@ pub struct Accept {
     pub wants: Wants,
     /// What the handler sees.
     pub input: RequestInput,
+    /// What the consumer sent, if a transform has made something else of it.
+    pub original: Option<RequestInput>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
     /// If the consumer sent one.
@@ -247,10 +257,14 @@ pub struct NewDelivery {
     pub url: String,
     /// What it is kept apart by.
     pub lane: LaneId,
-    /// The exact bytes of every attempt.
+    /// The exact bytes of every attempt; of one that is unmade, what should have become them.
     pub payload: Bytes,
     /// `content-type` of the payload.
     pub content_type: String,
+    /// Headers that the webhook transforms have set.
+    pub headers: Vec<(String, Bytes)>,
+    /// Why there is no payload: the delivery is exhausted from the beginning, whatever its lease says.
+    pub unmade: Option<Unmade>,
     /// W3C trace context to send along.
     pub traceparent: Option<String>,
     /// How it is retried.
@@ -343,6 +357,8 @@ pub struct ClaimedDelivery {
     pub payload: Bytes,
     /// `content-type` of the payload.
     pub content_type: String,
+    /// Headers that the webhook transforms have set.
+    pub headers: Vec<(String, Bytes)>,
     /// W3C trace context to send along.
     pub traceparent: Option<String>,
     /// How it is retried.
@@ -469,8 +485,10 @@ pub struct StoredAttempt {
 pub struct DeliveryLog {
     /// As it stands.
     pub delivery: StoredDelivery,
-    /// Length of its payload in bytes.
+    /// Length of its payload in bytes; zero as long as it has none.
     pub payload_bytes: u64,
+    /// Why it has no payload.
+    pub unmade: Option<Unmade>,
     /// Its attempts, in order.
     pub attempts: Vec<StoredAttempt>,
 }
@@ -546,6 +564,8 @@ pub enum Redelivered {
     Unknown,
     /// An attempt is under way, or the next one is due already.
     UnderWay(StoredDelivery),
+    /// Its payload has to be made first; see [`Store::unmade`].
+    Unmade(StoredDelivery),
 }
 
 /// A URL that gets no more deliveries from one consumer.
@@ -701,6 +721,8 @@ pub struct Payload {
     pub body: Bytes,
     /// Their `content-type`.
     pub content_type: String,
+    /// Headers that the webhook transforms have set.
+    pub headers: Vec<(String, Bytes)>,
 }
 
 /// One delivery as it stands.
@@ -974,6 +996,49 @@ pub trait Store: Send + Sync + 'static {
 
     /// The exact bytes of a webhook.
     async fn payload(&self, id: RequestId, event: &str) -> Result<Option<Payload>, StoreError>;
+
+    /// What the consumer sent, of a request that a transform has changed.
+    async fn original(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError>;
+
+    /// What should have become the payload of an event's delivery; `None`: it has one, or there is no such delivery.
+    async fn unmade(&self, request: RequestId, event: &str) -> Result<Option<StoredUnmade>, StoreError>;
+
+    /// Gives a delivery the payload that it lacked; it stays exhausted until it is redelivered. False if it has one.
+    async fn make(&self, made: MakePayload) -> Result<bool, StoreError>;
+
+    /// Lets a consumer call an API; false if it may already.
+    async fn subscribe(&self, consumer: ConsumerId, api: &ApiName, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Takes that back; false if there was nothing to take.
+    async fn unsubscribe(&self, consumer: ConsumerId, api: &ApiName) -> Result<bool, StoreError>;
+
+    /// All subscriptions, by API.
+    async fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError>;
+
+    /// An API takes no new calls; one that is paused already gets the new reason and keeps its time.
+    async fn pause(&self, api: &ApiName, reason: &str, at: Timestamp) -> Result<(), StoreError>;
+
+    /// An API takes calls again; false if it was not paused.
+    async fn resume(&self, api: &ApiName) -> Result<bool, StoreError>;
+
+    /// All paused APIs, by name.
+    async fn paused(&self) -> Result<Vec<PausedApi>, StoreError>;
+
+    /// Adds a token of the management API; false if the name is taken.
+    async fn add_token(&self, token: Token) -> Result<bool, StoreError>;
+
+    /// All tokens, by name.
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError>;
+
+    /// Removes one by its name; false if there was none.
+    async fn remove_token(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Unfinished requests of a revision are to be answered by another; how many there were. In steps, each of them
+    /// durable: whoever is interrupted asks again.
+    async fn repin(&self, repin: Repin) -> Result<u64, StoreError>;
+
+    /// A page of a revision's unfinished requests, by id. Its cost is that of looking at all unfinished ones.
+    async fn pinned(&self, digest: Digest, after: Option<RequestId>, limit: u32) -> Result<Vec<PinnedRun>, StoreError>;
 
     /// Digests that unfinished requests name.
     async fn revisions_in_use(&self) -> Result<Vec<Digest>, StoreError>;

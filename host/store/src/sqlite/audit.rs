@@ -62,7 +62,10 @@ const RULES: &[(&str, &str)] = &[
         "SELECT 'request ' || hex(id) || ' (' || state || ') has ' || rows || ' deliveries' FROM (\
            SELECT id, state, webhook_url IS NOT NULL AND events & 4 AS wanted, (SELECT count(*) FROM deliveries WHERE request_id = requests.id AND event = 'completed') AS rows FROM requests) \
          WHERE rows <> (wanted AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
-         UNION ALL SELECT 'delivery ' || hex(id) || ' has no payload' FROM deliveries WHERE id NOT IN (SELECT delivery_id FROM payloads) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' has no payload' FROM deliveries \
+         WHERE id NOT IN (SELECT delivery_id FROM payloads) AND id NOT IN (SELECT delivery_id FROM unmade) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and its payload is still to be made' FROM deliveries \
+         WHERE id IN (SELECT delivery_id FROM unmade) AND (state <> 'exhausted' OR id IN (SELECT delivery_id FROM payloads)) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is pending and its endpoint is not queued' FROM deliveries \
          WHERE state = 'pending' AND lane NOT IN (SELECT id FROM lanes) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and not in the feed' FROM deliveries \

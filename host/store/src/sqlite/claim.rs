@@ -74,7 +74,7 @@ fn due(
         .prepare_cached(
             "SELECT deliveries.id, request_id, consumer_id, epoch, attempts, event, url, lane, waits, give_up_at, base, depth, \
              (SELECT hash FROM attempts WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS chain, \
-             content_type, traceparent, bytes, body \
+             content_type, headers, traceparent, bytes, body \
              FROM deliveries INDEXED BY deliveries_pending JOIN payloads ON payloads.delivery_id = deliveries.id \
              WHERE state = 'pending' AND lane = ?1 AND next_at <= ?2 ORDER BY next_at LIMIT ?3",
         )?
@@ -98,6 +98,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<(ClaimedDelivery, bool, usize)> {
         lane: LaneId::from_bytes(rows::id(row, "lane")?),
         payload: body.map(Bytes::from).unwrap_or_default(),
         content_type: row.get("content_type")?,
+        headers: rows::some_headers(row, "headers")?,
         traceparent: row.get("traceparent")?,
         retry: Retry {
             waits: waits.as_deref().and_then(read_waits),

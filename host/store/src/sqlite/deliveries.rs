@@ -1,15 +1,16 @@
 //! Deliveries: insert with the end of a request, record, give up. `lanes` and `feed` are kept in step with them here.
 
 use super::rows;
+use super::unmade;
 use super::writer::Work;
-use crate::store::{Lease, NewDelivery, Record, Undeliverable, WriteError};
-use ripost_domain::delivery::{LaneId, Next, State};
+use crate::store::{Lease, NewDelivery, Record, Undeliverable, Unmade, WriteError};
+use ripost_domain::delivery::{LaneId, Next, Reason, State};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 
-/// The row and its frozen payload.
+/// The row and its frozen payload, or what should have become one.
 pub(super) fn insert(
     connection: &Connection,
     request: RequestId,
@@ -17,14 +18,15 @@ pub(super) fn insert(
     delivery: &NewDelivery,
     inline_max: usize,
 ) -> rusqlite::Result<()> {
-    let (state, attempts) = match delivery.lease {
-        Lease::ThisProcess => (State::InFlight, 1),
-        Lease::Nobody => (State::Pending, 0),
+    let (state, attempts) = match (&delivery.unmade, delivery.lease) {
+        (Some(_), _) => (State::Exhausted, 0),
+        (None, Lease::ThisProcess) => (State::InFlight, 1),
+        (None, Lease::Nobody) => (State::Pending, 0),
     };
     connection
         .prepare_cached(
             "INSERT INTO deliveries (id, request_id, consumer_id, event, url, state, attempts, epoch, next_at, lane, waits, \
-             give_up_at, depth) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)",
+             give_up_at, depth, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -39,15 +41,21 @@ pub(super) fn insert(
             delivery.retry.waits.as_deref().map(write_waits),
             delivery.retry.give_up_at.as_millis(),
             delivery.depth,
+            delivery.unmade.as_ref().map(|_| Reason::TransformFailed.as_str()),
         ])?;
+    if let Some(Unmade { reason }) = &delivery.unmade {
+        unmade::insert(connection, delivery, reason, inline_max)?;
+        return feed(connection, consumer, delivery.id);
+    }
     let body = (delivery.payload.len() <= inline_max).then_some(&delivery.payload[..]);
     connection
         .prepare_cached(
-            "INSERT INTO payloads (delivery_id, content_type, traceparent, bytes, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO payloads (delivery_id, content_type, headers, traceparent, bytes, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
             delivery.content_type,
+            rows::write_some_headers(&delivery.headers),
             delivery.traceparent,
             i64::try_from(delivery.payload.len()).unwrap_or(i64::MAX),
             body

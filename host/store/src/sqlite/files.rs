@@ -12,6 +12,8 @@ use std::io::{self, Write as _};
 pub(super) enum Kind {
     Result,
     Webhook,
+    /// What should have become the webhook: a name of its own, so that neither is ever read as the other.
+    Unmade,
 }
 
 fn path(folder: &Utf8Path, id: RequestId, kind: Kind) -> Utf8PathBuf {
@@ -21,6 +23,7 @@ fn path(folder: &Utf8Path, id: RequestId, kind: Kind) -> Utf8PathBuf {
     let suffix = match kind {
         Kind::Result => "result",
         Kind::Webhook => "completed",
+        Kind::Unmade => "unmade",
     };
     folder.join("results").join(shard).join(format!("{name}.{suffix}"))
 }
@@ -38,14 +41,27 @@ pub(super) fn write_large(folder: &Utf8Path, finish: &Finish, inline_max: usize)
         Ending::Cancelled { .. } | Ending::Expired { .. } => None,
     };
     let result = answer.map(|answer| (&answer.body, Kind::Result));
-    let webhook = finish.delivery.as_ref().map(|delivery| (&delivery.payload, Kind::Webhook));
+    let webhook = finish.delivery.as_ref().map(|delivery| {
+        let kind = if delivery.unmade.is_some() { Kind::Unmade } else { Kind::Webhook };
+        (&delivery.payload, kind)
+    });
     let mut written = false;
     for (body, kind) in result.into_iter().chain(webhook).filter(|(body, _)| body.len() > inline_max) {
-        let path = path(folder, finish.id, kind);
-        write(&path, body).map_err(|error| failed(&path, &error))?;
+        write_one(folder, finish.id, kind, body)?;
         written = true;
     }
     Ok(written)
+}
+
+/// Writes one body. Blocks.
+pub(super) fn write_one(folder: &Utf8Path, id: RequestId, kind: Kind, body: &[u8]) -> Result<(), StoreError> {
+    let path = path(folder, id, kind);
+    write(&path, body).map_err(|error| failed(&path, &error))
+}
+
+/// Removes one that no row names any more; one that stays does no harm. Blocks.
+pub(super) fn remove(folder: &Utf8Path, id: RequestId, kind: Kind) {
+    let _ = fs::remove_file(path(folder, id, kind));
 }
 
 fn write(path: &Utf8Path, body: &[u8]) -> io::Result<()> {

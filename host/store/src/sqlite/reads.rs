@@ -80,7 +80,7 @@ pub(super) fn payload(
 ) -> rusqlite::Result<Option<(Payload, bool)>> {
     connection
         .prepare_cached(
-            "SELECT deliveries.id, content_type, body FROM deliveries JOIN payloads ON payloads.delivery_id = deliveries.id \
+            "SELECT deliveries.id, content_type, headers, body FROM deliveries JOIN payloads ON payloads.delivery_id = deliveries.id \
              WHERE request_id = ?1 AND event = ?2",
         )?
         .query_row(params![id.as_bytes(), event], |row| {
@@ -90,6 +90,7 @@ pub(super) fn payload(
                 delivery_id: DeliveryId::from_bytes(rows::id(row, "id")?),
                 body: inline.unwrap_or_default(),
                 content_type: row.get("content_type")?,
+                headers: rows::some_headers(row, "headers")?,
             };
             Ok((payload, in_file))
         })

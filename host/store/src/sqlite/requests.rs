@@ -19,6 +19,11 @@ pub(super) const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.
     requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
     requests.events, requests.retry_max_age, requests.depth, requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body";
 
+const INSERT_INPUT: &str =
+    "INSERT INTO inputs (request_id, method, path, query, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT_ORIGINAL: &str =
+    "INSERT INTO originals (request_id, method, path, query, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
 pub(super) const RECOVER: &str =
     "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running') AND state = 'running'";
 
@@ -70,12 +75,10 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
             accept.wants.retry_max_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
             accept.wants.depth,
         ])?;
-    let RequestInput { method, path, query, headers, body } = &accept.input;
-    connection
-        .prepare_cached(
-            "INSERT INTO inputs (request_id, method, path, query, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![accept.id.as_bytes(), method, path, query, rows::write_headers(headers), &body[..]])?;
+    insert_input(connection, INSERT_INPUT, accept.id, &accept.input)?;
+    if let Some(original) = &accept.original {
+        insert_input(connection, INSERT_ORIGINAL, accept.id, original)?;
+    }
     if let Some(key) = &accept.idempotency {
         connection
             .prepare_cached(
@@ -84,6 +87,37 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
             .execute(params![accept.consumer.as_bytes(), owner, slug, key.key, &key.fingerprint[..], accept.id.as_bytes()])?;
     }
     Ok(Ok(Accepted::New))
+}
+
+fn insert_input(connection: &Connection, sql: &str, id: RequestId, input: &RequestInput) -> rusqlite::Result<()> {
+    let RequestInput { method, path, query, headers, body } = input;
+    connection.prepare_cached(sql)?.execute(params![
+        id.as_bytes(),
+        method,
+        path,
+        query,
+        rows::write_headers(headers),
+        &body[..]
+    ])?;
+    Ok(())
+}
+
+fn input(row: &Row<'_>) -> rusqlite::Result<RequestInput> {
+    Ok(RequestInput {
+        method: row.get("method")?,
+        path: row.get("path")?,
+        query: row.get("query")?,
+        headers: rows::headers(row, "headers")?,
+        body: rows::bytes(row, "body")?,
+    })
+}
+
+/// What the consumer sent, if that is not what the handler sees.
+pub(super) fn original(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<RequestInput>> {
+    connection
+        .prepare_cached("SELECT method, path, query, headers, body FROM originals WHERE request_id = ?1")?
+        .query_row([id.as_bytes()], input)
+        .optional()
 }
 
 pub(super) fn idempotent(
@@ -116,13 +150,7 @@ pub(super) fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         split: rows::split(row)?,
         webhook_url: row.get("webhook_url")?,
         wants: rows::wants(row)?,
-        input: RequestInput {
-            method: row.get("method")?,
-            path: row.get("path")?,
-            query: row.get("query")?,
-            headers: rows::headers(row, "headers")?,
-            body: rows::bytes(row, "body")?,
-        },
+        input: input(row)?,
         traceparent: row.get("traceparent")?,
     })
 }

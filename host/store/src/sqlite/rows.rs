@@ -92,6 +92,19 @@ pub(super) fn headers(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<(Stri
     read_headers(&bytes(row, column)?).ok_or_else(|| unreadable("headers"))
 }
 
+/// A column that is null for none.
+pub(super) fn some_headers(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<(String, Bytes)>> {
+    match row.get::<_, Option<Vec<u8>>>(column)? {
+        Some(blob) => read_headers(&blob).ok_or_else(|| unreadable("headers")),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What such a column holds.
+pub(super) fn write_some_headers(headers: &[(String, Bytes)]) -> Option<Vec<u8>> {
+    (!headers.is_empty()).then(|| write_headers(headers))
+}
+
 fn read_headers(mut blob: &[u8]) -> Option<Vec<(String, Bytes)>> {
     let mut part = || {
         let (length, rest) = blob.split_first_chunk::<4>()?;

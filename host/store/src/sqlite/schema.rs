@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_delivery.sql"),
     include_str!("migrations/0003_sandbox.sql"),
+    include_str!("migrations/0004_plugins.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.
@@ -83,7 +84,7 @@ pub(super) fn open_checkpointer(path: &Utf8Path) -> Result<Connection, OpenError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::{kv, reads, requests, runs};
+    use crate::sqlite::{kv, pinned, reads, requests, runs};
     use camino::Utf8PathBuf;
 
     fn path(folder: &tempfile::TempDir) -> Utf8PathBuf {
@@ -112,6 +113,7 @@ mod tests {
             reads::COUNT_RUNNING,
             kv::GET,
             kv::FIND,
+            pinned::OF_API,
         ];
         for sql in ordered.iter().chain(&others) {
             for line in plan(&connection, sql) {

@@ -2,10 +2,11 @@
 
 use super::deliveries::{feed, ready};
 use super::rows;
+use super::unmade;
 use super::writer::Work;
 use crate::store::{
     DeliveryLog, DisabledUrl, Redeliver, Redelivered, StoredAttempt, StoredDelivery, Undelivered, UndeliveredEntry,
-    UndeliveredFilter,
+    UndeliveredFilter, Unmade,
 };
 use ripost_domain::delivery::{LaneId, State};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
@@ -37,7 +38,9 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
 /// All deliveries of a request with their attempts.
 pub(super) fn logs(connection: &Connection, request: RequestId) -> rusqlite::Result<Vec<DeliveryLog>> {
     let mut deliveries = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS}, bytes FROM deliveries JOIN payloads ON payloads.delivery_id = deliveries.id WHERE request_id = ?1 ORDER BY deliveries.id"
+        "SELECT {COLUMNS}, coalesce(payloads.bytes, 0) AS bytes, unmade.reason AS unmade FROM deliveries \
+         LEFT JOIN payloads ON payloads.delivery_id = deliveries.id LEFT JOIN unmade ON unmade.delivery_id = deliveries.id \
+         WHERE request_id = ?1 ORDER BY deliveries.id"
     ))?;
     let mut attempts = connection.prepare_cached(
         "SELECT attempt, started_at, duration_ms, status, error_class, error_detail, excerpt, url, facts, hash FROM attempts \
@@ -47,7 +50,8 @@ pub(super) fn logs(connection: &Connection, request: RequestId) -> rusqlite::Res
         .query_map([request.as_bytes()], |row| {
             let bytes: i64 = row.get("bytes")?;
             let payload_bytes = u64::try_from(bytes).unwrap_or(0);
-            Ok(DeliveryLog { delivery: stored(row)?, payload_bytes, attempts: Vec::new() })
+            let unmade = row.get::<_, Option<String>>("unmade")?.map(|reason| Unmade { reason });
+            Ok(DeliveryLog { delivery: stored(row)?, payload_bytes, unmade, attempts: Vec::new() })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for log in &mut logs {
@@ -139,6 +143,9 @@ pub(super) fn redeliver(work: &mut Work<'_>, redeliver: &Redeliver) -> rusqlite:
     let due_already = delivery.state == State::Pending && delivery.next_attempt_at.is_some_and(|at| at <= redeliver.at);
     if delivery.state == State::InFlight || (due_already && redeliver.to.is_none()) {
         return Ok(Redelivered::UnderWay(delivery));
+    }
+    if unmade::exists(connection, delivery.id)? {
+        return Ok(Redelivered::Unmade(delivery));
     }
     let (url, lane) = redeliver.to.as_ref().map_or((delivery.url.as_str(), lane), |(url, lane)| (url.as_str(), *lane));
     if redeliver.to.is_some() {

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test owns its tasks and waits for them")]
 
 mod accepting;
+mod access;
 mod audit;
 mod concurrency;
 mod deliveries;
@@ -14,6 +15,8 @@ mod history;
 mod kv;
 mod lanes;
 mod owner_secrets;
+mod pinned;
 mod runs;
+mod transforms;
 mod turns;
 mod undelivered;
