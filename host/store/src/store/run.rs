@@ -1,8 +1,10 @@
 //! Runs: which to claim, how one is put back, what one has used.
 
+use super::{RequestInput, Wants};
 use bytes::Bytes;
-use ripost_domain::api::Name;
-use ripost_domain::id::RequestId;
+use ripost_domain::api::{ApiName, Digest, Name};
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::money::Split;
 use ripost_domain::time::Timestamp;
 
 /// Which requests to claim for a run.
@@ -60,4 +62,35 @@ pub struct RunReceipt {
     pub log_bytes: u64,
     /// What is kept of its log: bounded, for the owner; JSON lines; empty: none.
     pub lines: Bytes,
+}
+
+/// A request to run, claimed by this process: counted before it starts.
+#[derive(Debug, Clone)]
+pub struct ClaimedRun {
+    /// Its id.
+    pub id: RequestId,
+    /// The epoch that write-backs must name.
+    pub epoch: u32,
+    /// 1 for the first run.
+    pub attempt: u32,
+    /// What was called.
+    pub api: ApiName,
+    /// The revision it was accepted under.
+    pub digest: Digest,
+    /// Who called.
+    pub consumer: ConsumerId,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its deadline.
+    pub expires_at: Timestamp,
+    /// Price and shares as of accept.
+    pub split: Split,
+    /// Where the result goes.
+    pub webhook_url: Option<String>,
+    /// Which webhooks, and for how long.
+    pub wants: Wants,
+    /// What the handler sees.
+    pub input: RequestInput,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
 }

@@ -1,0 +1,84 @@
+//! The end of a request.
+
+use super::{NewDelivery, RunReceipt};
+use bytes::Bytes;
+use ripost_domain::id::RequestId;
+use ripost_domain::request::{self, Settlement};
+use ripost_domain::time::Timestamp;
+
+/// What the owner answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers as the owner gave them, lower-case names.
+    pub headers: Vec<(String, Bytes)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A request's end: a result is captured, everything else released.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// The owner's answer.
+    Completed {
+        /// The result.
+        answer: Answer,
+    },
+    /// It failed.
+    Failed {
+        /// The problem (RFC 9457) as JSON.
+        problem: Bytes,
+        /// If the failure was an answer (a 4xx or 5xx of the owner's): it stays readable as the result.
+        answer: Option<Answer>,
+    },
+    /// Withdrawn; the problem says by whom.
+    Cancelled {
+        /// The problem.
+        problem: Bytes,
+    },
+    /// The deadline passed.
+    Expired {
+        /// The problem.
+        problem: Bytes,
+    },
+}
+
+impl Ending {
+    /// The state it leads to.
+    #[must_use]
+    pub const fn state(&self) -> request::State {
+        match self {
+            Self::Completed { .. } => request::State::Completed,
+            Self::Failed { .. } => request::State::Failed,
+            Self::Cancelled { .. } => request::State::Cancelled,
+            Self::Expired { .. } => request::State::Expired,
+        }
+    }
+}
+
+/// The end of a run: outcome, money and delivery in one transaction.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// Which request.
+    pub id: RequestId,
+    /// The run's fencing epoch; only the current one may finish.
+    pub epoch: u32,
+    /// From which state: `Running`, or `Accepted` for one that expired before it ran.
+    pub from: request::State,
+    /// How it ended.
+    pub ending: Ending,
+    /// When.
+    pub finished_at: Timestamp,
+    /// What the run used that ended it; `None`: there was none.
+    pub run: Option<RunReceipt>,
+    /// If a webhook goes out.
+    pub delivery: Option<NewDelivery>,
+}
+
+/// What a finish did with the money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// `Captured`, `Released` or `None`.
+    pub settlement: Settlement,
+}

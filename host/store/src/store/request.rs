@@ -1,0 +1,66 @@
+//! Requests as they stand.
+
+use super::{StoredDelivery, Wants};
+use bytes::Bytes;
+use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::money::Split;
+use ripost_domain::request::{self, Settlement};
+use ripost_domain::time::Timestamp;
+
+/// What is known of a result without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultMeta {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers as the owner gave them.
+    pub headers: Vec<(String, Bytes)>,
+    /// Length of the body in bytes.
+    pub bytes: u64,
+}
+
+/// A result with its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResult {
+    /// Status and headers.
+    pub meta: ResultMeta,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// One request as it stands.
+#[derive(Debug, Clone)]
+pub struct RequestRecord {
+    /// Its id.
+    pub id: RequestId,
+    /// Whose it is.
+    pub consumer: ConsumerId,
+    /// What was called.
+    pub api: ApiName,
+    /// The revision it was accepted under.
+    pub digest: Digest,
+    /// Where the execution stands.
+    pub state: request::State,
+    /// Runs started.
+    pub attempt: u32,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its deadline.
+    pub expires_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Price and shares.
+    pub split: Split,
+    /// What became of the money.
+    pub settlement: Settlement,
+    /// Where the result goes.
+    pub webhook_url: Option<String>,
+    /// Which webhooks, and for how long.
+    pub wants: Wants,
+    /// What the owner answered, of a completed or failed one.
+    pub result: Option<ResultMeta>,
+    /// Of a failed, cancelled or expired one: a problem as JSON.
+    pub problem: Option<Bytes>,
+    /// The delivery of `completed`.
+    pub delivery: Option<StoredDelivery>,
+}
