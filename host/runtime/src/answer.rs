@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 
-use crate::bindings::types;
+use crate::bindings::{self, types};
 use crate::call::{Failure, Problem, Response};
 use crate::limits::Limits;
 use crate::run_error::RunError;
+use crate::transform::{Rewrite, Webhook};
 
 type Attributes = Vec<(String, String)>;
 
-pub(crate) fn checked(
+pub(crate) fn handled(
     answer: Result<types::Response, types::Failure>,
     limits: &Limits,
 ) -> Result<Result<Response, Failure>, RunError> {
@@ -23,22 +24,62 @@ pub(crate) fn checked(
     }
 }
 
-fn response(answer: types::Response, limits: &Limits) -> Result<Response, RunError> {
+/// A transform's answer; `check` is for what it made.
+pub(crate) fn or_problem<A, B>(
+    answer: Result<A, types::Problem>,
+    limits: &Limits,
+    check: fn(A, &Limits) -> Result<B, RunError>,
+) -> Result<Result<B, Problem>, RunError> {
+    match answer {
+        Ok(answer) => check(answer, limits).map(Ok),
+        Err(answer) => problem(answer, limits).map(Err),
+    }
+}
+
+pub(crate) fn response(answer: types::Response, limits: &Limits) -> Result<Response, RunError> {
+    let types::Response { status, headers, body, attributes } = answer;
     // 1xx is not an answer, and beyond 599 nobody knows what it means.
-    if !(200..=599).contains(&answer.status) {
-        return Err(RunError::InvalidResponse(format!("its status is {}, not 200 to 599", answer.status)));
+    if !(200..=599).contains(&status) {
+        return Err(RunError::InvalidResponse(format!("its status is {status}, not 200 to 599")));
     }
-    if answer.body.len() > limits.response_body_bytes {
-        return Err(RunError::ResponseTooLarge {
-            part: "body",
-            bytes: answer.body.len(),
-            bytes_max: limits.response_body_bytes,
-        });
+    let (headers, body) = message(headers, body, attributes_bytes(&attributes), limits)?;
+    Ok(Response { status, headers, body, attributes })
+}
+
+pub(crate) fn rewrite(answer: bindings::Rewrite, limits: &Limits) -> Result<Rewrite, RunError> {
+    let bindings::Rewrite { path, query, headers, body, attributes } = answer;
+    if !path.is_empty() && !path.starts_with('/') {
+        return Err(RunError::InvalidResponse(format!("its path `{}` does not begin with `/`", shown(&path))));
     }
-    let fields: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    within("headers", fields + attributes_bytes(&answer.attributes), limits.response_headers_bytes)?;
-    let headers = answer.headers.into_iter().map(header).collect::<Result<_, _>>()?;
-    Ok(Response { status: answer.status, headers, body: Bytes::from(answer.body), attributes: answer.attributes })
+    if let Some(char) = path.chars().find(|char| char.is_control() || matches!(char, '?' | '#')) {
+        return Err(RunError::InvalidResponse(format!("its path has the character {char:?}: encode it as `%XX`")));
+    }
+    if let Some(char) = query.iter().flat_map(|query| query.chars()).find(|char| char.is_control() || *char == '#') {
+        return Err(RunError::InvalidResponse(format!("its query has the character {char:?}: encode it as `%XX`")));
+    }
+    let text = path.len() + query.as_ref().map_or(0, String::len) + attributes_bytes(&attributes);
+    let (headers, body) = message(headers, body, text, limits)?;
+    Ok(Rewrite { path, query, headers, body, attributes })
+}
+
+pub(crate) fn webhook(answer: bindings::Webhook, limits: &Limits) -> Result<Webhook, RunError> {
+    let bindings::Webhook { event, headers, body, attributes } = answer;
+    let text = event.len() + attributes_bytes(&attributes);
+    let (headers, body) = message(headers, body, text, limits)?;
+    Ok(Webhook { event, headers, body, attributes })
+}
+
+/// Fields and a body, within the limits; `text_bytes` is what counts beside the fields.
+fn message(
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    text_bytes: usize,
+    limits: &Limits,
+) -> Result<(Vec<(String, Bytes)>, Bytes), RunError> {
+    within("body", body.len(), limits.response_body_bytes)?;
+    let fields: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    within("headers", fields + text_bytes, limits.response_headers_bytes)?;
+    Ok((headers.into_iter().map(header).collect::<Result<_, _>>()?, Bytes::from(body)))
 }
 
 fn header((mut name, value): (String, Vec<u8>)) -> Result<(String, Bytes), RunError> {
@@ -98,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_good_answer_passes_with_names_in_lower_case() {
-        let response = checked(Ok(answer()), &Limits::default()).unwrap().unwrap();
+        let response = handled(Ok(answer()), &Limits::default()).unwrap().unwrap();
         assert_eq!(response.headers[0].0, "content-type");
         assert_eq!(response.body, "hi");
     }
@@ -107,12 +148,12 @@ mod tests {
     fn an_answer_that_http_cannot_carry_is_refused() {
         let limits = Limits::default();
         for status in [0, 100, 199, 600, 65535] {
-            let error = checked(Ok(types::Response { status, ..answer() }), &limits).unwrap_err();
+            let error = handled(Ok(types::Response { status, ..answer() }), &limits).unwrap_err();
             assert_eq!(error.kind(), "invalid-response");
         }
         for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("é", "x"), ("a", "x\r\nb: c"), ("a", "\0")] {
             let headers = vec![(name.to_owned(), value.as_bytes().to_vec())];
-            let error = checked(Ok(types::Response { headers, ..answer() }), &limits).unwrap_err();
+            let error = handled(Ok(types::Response { headers, ..answer() }), &limits).unwrap_err();
             assert_eq!(error.kind(), "invalid-response", "{name:?}: {value:?}");
         }
     }
@@ -120,9 +161,9 @@ mod tests {
     #[test]
     fn an_answer_over_its_limits_is_refused_with_both_figures() {
         let limits = Limits { response_body_bytes: 3, response_headers_bytes: 10, ..Limits::default() };
-        let error = checked(Ok(types::Response { body: vec![0; 4], headers: Vec::new(), ..answer() }), &limits);
+        let error = handled(Ok(types::Response { body: vec![0; 4], headers: Vec::new(), ..answer() }), &limits);
         assert_eq!(error.unwrap_err(), RunError::ResponseTooLarge { part: "body", bytes: 4, bytes_max: 3 });
-        let error = checked(Ok(answer()), &limits).unwrap_err();
+        let error = handled(Ok(answer()), &limits).unwrap_err();
         assert!(matches!(error, RunError::ResponseTooLarge { part: "headers", .. }));
         let problem = types::Problem {
             kind: "k".to_owned(),
@@ -131,7 +172,7 @@ mod tests {
             status: None,
             attributes: Vec::new(),
         };
-        let error = checked(Err(types::Failure::Failed(problem)), &limits).unwrap_err();
+        let error = handled(Err(types::Failure::Failed(problem)), &limits).unwrap_err();
         assert!(matches!(error, RunError::ResponseTooLarge { part: "problem", .. }));
     }
 
@@ -145,7 +186,7 @@ mod tests {
                 status,
                 attributes: Vec::new(),
             };
-            let failure = checked(Err(types::Failure::Invalid(problem)), &Limits::default()).unwrap().unwrap_err();
+            let failure = handled(Err(types::Failure::Invalid(problem)), &Limits::default()).unwrap().unwrap_err();
             let Failure::Invalid(problem) = failure else { panic!("{failure:?}") };
             assert_eq!(problem.status, kept);
         }

@@ -1,27 +1,30 @@
-//! From bytes to something that can be called: [`Facts`] (looked at, nothing run), [`Compiled`], and [`Handler`]
-//! (linked and type-checked). Each step has its own errors, and all of them come before the first call.
+//! From bytes to something that can be called: [`Facts`] (looked at, nothing run), [`Compiled`], and [`Linked`]
+//! (type-checked too). Each step has its own errors, and all of them come before the first call.
 
 mod admit;
 mod facts;
 mod inspection;
+mod linked;
 mod load_error;
 
-use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::fmt::Write as _;
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Linker};
 
-use crate::bindings::{HandleParams, HandleResult};
+use crate::bindings::{ApplyRequest, ApplyResponse, ApplyWebhook, Export, Handle};
 use crate::compiler::CompileError;
 use crate::engine::{POOL_INSTANCES, POOL_MEMORIES, POOL_TABLES, Scheme};
 use crate::guest::State;
 use crate::limits::Limits;
+use crate::role::{Role, TransformKind};
 
 pub(crate) use self::admit::{inspect, kind};
 pub(crate) use self::facts::{Facts, pack, unpack};
 pub use self::inspection::Inspection;
+pub(crate) use self::linked::Linked;
+pub use self::linked::{Handler, Transform};
 pub use self::load_error::LoadError;
 
 /// Machine code, not linked yet.
@@ -48,7 +51,7 @@ impl Compiled {
         let component = unsafe { Component::deserialize(engine, code) };
         let component = component.map_err(|error| LoadError::Compile(CompileError::Refused(format!("{error:#}"))))?;
         let weight = weight(&component, &facts, limits)?;
-        let export = handle_export(engine, &component, &facts.handle)?;
+        let export = typed_export(engine, &component, &facts.export, facts.role)?;
         if scheme == Scheme::Large {
             // Made here, or else the first call would pay for it.
             component
@@ -63,18 +66,19 @@ impl Compiled {
         linker: &Linker<State>,
         digest: [u8; 32],
         memory_bytes_max: usize,
-    ) -> Result<Handler, LoadError> {
+    ) -> Result<Linked, LoadError> {
         let pre =
             linker.instantiate_pre(&self.component).map_err(|error| LoadError::WrongShape(format!("{error:#}")))?;
-        Ok(Handler(Arc::new(Linked {
+        Ok(Linked {
             pre,
             export: self.export,
+            role: self.facts.role,
             digest: hex(&digest),
             imports: self.facts.imports,
             scheme: self.scheme,
             memory_bytes_max,
             weight: self.weight,
-        })))
+        })
     }
 }
 
@@ -94,86 +98,42 @@ fn weight(component: &Component, facts: &Facts, limits: &Limits) -> Result<u32, 
     Ok(u32::try_from(weight.max(1)).unwrap_or(u32::MAX))
 }
 
-/// Finds `handle` and checks its type, so that a component built against another contract fails here and not in the
-/// first call.
-fn handle_export(engine: &Engine, component: &Component, name: &str) -> Result<ComponentExportIndex, LoadError> {
-    let shape = |error: wasmtime::Error| LoadError::WrongShape(format!("{error:#}"));
-    let missing = || LoadError::WrongShape(format!("`{name}` has no function `handle`"));
-    let interface = component.get_export_index(None, name).ok_or_else(missing)?;
-    let export = component.get_export_index(Some(&interface), "handle").ok_or_else(missing)?;
+/// Finds the function of a role and checks its type, so that a component built against another contract fails here and
+/// not in the first call.
+fn typed_export(
+    engine: &Engine,
+    component: &Component,
+    interface: &str,
+    role: Role,
+) -> Result<ComponentExportIndex, LoadError> {
+    let missing = || LoadError::WrongShape(format!("`{interface}` has no function `{}`", role.function()));
+    let instance = component.get_export_index(None, interface).ok_or_else(missing)?;
+    let export = component.get_export_index(Some(&instance), role.function()).ok_or_else(missing)?;
     let ty = component.component_type();
-    let function = handle_type(engine, &ty, name).ok_or_else(missing)?;
-    function.typecheck::<HandleParams<'_>, HandleResult>(&ty.instance_type()).map_err(shape)?;
+    let function = function_type(engine, &ty, interface, role).ok_or_else(missing)?;
+    let checked = match role {
+        Role::Handler => typecheck::<Handle>(&function, &ty),
+        Role::Transform(TransformKind::Request) => typecheck::<ApplyRequest>(&function, &ty),
+        Role::Transform(TransformKind::Response) => typecheck::<ApplyResponse>(&function, &ty),
+        Role::Transform(TransformKind::Webhook) => typecheck::<ApplyWebhook>(&function, &ty),
+    };
+    checked.map_err(|error| LoadError::WrongShape(format!("{error:#}")))?;
     Ok(export)
 }
 
-fn handle_type(engine: &Engine, ty: &wasmtime::component::types::Component, name: &str) -> Option<ComponentFunc> {
-    let ComponentItem::ComponentInstance(interface) = ty.get_export(engine, name)?.ty else { return None };
-    let ComponentItem::ComponentFunc(function) = interface.get_export(engine, "handle")?.ty else { return None };
+fn typecheck<E: Export>(function: &ComponentFunc, ty: &wasmtime::component::types::Component) -> wasmtime::Result<()> {
+    function.typecheck::<E::Params<'_>, E::Return>(&ty.instance_type())
+}
+
+fn function_type(
+    engine: &Engine,
+    ty: &wasmtime::component::types::Component,
+    interface: &str,
+    role: Role,
+) -> Option<ComponentFunc> {
+    let ComponentItem::ComponentInstance(interface) = ty.get_export(engine, interface)?.ty else { return None };
+    let ComponentItem::ComponentFunc(function) = interface.get_export(engine, role.function())?.ty else { return None };
     Some(function)
-}
-
-/// A component that can be called, with a fresh instance for each call. Cheap to clone; calls that hold one finish on
-/// it, whatever was loaded since.
-#[derive(Clone)]
-pub struct Handler(Arc<Linked>);
-
-struct Linked {
-    pre: InstancePre<State>,
-    export: ComponentExportIndex,
-    digest: String,
-    imports: Vec<String>,
-    scheme: Scheme,
-    memory_bytes_max: usize,
-    weight: u32,
-}
-
-impl Handler {
-    /// SHA-256 of the component, in hexadecimal.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.0.digest
-    }
-
-    /// The capabilities it imports, by their short names (`log`, `kv`), and `wasi` if it imports any of that.
-    #[must_use]
-    pub fn imports(&self) -> &[String] {
-        &self.0.imports
-    }
-
-    /// Which engine it runs in.
-    #[must_use]
-    pub fn scheme(&self) -> Scheme {
-        self.0.scheme
-    }
-
-    /// Places in the pool that one run takes; 1 for an ordinary component.
-    #[must_use]
-    pub fn weight(&self) -> u32 {
-        self.0.weight
-    }
-
-    pub(crate) fn pre(&self) -> &InstancePre<State> {
-        &self.0.pre
-    }
-
-    pub(crate) fn export(&self) -> &ComponentExportIndex {
-        &self.0.export
-    }
-
-    pub(crate) fn memory_bytes_max(&self) -> usize {
-        self.0.memory_bytes_max
-    }
-}
-
-impl fmt::Debug for Handler {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Handler")
-            .field("digest", &self.0.digest)
-            .field("scheme", &self.0.scheme)
-            .finish_non_exhaustive()
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

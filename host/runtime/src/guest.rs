@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 
-use crate::call::{Call, Clock, ProgressSink};
+use crate::call::{Call, Clock, NoProgress, ProgressSink, Request, fixed_clock};
 use crate::capability::http::Http;
 use crate::capability::wasi::Wasi;
 use crate::gate::Gate;
@@ -14,6 +14,7 @@ use crate::grants::Grants;
 use crate::limits::{Limits, Meters};
 use crate::log::Log;
 use crate::meter::Meter;
+use crate::transform::TransformCall;
 
 /// Each source of randomness is a stream of its own of the request's seed, so that what a guest draws from one does
 /// not change what it sees in another.
@@ -23,6 +24,51 @@ pub(crate) enum RandomStream {
     WasiSecure = 1,
     WasiInsecure = 2,
     WasiInsecureSeed = 3,
+}
+
+/// What wasi's monotonic clock does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Steady {
+    Passes,
+    /// At zero: a guest cannot tell how long it took, and answers the same on any machine.
+    Stands,
+}
+
+/// What any run has, whatever it is asked.
+pub(crate) struct Given {
+    /// Of the request, for logs.
+    pub(crate) id: String,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) seed: [u8; 32],
+    pub(crate) now: Clock,
+    pub(crate) steady: Steady,
+    pub(crate) progress: Arc<dyn ProgressSink>,
+    pub(crate) grants: Grants,
+}
+
+impl Given {
+    /// What a handler has, and what it is asked.
+    pub(crate) fn of_call(call: Call) -> (Self, Request) {
+        let Call { request, limits, config, seed, now, progress, grants } = call;
+        let id = request.id.clone();
+        (Given { id, limits, config, seed, now, steady: Steady::Passes, progress, grants }, request)
+    }
+
+    /// What a transform has.
+    pub(crate) fn of_transform(call: TransformCall) -> Self {
+        let TransformCall { id, owner: _, limits, seed, now_ms } = call;
+        Given {
+            id,
+            limits,
+            config: Arc::default(),
+            seed,
+            now: fixed_clock(now_ms),
+            steady: Steady::Stands,
+            progress: Arc::new(NoProgress),
+            grants: Grants::default(),
+        }
+    }
 }
 
 /// The data of a store.
@@ -36,6 +82,7 @@ pub(crate) struct State {
     pub(crate) limits: Arc<Limits>,
     pub(crate) config: Arc<BTreeMap<String, String>>,
     pub(crate) now: Clock,
+    pub(crate) steady: Steady,
     pub(crate) progress: Arc<dyn ProgressSink>,
     pub(crate) seed: [u8; 32],
     pub(crate) random: Option<Box<ChaCha20Rng>>,
@@ -46,20 +93,22 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(call: &Call, meter: Arc<Meter>, memory_bytes_max: usize) -> Self {
+    pub(crate) fn new(given: Given, meter: Arc<Meter>, memory_bytes_max: usize) -> Self {
+        let Given { id: _, limits, config, seed, now, steady, progress, grants } = given;
         State {
-            meters: Meters::new(&call.limits, memory_bytes_max.min(call.limits.memory_bytes)),
+            meters: Meters::new(&limits, memory_bytes_max.min(limits.memory_bytes)),
             meter,
-            log: Log::new(call.limits.log_bytes),
+            log: Log::new(limits.log_bytes),
             host_calls: 0,
             entered: false,
-            limits: Arc::clone(&call.limits),
-            config: Arc::clone(&call.config),
-            now: Arc::clone(&call.now),
-            progress: Arc::clone(&call.progress),
-            seed: call.seed,
+            limits,
+            config,
+            now,
+            steady,
+            progress,
+            seed,
             random: None,
-            grants: call.grants.clone(),
+            grants,
             gate: None,
             wasi: None,
             http: None,

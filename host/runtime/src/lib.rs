@@ -5,7 +5,8 @@
 //! and cost, and is told what came of it.
 //!
 //! The way of a call: [`Runtime::load`] admits, compiles and links a component once, off the request path;
-//! [`Runtime::run`] makes a store, instantiates, calls, checks the answer, and drops everything.
+//! [`Runtime::run`] makes a store, instantiates, calls, checks the answer, and drops everything. Transforms go the same
+//! way, with less in their hands.
 
 mod answer;
 mod aside;
@@ -23,15 +24,18 @@ mod instance;
 mod limits;
 mod log;
 mod meter;
+mod question;
+mod role;
 mod run_error;
 mod runtime;
 mod ticker;
+mod transform;
 
 pub use crate::call::{
     Call, Clock, Failure, NoProgress, Problem, ProgressSink, Request, Response, Run, RunOutcome, Usage, fixed_clock,
 };
 pub use crate::compiler::{CompileError, Compiler, InProcess, Key, Target, compile};
-pub use crate::component::{Handler, Inspection, LoadError};
+pub use crate::component::{Handler, Inspection, LoadError, Transform};
 pub use crate::engine::{RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
 pub use crate::fair::{FairPermit, FairSemaphore};
 pub use crate::grants::{
@@ -39,5 +43,7 @@ pub use crate::grants::{
 };
 pub use crate::limits::{LINES, Limits, Line, Value};
 pub use crate::log::{Level, LogLine};
+pub use crate::role::TransformKind;
 pub use crate::run_error::RunError;
 pub use crate::runtime::Runtime;
+pub use crate::transform::{Rewrite, TransformCall, Transformed, Webhook};

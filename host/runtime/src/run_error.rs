@@ -1,6 +1,7 @@
 //! Why a run ended without an answer. Each message names the limit as a manifest has it, its value, and what to do:
 //! nobody should have to guess which one it was.
 
+use std::fmt;
 use std::time::Duration;
 
 use wasmtime::{PoolConcurrencyLimitError, Trap};
@@ -14,68 +15,41 @@ use crate::meter::OutOfCpu;
 const COMPLAINT_BYTES_MAX: usize = 512;
 
 /// The guest did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunError {
     /// The guest broke.
-    #[error("the handler trapped: {message}")]
     Trap {
         /// What wasmtime says, and what the guest last complained of.
         message: String,
     },
     /// The guest wanted more memory than it may have, and gave up.
-    #[error(
-        "the handler needs more memory than its limit `memory` of {}: use less, or raise `memory` in [api.limits]",
-        Value::Bytes(*limit_bytes)
-    )]
     MemoryLimit {
         /// Over all its memories.
         limit_bytes: usize,
     },
     /// The guest computed for too long.
-    #[error(
-        "the handler used up its limit `cpu` of {}: compute less, or raise `cpu` in [api.limits]",
-        Value::Time(*limit)
-    )]
     CpuLimit {
         /// Thread time.
         limit: Duration,
     },
     /// The guest computed and waited for too long.
-    #[error(
-        "the handler did not answer within its limit `wall` of {}: wait for less, or raise `wall` in [api.limits]",
-        Value::Time(*limit)
-    )]
     WallLimit {
         /// From instantiation on.
         limit: Duration,
     },
     /// The guest called too deep.
-    #[error(
-        "the handler's calls went deeper than its stack of 512 KiB, which is the same for all: use a loop in place of recursion"
-    )]
     StackOverflow,
     /// The guest wanted more table elements than it may have, and gave up.
-    #[error(
-        "the handler needs more table elements than its limit `table_elements` of {limit_elements}: use fewer, or raise `table_elements` in [api.limits]"
-    )]
     TableLimit {
         /// Over all its tables.
         limit_elements: usize,
     },
     /// The guest passed too much in one call.
-    #[error(
-        "the handler passed more data in one call than its limit `hostcall_bytes` of {}: pass less, or raise `hostcall_bytes` in [api.limits]",
-        Value::Bytes(*limit_bytes)
-    )]
     HostcallLimit {
         /// Of one call between guest and host.
         limit_bytes: usize,
     },
     /// The guest answered too much.
-    #[error(
-        "the handler's answer has {} of {bytes} bytes and its limit `{}` is {}: answer less, or raise `{1}` in [api.limits]",
-        with_article(part), response_limit(part), Value::Bytes(*bytes_max)
-    )]
     ResponseTooLarge {
         /// `body`, `headers` or `problem`.
         part: &'static str,
@@ -85,23 +59,82 @@ pub enum RunError {
         bytes_max: usize,
     },
     /// The guest answered what HTTP cannot carry.
-    #[error("the handler's answer is not valid: {0}")]
     InvalidResponse(String),
     /// The guest ended its own process in place of answering.
-    #[error("the handler exited with code {code} and gave no answer")]
     Exit {
         /// Its exit code.
         code: i32,
     },
+    /// A transform broke one of the rules above. What is nobody's fault stands by itself.
+    Transform(Box<RunError>),
     /// All places are taken. Nobody's fault: run it again later.
-    #[error("no free place to run the handler: {0}")]
     PoolExhausted(String),
     /// We failed. Nobody else's fault.
-    #[error("the host failed to run the handler: {0}")]
     Host(String),
 }
 
+/// One sentence, with the remedy.
+impl fmt::Display for RunError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell("the handler", formatter)
+    }
+}
+
+impl std::error::Error for RunError {}
+
 impl RunError {
+    /// The same of a transform.
+    pub(crate) fn of_transform(self) -> Self {
+        if self.is_owners() { RunError::Transform(Box::new(self)) } else { self }
+    }
+
+    /// The only place that has the sentences.
+    fn tell(&self, guest: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Trap { message } => write!(formatter, "{guest} trapped: {message}"),
+            RunError::MemoryLimit { limit_bytes } => write!(
+                formatter,
+                "{guest} needs more memory than its limit `memory` of {}: use less, or raise `memory` in [api.limits]",
+                Value::Bytes(*limit_bytes)
+            ),
+            RunError::CpuLimit { limit } => write!(
+                formatter,
+                "{guest} used up its limit `cpu` of {}: compute less, or raise `cpu` in [api.limits]",
+                Value::Time(*limit)
+            ),
+            RunError::WallLimit { limit } => write!(
+                formatter,
+                "{guest} did not answer within its limit `wall` of {}: wait for less, or raise `wall` in [api.limits]",
+                Value::Time(*limit)
+            ),
+            RunError::StackOverflow => write!(
+                formatter,
+                "{guest}'s calls went deeper than its stack of 512 KiB, which is the same for all: use a loop in place of recursion"
+            ),
+            RunError::TableLimit { limit_elements } => write!(
+                formatter,
+                "{guest} needs more table elements than its limit `table_elements` of {limit_elements}: use fewer, or raise `table_elements` in [api.limits]"
+            ),
+            RunError::HostcallLimit { limit_bytes } => write!(
+                formatter,
+                "{guest} passed more data in one call than its limit `hostcall_bytes` of {}: pass less, or raise `hostcall_bytes` in [api.limits]",
+                Value::Bytes(*limit_bytes)
+            ),
+            RunError::ResponseTooLarge { part, bytes, bytes_max } => {
+                let (what, limit, most) = (with_article(part), response_limit(part), Value::Bytes(*bytes_max));
+                write!(
+                    formatter,
+                    "{guest}'s answer has {what} of {bytes} bytes and its limit `{limit}` is {most}: answer less, or raise `{limit}` in [api.limits]"
+                )
+            }
+            RunError::InvalidResponse(why) => write!(formatter, "{guest}'s answer is not valid: {why}"),
+            RunError::Exit { code } => write!(formatter, "{guest} exited with code {code} and gave no answer"),
+            RunError::Transform(error) => error.tell("the transform", formatter),
+            RunError::PoolExhausted(why) => write!(formatter, "no free place to run {guest}: {why}"),
+            RunError::Host(why) => write!(formatter, "the host failed to run {guest}: {why}"),
+        }
+    }
+
     /// A stable name for problems, logs and metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -116,6 +149,7 @@ impl RunError {
             RunError::ResponseTooLarge { .. } => "response-too-large",
             RunError::InvalidResponse(_) => "invalid-response",
             RunError::Exit { .. } => "handler-exited",
+            RunError::Transform(error) => error.kind(),
             RunError::PoolExhausted(_) => "pool-exhausted",
             RunError::Host(_) => "host-failed",
         }
@@ -216,6 +250,14 @@ mod tests {
             assert!(text.contains(&format!("limit `{key}`")) && text.contains(value), "{text}");
             assert!(text.ends_with(&format!("or raise `{key}` in [api.limits]")), "{text}");
         }
+        let transform = RunError::CpuLimit { limit: Duration::from_millis(50) }.of_transform();
+        assert_eq!(
+            (transform.kind(), transform.to_string().as_str()),
+            (
+                "cpu-limit",
+                "the transform used up its limit `cpu` of 50 ms: compute less, or raise `cpu` in [api.limits]"
+            )
+        );
         assert_eq!(
             too_large("headers").to_string(),
             "the handler's answer has headers of 70000 bytes and its limit `response_headers` is 64 KiB: answer less, or raise `response_headers` in [api.limits]"

@@ -8,18 +8,23 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::aside::Aside;
-use crate::call::{Call, Run, Usage};
+use crate::call::{Call, Problem, Request, Response, Run, Usage};
 use crate::capability;
 use crate::compiler::{Compiler, InProcess, Key, Target, compatibility};
-use crate::component::{Compiled, Facts, Handler, Inspection, LoadError, inspect, kind, pack, unpack};
+use crate::component::{
+    Compiled, Facts, Handler, Inspection, Linked, LoadError, Transform, inspect, kind, pack, unpack,
+};
 use crate::engine::{self, RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
 use crate::fair::FairSemaphore;
-use crate::guest::State;
-use crate::instance;
+use crate::guest::{Given, State};
+use crate::instance::{self, Ended};
 use crate::limits::Limits;
 use crate::meter::Meter;
+use crate::question::{Question, ToHandle, ToRewrite, ToSend, ToTransform};
+use crate::role::{Role, TransformKind};
 use crate::run_error::RunError;
 use crate::ticker::Ticker;
+use crate::transform::{Rewrite, TransformCall, Transformed, Webhook};
 
 /// Loads components and runs them. Cheap to clone; the last clone to go ends the epoch thread.
 #[derive(Clone)]
@@ -56,7 +61,7 @@ impl Platform {
         Key { component, target: Target { scheme, memory_reservation_bytes }, compatibility: self.compatibility }
     }
 
-    fn handler(&self, code: &[u8], facts: Facts, digest: [u8; 32], limits: &Limits) -> Result<Handler, LoadError> {
+    fn link(&self, code: &[u8], facts: Facts, digest: [u8; 32], limits: &Limits) -> Result<Linked, LoadError> {
         let compiled = Compiled::from_code(&self.engine, code, facts, self.description.scheme, limits)?;
         compiled.link(&self.linker, digest, self.description.memory_bytes_max)
     }
@@ -93,8 +98,25 @@ impl Runtime {
     /// # Errors
     /// One sentence for the owner of the component.
     pub fn inspect(&self, wasm: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
+        self.inspect_as(Role::Handler, wasm, limits)
+    }
+
+    /// The same of a transform.
+    ///
+    /// # Errors
+    /// One sentence for the owner of the component.
+    pub fn inspect_transform(
+        &self,
+        wasm: &[u8],
+        kind: TransformKind,
+        limits: &Limits,
+    ) -> Result<Inspection, LoadError> {
+        self.inspect_as(Role::Transform(kind), wasm, limits)
+    }
+
+    fn inspect_as(&self, wanted: Role, wasm: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
         kind(wasm, limits)?;
-        let facts = inspect(wasm, self.0.large.engine.get_wasm_features())?;
+        let facts = inspect(wasm, self.0.large.engine.get_wasm_features(), wanted)?;
         let scheme = facts.admit(limits, self.0.config.small_first_memory_bytes_max)?;
         Ok(Inspection::new(wasm, &Sha256::digest(wasm).into(), facts, scheme))
     }
@@ -105,29 +127,51 @@ impl Runtime {
     /// # Errors
     /// One sentence for the owner of the component.
     pub fn load(&self, wasm: &[u8], limits: &Limits) -> Result<Handler, LoadError> {
+        self.load_as(Role::Handler, wasm, limits).map(Handler::from)
+    }
+
+    /// The same of a transform. **Blocking**.
+    ///
+    /// # Errors
+    /// One sentence for the owner of the component: also for a handler, for a transform of another kind, and for one that
+    /// imports more than `log`.
+    pub fn load_transform(&self, wasm: &[u8], kind: TransformKind, limits: &Limits) -> Result<Transform, LoadError> {
+        self.load_as(Role::Transform(kind), wasm, limits).map(Transform::from)
+    }
+
+    fn load_as(&self, wanted: Role, wasm: &[u8], limits: &Limits) -> Result<Linked, LoadError> {
         kind(wasm, limits)?;
         let digest: [u8; 32] = Sha256::digest(wasm).into();
         let platforms = [&self.0.small, &self.0.large];
-        if let Some(found) = platforms.iter().find_map(|platform| self.find(platform, digest, limits)) {
+        if let Some(found) = platforms.iter().find_map(|platform| self.find(platform, digest, wanted, limits)) {
             return found;
         }
-        let facts = inspect(wasm, self.0.large.engine.get_wasm_features())?;
+        let facts = inspect(wasm, self.0.large.engine.get_wasm_features(), wanted)?;
         let platform = self.platform(facts.admit(limits, self.0.config.small_first_memory_bytes_max)?);
         let key = platform.key(digest);
         let code = self.0.compiler.compile(&key, wasm).map_err(LoadError::Compile)?;
-        let handler = platform.handler(&code, facts.clone(), digest, limits)?;
+        let linked = platform.link(&code, facts.clone(), digest, limits)?;
         self.0.compiler.keep(&key, &pack(&facts, &code));
-        Ok(handler)
+        Ok(linked)
     }
 
     /// What was compiled before, if these limits put it into that engine again. One that cannot be used is compiled anew.
-    fn find(&self, platform: &Platform, digest: [u8; 32], limits: &Limits) -> Option<Result<Handler, LoadError>> {
+    fn find(
+        &self,
+        platform: &Platform,
+        digest: [u8; 32],
+        wanted: Role,
+        limits: &Limits,
+    ) -> Option<Result<Linked, LoadError>> {
         let artefact = self.0.compiler.find(&platform.key(digest))?;
         let (facts, code) = unpack(&artefact)?;
+        if let Err(error) = facts.expect(wanted) {
+            return Some(Err(error));
+        }
         match facts.admit(limits, self.0.config.small_first_memory_bytes_max) {
             Err(error) => Some(Err(error)),
             Ok(scheme) if scheme != platform.description.scheme => None,
-            Ok(_) => match platform.handler(code, facts, digest, limits) {
+            Ok(_) => match platform.link(code, facts, digest, limits) {
                 Err(LoadError::Compile(error)) => {
                     tracing::warn!(%error, "A compiled component cannot be used; it is compiled again");
                     None
@@ -143,10 +187,79 @@ impl Runtime {
     /// # Cancel safety
     /// Dropping the future stops the guest and frees its place; what it had reported stays reported.
     pub async fn run(&self, handler: &Handler, call: Call) -> Run {
+        let owner = call.request.owner.clone();
+        let (given, request) = Given::of_call(call);
+        let Ended { outcome, usage, logs, logs_dropped } =
+            self.ask(handler.linked(), &owner, given, ToHandle(request)).await;
+        Run { outcome, usage, logs, logs_dropped }
+    }
+
+    /// One run of a request transform, as [`Runtime::run`]. Nothing of it is the request's but what it rewrites.
+    ///
+    /// # Errors
+    /// In the outcome; a transform of another kind is the caller's mistake and [`RunError::Host`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the guest and frees its place.
+    pub async fn transform_request(
+        &self,
+        transform: &Transform,
+        call: TransformCall,
+        request: &Request,
+    ) -> Transformed<Rewrite> {
+        self.transform(transform, call, ToRewrite(request.clone())).await
+    }
+
+    /// One run of a response transform. The request is the one that the handler saw.
+    ///
+    /// # Errors
+    /// In the outcome; a transform of another kind is the caller's mistake and [`RunError::Host`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the guest and frees its place.
+    pub async fn transform_response(
+        &self,
+        transform: &Transform,
+        call: TransformCall,
+        request: &Request,
+        response: &Response,
+    ) -> Transformed<Response> {
+        self.transform(transform, call, ToTransform(request.clone(), response.clone())).await
+    }
+
+    /// One run of a webhook transform. The event stays what it was, whatever the guest says.
+    ///
+    /// # Errors
+    /// In the outcome; a transform of another kind is the caller's mistake and [`RunError::Host`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the guest and frees its place.
+    pub async fn transform_webhook(
+        &self,
+        transform: &Transform,
+        call: TransformCall,
+        webhook: &Webhook,
+    ) -> Transformed<Webhook> {
+        self.transform(transform, call, ToSend(webhook.clone())).await
+    }
+
+    async fn transform<T: Send + 'static>(
+        &self,
+        transform: &Transform,
+        call: TransformCall,
+        question: impl Question<Answer = Result<T, Problem>>,
+    ) -> Transformed<T> {
+        let owner = call.owner.clone();
+        let given = Given::of_transform(call);
+        let Ended { outcome, usage, logs, logs_dropped } = self.ask(transform.linked(), &owner, given, question).await;
+        Transformed { outcome: outcome.map_err(RunError::of_transform), usage, logs, logs_dropped }
+    }
+
+    async fn ask<Q: Question>(&self, linked: &Arc<Linked>, owner: &str, given: Given, question: Q) -> Ended<Q::Answer> {
         let _ticking = self.0.ticker.ticking();
-        let meter = Meter::new(call.limits.cpu, self.0.config.tick, &call.request.owner, self.0.heavy.clone());
-        let run = Box::pin(instance::run(Arc::clone(&meter), handler.clone(), call));
-        self.0.aside.drive(&meter, run).await.unwrap_or_else(|| Run {
+        let meter = Meter::new(given.limits.cpu, self.0.config.tick, owner, self.0.heavy.clone());
+        let run = Box::pin(instance::run(Arc::clone(&meter), Arc::clone(linked), given, question));
+        self.0.aside.drive(&meter, run).await.unwrap_or_else(|| Ended {
             outcome: Err(RunError::Host("the threads for long runs have ended".to_owned())),
             usage: Usage { cpu: meter.spent(), ..Usage::default() },
             logs: Vec::new(),

@@ -183,7 +183,7 @@ fn broken(error: &RunError) -> Problem {
     Problem::new(kind_of(error), detail)
 }
 
-const fn kind_of(error: &RunError) -> Kind {
+fn kind_of(error: &RunError) -> Kind {
     match error {
         RunError::CpuLimit { .. } => Kind::CpuLimit,
         RunError::MemoryLimit { .. } => Kind::MemoryLimit,
@@ -192,6 +192,7 @@ const fn kind_of(error: &RunError) -> Kind {
         RunError::TableLimit { .. } | RunError::HostcallLimit { .. } => Kind::ResourceLimit,
         RunError::ResponseTooLarge { .. } | RunError::InvalidResponse(_) => Kind::ResponseInvalid,
         RunError::Trap { .. } | RunError::Exit { .. } => Kind::HandlerTrapped,
+        RunError::Transform(error) => kind_of(error),
         RunError::PoolExhausted(_) | RunError::Host(_) => Kind::Internal,
     }
 }

@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::call::Clock;
-use crate::guest::{RandomStream, State};
+use crate::guest::{RandomStream, State, Steady};
 use crate::log::{Log, Stdio};
 
 /// More than any seed or key; a guest that wants more asks again.
@@ -60,7 +60,7 @@ impl Wasi {
             .insecure_random_seed(u128::from_le_bytes(seed))
             .max_random_size(RANDOM_BYTES_MAX)
             .wall_clock(WallClock(state.now.clone()))
-            .monotonic_clock(MonotonicClock(Instant::now()))
+            .monotonic_clock(MonotonicClock((state.steady == Steady::Passes).then(Instant::now)))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -82,8 +82,8 @@ impl HostWallClock for WallClock {
 }
 
 /// Time since the guest first asked for anything of wasi, in whole milliseconds: with a finer clock a guest could time
-/// caches, and read what speculation leaves in them.
-struct MonotonicClock(Instant);
+/// caches, and read what speculation leaves in them. `None`: it stands.
+struct MonotonicClock(Option<Instant>);
 
 const MONOTONIC_STEP_NS: u64 = 1_000_000;
 
@@ -93,7 +93,8 @@ impl HostMonotonicClock for MonotonicClock {
     }
 
     fn now(&self) -> u64 {
-        let passed = u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let elapsed = self.0.map_or(Duration::ZERO, |began| began.elapsed());
+        let passed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         passed - passed % MONOTONIC_STEP_NS
     }
 }

@@ -6,9 +6,8 @@ use wasmtime::Engine;
 
 use super::{Facts, LoadError};
 use crate::limits::Limits;
+use crate::role::Role;
 
-const HANDLE: &str = "handle";
-const TRANSFORMS: [&str; 3] = ["transform-request", "transform-response", "transform-webhook"];
 const CAPABILITIES: [&str; 9] = ["log", "progress", "clock", "random", "config", "secrets", "kv", "outbound", "step"];
 const WASI: [&str; 6] = ["io", "clocks", "random", "cli", "filesystem", "sockets"];
 const PAGE_BYTES: u64 = 65_536;
@@ -25,16 +24,17 @@ struct Sections {
 
 /// Looks at a component's bytes: are they valid, what do they import and export, what do they start with. Linear in
 /// their size.
-pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, LoadError> {
+pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures, wanted: Role) -> Result<Facts, LoadError> {
     // Before the compiler sees it: its own authors do not count crashes of the compiler as vulnerabilities.
     // Several memories in one module are for the compiler's own adapters.
     let features = features.difference(WasmFeatures::MULTI_MEMORY);
     Validator::new_with_features(features).validate_all(wasm).map_err(|error| invalid(&error))?;
     let sections = sections(wasm).map_err(|error| invalid(&error))?;
     // The world first: to who wrote a transform, its imports are not the news.
-    let handle = exported_handle(&sections.exports)?;
-    let imports = imported(&sections.imports)?;
-    Ok(Facts { handle, imports, first_memory_bytes: sections.first_memory_bytes, instances: sections.instances })
+    let export = exported(&sections.exports, wanted)?;
+    let imports = imported(&sections.imports, wanted)?;
+    let Sections { first_memory_bytes, instances, .. } = sections;
+    Ok(Facts { role: wanted, export, imports, first_memory_bytes, instances })
 }
 
 /// What the validator says, in one short line: it quotes names as they stand in the file, which may be of any length and
@@ -148,33 +148,27 @@ fn ours(name: &str) -> Option<&str> {
     }
 }
 
-fn exported_handle(exports: &[String]) -> Result<String, LoadError> {
-    let handle = exports.iter().find(|name| ours(name) == Some(HANDLE));
-    let transforms: Vec<&str> =
-        exports.iter().map(String::as_str).filter(|name| ours(name).is_some_and(|i| TRANSFORMS.contains(&i))).collect();
+/// The interface by which it is called, if it is what is wanted.
+pub(super) fn exported(exports: &[String], wanted: Role) -> Result<String, LoadError> {
     let wrong = |why: String| Err(LoadError::WrongWorld { exports: exports.to_vec(), why });
-    let kind = |name: &str| match ours(name) {
-        Some("transform-request") => "request",
-        Some("transform-response") => "response",
-        _ => "webhook",
-    };
-    match (handle, transforms.as_slice()) {
-        (Some(handle), []) => Ok(handle.clone()),
-        (Some(handle), transforms) => wrong(format!(
-            "the component exports both `{handle}` and `{}`: a component is a handler or a transform, so build one of each",
-            transforms.join("`, `")
+    let must = format!("a {wanted} must export `ripost:plugin/{}@1.0.0`", wanted.interface());
+    let found: Vec<(Role, &String)> = Role::ALL
+        .into_iter()
+        .filter_map(|role| Some((role, exports.iter().find(|name| ours(name) == Some(role.interface()))?)))
+        .collect();
+    match found.as_slice() {
+        [(role, name)] if *role == wanted => Ok((*name).clone()),
+        [(role, name)] => wrong(format!("this is a {role} (`{name}`): {must}")),
+        [(_, first), rest @ ..] => wrong(format!(
+            "the component exports both `{first}` and `{}`: a component is a handler or one transform, so build one of each",
+            rest.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("`, `")
         )),
-        (None, [transform]) => wrong(format!(
-            "this is a {} transform (`{transform}`): a handler must export `ripost:plugin/handle@1.0.0`",
-            kind(transform)
-        )),
-        (None, [_, _, ..]) => wrong(format!(
-            "the component exports `{}`, which are transforms: a handler must export `ripost:plugin/handle@1.0.0`",
-            transforms.join("`, `")
-        )),
-        (None, []) => {
+        [] => {
             if let Some(name) = exports.iter().find(|name| name.starts_with("wasi:http/")) {
-                return Err(LoadError::WasiHttp { name: name.clone() });
+                return match wanted {
+                    Role::Handler => Err(LoadError::WasiHttp { name: name.clone() }),
+                    Role::Transform(_) => wrong(format!("the component is an HTTP handler (`{name}`): {must}")),
+                };
             }
             if let Some(name) = exports.iter().find(|name| name.starts_with("ripost:plugin/")) {
                 return wrong(format!(
@@ -182,18 +176,15 @@ fn exported_handle(exports: &[String]) -> Result<String, LoadError> {
                 ));
             }
             if exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
-                return wrong(
-                    "the component is a command-line program (`wasi:cli/run`): a handler must export `ripost:plugin/handle@1.0.0`"
-                        .to_owned(),
-                );
+                return wrong(format!("the component is a command-line program (`wasi:cli/run`): {must}"));
             }
             let has = if exports.is_empty() { "nothing".to_owned() } else { format!("`{}`", exports.join("`, `")) };
-            wrong(format!("the component exports {has}: a handler must export `ripost:plugin/handle@1.0.0`"))
+            wrong(format!("the component exports {has}: {must}"))
         }
     }
 }
 
-fn imported(imports: &[String]) -> Result<Vec<String>, LoadError> {
+fn imported(imports: &[String], role: Role) -> Result<Vec<String>, LoadError> {
     let mut names: Vec<String> = Vec::new();
     for name in imports {
         let short = match (ours(name), parts(name)) {
@@ -213,6 +204,9 @@ fn imported(imports: &[String]) -> Result<Vec<String>, LoadError> {
             }
             _ => return Err(LoadError::ForeignImport { name: name.clone() }),
         };
+        if matches!(role, Role::Transform(_)) && !is_pure(name, short) {
+            return Err(LoadError::ImpureTransform { name: name.clone() });
+        }
         if !names.iter().any(|name| name == short) {
             names.push(short.to_owned());
         }
@@ -220,9 +214,19 @@ fn imported(imports: &[String]) -> Result<Vec<String>, LoadError> {
     Ok(names)
 }
 
+/// Whether a transform may import it. What toolchains drag in of wasi reaches nothing; wasi:http would.
+fn is_pure(name: &str, short: &str) -> bool {
+    short == "log" || (short == "wasi" && !name.starts_with("wasi:http/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::role::TransformKind;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
 
     #[test]
     fn text_is_known_behind_space_and_comments() {
@@ -236,13 +240,13 @@ mod tests {
     #[test]
     fn a_module_with_two_memories_is_refused_whatever_the_compiler_could_do() {
         let wasm = wat::parse_str("(component (core module (memory 1) (memory 1)))").unwrap();
-        let refused = inspect(&wasm, WasmFeatures::all()).unwrap_err();
+        let refused = inspect(&wasm, WasmFeatures::all(), Role::Handler).unwrap_err();
         assert!(matches!(&refused, LoadError::Invalid(why) if why.contains("multi")), "{refused}");
     }
 
     #[test]
     fn imports_are_ours_or_wasi_0_2_or_refused_by_name() {
-        let imports = |names: &[&str]| imported(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let imports = |names: &[&str]| imported(&owned(names), Role::Handler);
         assert_eq!(
             imports(&[
                 "ripost:plugin/types@1.0.0",
@@ -268,5 +272,22 @@ mod tests {
             imports(&["wasi:http/outgoing-handler@0.3.0"]),
             Err(LoadError::WasiHttp { name: "wasi:http/outgoing-handler@0.3.0".to_owned() })
         );
+    }
+
+    #[test]
+    fn a_transform_imports_log_and_what_of_wasi_reaches_nothing() {
+        for kind in [TransformKind::Request, TransformKind::Response, TransformKind::Webhook] {
+            let imports = |name: &str| imported(&owned(&[name]), Role::Transform(kind));
+            for name in WASI {
+                assert_eq!(imports(&format!("wasi:{name}/x@0.2.6")), Ok(vec!["wasi".to_owned()]));
+            }
+            assert_eq!(imports("ripost:plugin/types@1.0.0"), Ok(Vec::new()));
+            assert_eq!(imports("ripost:plugin/log@1.0.0"), Ok(vec!["log".to_owned()]));
+            let capabilities = CAPABILITIES.iter().filter(|name| **name != "log");
+            let impure = capabilities.map(|name| format!("ripost:plugin/{name}@1.0.0"));
+            for name in impure.chain(["wasi:http/outgoing-handler@0.2.3", "wasi:http/types@0.2.3"].map(str::to_owned)) {
+                assert_eq!(imports(&name), Err(LoadError::ImpureTransform { name: name.clone() }));
+            }
+        }
     }
 }

@@ -24,8 +24,8 @@ pub struct Inspection {
 
 impl Inspection {
     pub(crate) fn new(wasm: &[u8], digest: &[u8; 32], facts: Facts, scheme: Scheme) -> Self {
-        let Facts { handle, imports, first_memory_bytes, instances } = facts;
+        let Facts { role: _, export, imports, first_memory_bytes, instances } = facts;
         let (digest, bytes) = (hex(digest), wasm.len());
-        Inspection { digest, bytes, export: handle, imports, first_memory_bytes, instances, scheme }
+        Inspection { digest, bytes, export, imports, first_memory_bytes, instances, scheme }
     }
 }

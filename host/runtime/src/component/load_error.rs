@@ -1,4 +1,4 @@
-//! Why a file cannot be a handler, in words for its owner.
+//! Why a file cannot be a handler or a transform, in words for its owner.
 
 use crate::compiler::CompileError;
 use crate::limits::Value;
@@ -69,6 +69,14 @@ pub enum LoadError {
         "the component imports `{name}`, which no host function here answers: a handler may import ripost:plugin@1.0.0 and wasi 0.2 (io, clocks, random, cli, filesystem, sockets, http/outgoing-handler) and nothing else"
     )]
     ForeignImport {
+        /// The import.
+        name: String,
+    },
+    /// Do it in the handler.
+    #[error(
+        "the component imports `{name}`, and a transform has no capability but `log`: do what needs it in the handler, and rewrite nothing but what the transform is given"
+    )]
+    ImpureTransform {
         /// The import.
         name: String,
     },

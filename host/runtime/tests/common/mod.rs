@@ -18,6 +18,7 @@ package wasi:io@0.2.0 {
 package wasi:clocks@0.2.0 {
   interface monotonic-clock {
     use wasi:io/poll@0.2.0.{pollable};
+    now: func() -> u64;
     subscribe-duration: func(when: u64) -> pollable;
   }
   interface wall-clock {
@@ -83,7 +84,8 @@ fn encode(mut resolve: Resolve, world: &str, core: &str) -> Vec<u8> {
         .expect("the component encodes")
 }
 
-/// A handler in WAT, with what every one needs: memory, an allocator, and `$respond`, `$fail` for answers.
+/// A handler in WAT, or a transform, with what every one needs: memory, an allocator, and `$respond`, `$retry`, `$problem`
+/// for answers.
 ///
 /// In `handle`, local `$request` points at the record: id 0, owner 8, api 16, consumer 24, attempt 32, method 36,
 /// path 44, query 52, headers 64, body 72, deadline-ms 80, attributes 88. `$data` starts at 2048, scratch at 3072,
@@ -93,9 +95,19 @@ pub(crate) struct Guest {
     imports: String,
     items: String,
     realloc: &'static str,
+    export: &'static str,
     handle: String,
     pages: u32,
 }
+
+/// Of a handler. Each signature names its parameters, which `handle` reads.
+const HANDLE: &str = r#"(export "ripost:plugin/handle@1.0.0#handle") (param $request i32)"#;
+const REWRITE: &str = r#"(export "ripost:plugin/transform-request@1.0.0#apply") (param $request i32)"#;
+/// The response follows the request: status 96, headers 100, body 108, attributes 116.
+const RESPONSE: &str = r#"(export "ripost:plugin/transform-response@1.0.0#apply") (param $request i32)"#;
+const WEBHOOK: &str = r#"(export "ripost:plugin/transform-webhook@1.0.0#apply")
+  (param $event i32) (param $event_len i32) (param $headers i32) (param $headers_len i32)
+  (param $body i32) (param $body_len i32) (param $attributes i32) (param $attributes_len i32)"#;
 
 /// Gives memory away and never takes it back; grows when it must.
 const BUMP: &str = r#"
@@ -119,9 +131,48 @@ impl Guest {
             imports: String::new(),
             items: String::new(),
             realloc: BUMP,
+            export: HANDLE,
             handle: body.to_owned(),
             pages: 2,
         }
+    }
+
+    /// A request transform. `body` may use `$rewrite`, with a path, a query (an option: tag, text) and a body.
+    pub(crate) fn request_transform(body: &str) -> Self {
+        Guest { world: "include ripost:plugin/request-transform@1.0.0;".to_owned(), export: REWRITE, ..Guest::new(body) }
+            .items(
+                "(func $rewrite (param $path i32) (param $path_len i32) (param $some i32) (param $query i32) (param $query_len i32)
+                   (param $body i32) (param $len i32) (result i32)
+                   (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+                   (i32.store (i32.const 1028) (local.get $path)) (i32.store (i32.const 1032) (local.get $path_len))
+                   (i32.store8 (i32.const 1036) (local.get $some))
+                   (i32.store (i32.const 1040) (local.get $query)) (i32.store (i32.const 1044) (local.get $query_len))
+                   (i32.store (i32.const 1056) (local.get $body)) (i32.store (i32.const 1060) (local.get $len))
+                   (i32.const 1024))",
+            )
+    }
+
+    /// A response transform.
+    pub(crate) fn response_transform(body: &str) -> Self {
+        Guest {
+            world: "include ripost:plugin/response-transform@1.0.0;".to_owned(),
+            export: RESPONSE,
+            ..Guest::new(body)
+        }
+    }
+
+    /// A webhook transform. `body` may use `$send`, with an event, headers and a body.
+    pub(crate) fn webhook_transform(body: &str) -> Self {
+        Guest { world: "include ripost:plugin/webhook-transform@1.0.0;".to_owned(), export: WEBHOOK, ..Guest::new(body) }
+            .items(
+                "(func $send (param $event i32) (param $event_len i32) (param $headers i32) (param $headers_len i32)
+                   (param $body i32) (param $len i32) (result i32)
+                   (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+                   (i32.store (i32.const 1028) (local.get $event)) (i32.store (i32.const 1032) (local.get $event_len))
+                   (i32.store (i32.const 1036) (local.get $headers)) (i32.store (i32.const 1040) (local.get $headers_len))
+                   (i32.store (i32.const 1044) (local.get $body)) (i32.store (i32.const 1048) (local.get $len))
+                   (i32.const 1024))",
+            )
     }
 
     /// Answers 200 with the request's body.
@@ -160,7 +211,7 @@ impl Guest {
     }
 
     pub(crate) fn core(&self) -> String {
-        let Guest { imports, items, realloc, handle, pages, .. } = self;
+        let Guest { imports, items, realloc, export, handle, pages, .. } = self;
         format!(
             r#"(module
   {imports}
@@ -186,8 +237,16 @@ impl Guest {
     (i32.store (i32.const 1048) (local.get $title))
     (i32.store (i32.const 1052) (local.get $len))
     (i32.const 1024))
+  ;; a transform's problem, with kind and title = the given text and status 422
+  (func $problem (param $title i32) (param $len i32) (result i32)
+    (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+    (i32.store8 (i32.const 1024) (i32.const 1))
+    (i32.store (i32.const 1028) (local.get $title)) (i32.store (i32.const 1032) (local.get $len))
+    (i32.store (i32.const 1036) (local.get $title)) (i32.store (i32.const 1040) (local.get $len))
+    (i32.store8 (i32.const 1056) (i32.const 1)) (i32.store16 (i32.const 1058) (i32.const 422))
+    (i32.const 1024))
   {items}
-  (func (export "ripost:plugin/handle@1.0.0#handle") (param $request i32) (result i32)
+  (func {export} (result i32)
     (local $i i32)
     {handle})
 )"#

@@ -19,6 +19,8 @@ mod gate;
 mod leaks;
 mod limits;
 mod load;
+mod older;
+mod transforms;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
