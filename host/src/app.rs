@@ -427,6 +427,7 @@ fn plugins_config(config: &Config) -> PluginsConfig {
         bare: if config.dev { Bare::Serve } else { Bare::Refuse },
         limits: config.sandbox.handler.clone(),
         ceiling: config.sandbox.ceiling.clone(),
+        transform: config.sandbox.transform.clone(),
         concurrency: config.sandbox.concurrency,
         ..PluginsConfig::new(config.plugins_folder.clone(), config.data.join("revisions"))
     }

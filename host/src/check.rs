@@ -7,10 +7,10 @@ pub(crate) use report::{Component, Finding, Grade, Plugin, Report, Use};
 
 use crate::compile::{Compile, Process};
 use crate::config::Config;
-use crate::plugins::{Above, ApiManifest, Bounds, FILE_NAME, read_folder};
+use crate::plugins::{Above, ApiManifest, ApiTransforms, Bounds, FILE_NAME, Files, read_folder};
 use anyhow::Context as _;
 use camino::Utf8Path;
-use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, Value};
+use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, TransformKind, Value};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -80,6 +80,7 @@ impl Checker<'_> {
         let bounds = Bounds {
             default: sandbox.handler.clone(),
             ceiling: sandbox.ceiling.clone(),
+            transform: sandbox.transform.clone(),
             concurrency: sandbox.concurrency,
             plain_http: self.config.outbound.plain_http(self.config.dev),
             above: Above::Refuse,
@@ -105,7 +106,7 @@ impl Checker<'_> {
         for api in &manifest.apis {
             let known = judged.iter().any(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
             if !known {
-                let wasm = files.component(&api.handler).unwrap_or_default();
+                let wasm = files.file(&api.handler).unwrap_or_default();
                 judged.push((&api.handler, &api.limits, self.component(&api.handler, wasm, &api.limits)));
             }
             let found = judged.iter().find(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
@@ -113,11 +114,42 @@ impl Checker<'_> {
                 self.grants(api, &component.capabilities);
             }
         }
+        self.transforms(&files);
         for (_, _, component) in judged {
             let component = component.filter(|component| !self.report.components.contains(component));
             self.report.components.extend(component);
         }
         self.report
+    }
+
+    /// Each transform once for each kind that it is used as.
+    fn transforms(&mut self, files: &Files) {
+        let mut judged: Vec<(&str, TransformKind)> = Vec::new();
+        let limits = self.config.sandbox.transform.clone();
+        for api in &files.manifest.apis {
+            let ApiTransforms { request, response, webhook, .. } = &api.transforms;
+            let kinds = [
+                (request, TransformKind::Request, "request"),
+                (response, TransformKind::Response, "response"),
+                (webhook, TransformKind::Webhook, "webhook"),
+            ];
+            for (list, kind, word) in kinds {
+                for file in list {
+                    if judged.contains(&(file, kind)) {
+                        continue;
+                    }
+                    judged.push((file, kind));
+                    let wasm = files.file(file).unwrap_or_default();
+                    match self.runtime.load_transform(wasm, kind, &limits) {
+                        Ok(_) => {
+                            let size = Value::Bytes(wasm.len());
+                            self.find(Grade::Ok, file, format!("{size}, compiles and links as a {word} transform"));
+                        }
+                        Err(error) => self.find(Grade::Error, file, format!("as a {word} transform: {error}")),
+                    }
+                }
+            }
+        }
     }
 
     /// Everything up to the link, each step told. `None`: it is refused.

@@ -14,15 +14,17 @@ mod record;
 mod registry;
 mod revision;
 mod scan;
+mod shared;
 mod source;
 mod state;
 mod swap;
 mod watch;
 
 pub use manifest::{
-    Above, ApiGrants, ApiManifest, ApiSpec, Bounds, DeliveryMode, FILE_NAME, Manifest, ManifestError, PayloadForm,
+    Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Manifest,
+    ManifestError, OnError, PayloadForm, schema,
 };
-pub use registry::{ActiveApi, Registry};
+pub use registry::{ActiveApi, NamedTransform, Registry, Transforms};
 pub use revision::RevisionError;
 pub use scan::{Activated, Rejected, ScanReport};
 pub use source::{Bare, Files, ReadError, read_folder};
@@ -40,6 +42,7 @@ use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::time::Clock;
 use ripost_runtime::{Limits, Runtime};
 use scan::{Look, Turn};
+use shared::Shared;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,6 +69,8 @@ pub struct PluginsConfig {
     pub limits: Limits,
     /// The most an API may ask for.
     pub ceiling: Limits,
+    /// What each transform has.
+    pub transform: Limits,
     /// Runs at once of an API that asks for nothing.
     pub concurrency: u32,
     /// Where manifests may grant plain http.
@@ -88,6 +93,7 @@ impl PluginsConfig {
             bare: Bare::Refuse,
             limits: Limits::default(),
             ceiling: Limits::ceiling(),
+            transform: Limits::transform(),
             concurrency: 16,
             plain_http: PlainHttp::Refused,
             older_max: 8,
@@ -171,6 +177,8 @@ pub struct Plugins {
     /// Held while an older revision is made ready: whoever else wants it waits here, and not on a thread.
     older_turn: tokio::sync::Mutex<()>,
     permits: Mutex<Permits>,
+    shared: Shared,
+    no_transforms: Arc<Transforms>,
     reloads_ok: AtomicU64,
     reloads_rejected: AtomicU64,
 }
@@ -196,6 +204,7 @@ impl Plugins {
             None
         });
         let older_max = config.older_max;
+        let no_transforms = Arc::new(Transforms::none(Arc::new(config.transform.clone())));
         let plugins = Self {
             config,
             runtime,
@@ -208,6 +217,8 @@ impl Plugins {
             older: Mutex::new(Older::new(older_max)),
             older_turn: tokio::sync::Mutex::new(()),
             permits: Mutex::default(),
+            shared: Shared::default(),
+            no_transforms,
             reloads_ok: AtomicU64::new(0),
             reloads_rejected: AtomicU64::new(0),
         };
@@ -285,10 +296,11 @@ impl Plugins {
     }
 
     fn bounds(&self, above: Above) -> Bounds {
-        let PluginsConfig { limits, ceiling, concurrency, plain_http, .. } = &self.config;
+        let PluginsConfig { limits, ceiling, transform, concurrency, plain_http, .. } = &self.config;
         Bounds {
             default: limits.clone(),
             ceiling: ceiling.clone(),
+            transform: transform.clone(),
             concurrency: *concurrency,
             plain_http: *plain_http,
             above,

@@ -91,7 +91,7 @@ fn what_is_wrong_with_a_folder_is_said_as_the_host_says_it() {
         (vec![], "reports: there is no plugin.toml in it"),
         (
             vec![(FILE_NAME, MANIFEST.as_bytes()), ("a.wasm", &wasm[..])],
-            "reports: the handler `b.wasm` is not in the folder; build it, or correct `handler`",
+            "reports: the handler `b.wasm` is not in the folder; build it, or correct its name",
         ),
         (
             vec![(FILE_NAME, &b"[plugin]\nnam = 1"[..])],

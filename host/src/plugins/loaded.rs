@@ -1,13 +1,14 @@
 //! From a revision's bytes to APIs that can be called.
 
-use super::manifest::Manifest;
-use super::registry::ActiveApi;
+use super::manifest::{ApiManifest, ApiTransforms, Manifest};
+use super::registry::{ActiveApi, NamedTransform, Transforms};
 use super::revision::Revision;
+use super::shared::{Component, Role};
 use super::state::Stage;
 use super::swap::Obstacle;
 use super::{Plugins, lock};
 use ripost_domain::api::{ApiName, Digest};
-use ripost_runtime::{CompileError, Handler, Limits, LoadError};
+use ripost_runtime::{CompileError, Handler, Limits, LoadError, TransformKind};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +19,11 @@ pub(super) struct Loaded {
     pub(super) digest: Digest,
     pub(super) manifest: Arc<Manifest>,
     pub(super) apis: Vec<Arc<ActiveApi>>,
+    /// Keeps them for whoever needs the same ones.
+    _components: Components,
 }
+
+type Components = Vec<Arc<Component>>;
 
 impl Loaded {
     pub(super) fn api(&self, name: &ApiName) -> Option<&Arc<ActiveApi>> {
@@ -35,19 +40,18 @@ pub(super) struct Failure {
 }
 
 impl Plugins {
-    /// Compiles and links a revision's handlers. **Blocking**, for as long as the compiler takes.
+    /// Compiles and links a revision's components. **Blocking**, for as long as the compiler takes.
     pub(super) fn load(&self, revision: &Revision, manifest: Arc<Manifest>) -> Result<Loaded, Failure> {
-        let mut handlers: Vec<(&str, &Limits, Handler)> = Vec::new();
+        let mut components = Vec::new();
+        let mut parts = Vec::with_capacity(manifest.apis.len());
         for api in &manifest.apis {
-            let known = handlers.iter().any(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
-            if !known {
-                let handler = self.compile(revision, &api.handler, &api.limits)?;
-                handlers.push((&api.handler, &api.limits, handler));
-            }
+            parts.push((
+                self.handler(revision, api, &mut components)?,
+                self.transforms(revision, &api.transforms, &mut components)?,
+            ));
         }
         let mut permits = lock(&self.permits);
-        let apis = manifest.apis.iter().map(|api| {
-            let handler = handlers.iter().find(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
+        let apis = manifest.apis.iter().zip(parts).map(|(api, (handler, transforms))| {
             Arc::new(ActiveApi {
                 name: api.name.clone(),
                 owner: Arc::from(api.name.owner.as_str()),
@@ -59,27 +63,90 @@ impl Plugins {
                 config: api.config.clone(),
                 retry: api.retry.clone(),
                 grants: self.granting.grants(&api.name, &api.grants),
-                handler: handler.expect("each API's handler was compiled above").2.clone(),
+                handler,
+                transforms,
                 permits: permits.of(&api.name, api.spec.concurrency),
             })
         });
         let apis = apis.collect();
-        Ok(Loaded { digest: revision.digest(), apis, manifest: manifest.clone() })
+        Ok(Loaded { digest: revision.digest(), apis, manifest: manifest.clone(), _components: components })
     }
 
-    fn compile(&self, revision: &Revision, file: &str, limits: &Limits) -> Result<Handler, Failure> {
+    fn handler(&self, revision: &Revision, api: &ApiManifest, kept: &mut Components) -> Result<Handler, Failure> {
+        let component = self.component(revision, &api.handler, Role::Handler, &api.limits, kept)?;
+        match &*component {
+            Component::Handler(handler) => Ok(handler.clone()),
+            Component::Transform(_) => unreachable!("it was asked for as a handler"),
+        }
+    }
+
+    fn transforms(
+        &self,
+        revision: &Revision,
+        asked: &ApiTransforms,
+        kept: &mut Components,
+    ) -> Result<Arc<Transforms>, Failure> {
+        if asked.files().next().is_none() {
+            return Ok(self.no_transforms.clone());
+        }
+        let mut chain = |files: &[String], kind| {
+            let load = |file: &String| {
+                let component = self.component(revision, file, Role::Transform(kind), &self.config.transform, kept)?;
+                match &*component {
+                    Component::Transform(transform) => {
+                        Ok(NamedTransform { file: file.clone(), transform: transform.clone() })
+                    }
+                    Component::Handler(_) => unreachable!("it was asked for as a transform"),
+                }
+            };
+            files.iter().map(load).collect::<Result<Vec<_>, Failure>>()
+        };
+        Ok(Arc::new(Transforms {
+            request: chain(&asked.request, TransformKind::Request)?,
+            response: chain(&asked.response, TransformKind::Response)?,
+            webhook: chain(&asked.webhook, TransformKind::Webhook)?,
+            webhook_on_error: asked.webhook_on_error,
+            limits: self.no_transforms.limits.clone(),
+        }))
+    }
+
+    /// A component of a revision, made ready or found ready.
+    fn component(
+        &self,
+        revision: &Revision,
+        file: &str,
+        role: Role,
+        limits: &Limits,
+        kept: &mut Components,
+    ) -> Result<Arc<Component>, Failure> {
         let failure =
             |stage, reason: String| Failure { stage, reason: format!("`{file}`: {reason}"), obstacle: Obstacle::Bad };
-        let Some(wasm) = revision.file(file) else {
+        let (Some(wasm), Some(digest)) = (revision.file(file), revision.file_digest(file)) else {
             return Err(failure(Stage::Discover, "the revision does not have it".to_owned()));
         };
+        if let Some(ready) = self.shared.get(&digest, role, limits) {
+            if !kept.iter().any(|component| Arc::ptr_eq(component, &ready)) {
+                kept.push(ready.clone());
+            }
+            return Ok(ready);
+        }
+        let load = || match role {
+            Role::Handler => self.runtime.load(wasm, limits).map(Component::Handler),
+            Role::Transform(kind) => self.runtime.load_transform(wasm, kind, limits).map(Component::Transform),
+        };
         // A panic of the compiler over somebody's bytes is their revision's end and nobody else's.
-        match catch_unwind(AssertUnwindSafe(|| self.runtime.load(wasm, limits))) {
-            Ok(Ok(handler)) => Ok(handler),
+        match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Ok(component)) => {
+                let component = Arc::new(component);
+                self.shared.insert(digest, role, limits, &component);
+                kept.push(component.clone());
+                Ok(component)
+            }
             Ok(Err(error @ LoadError::Compile(CompileError::Unavailable(_)))) => {
                 Err(Failure { obstacle: Obstacle::Passing, ..failure(Stage::Compile, error.to_string()) })
             }
             Ok(Err(error @ LoadError::Compile(_))) => Err(failure(Stage::Compile, error.to_string())),
+            Ok(Err(error @ LoadError::WrongShape(_))) => Err(failure(Stage::Link, error.to_string())),
             Ok(Err(error)) => Err(failure(Stage::Admit, error.to_string())),
             Err(_) => Err(failure(Stage::Compile, "the compiler broke down over it; build it again".to_owned())),
         }

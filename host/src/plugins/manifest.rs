@@ -6,6 +6,8 @@
 mod grants;
 mod keys;
 mod raw;
+mod schema;
+mod transforms;
 
 use crate::config::CONCURRENCY;
 use crate::limits;
@@ -16,11 +18,13 @@ use ripost_domain::delivery::RetryPolicy;
 use ripost_domain::money::Amount;
 use ripost_domain::units;
 use ripost_runtime::{LINES, Limits, Line, Value};
+pub use schema::schema;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
+pub use transforms::{ApiTransforms, OnError};
 
 /// The manifest's file name.
 pub const FILE_NAME: &str = "plugin.toml";
@@ -61,6 +65,10 @@ pub struct ApiManifest {
     pub retry: Option<Arc<RetryPolicy>>,
     /// What the handler may reach.
     pub grants: ApiGrants,
+    /// What stands between consumer and handler.
+    pub transforms: ApiTransforms,
+    /// The folder of its smoke cases: a plain name.
+    pub cases: Option<String>,
 }
 
 /// Price and bounds of an API's requests.
@@ -78,6 +86,18 @@ pub struct ApiSpec {
     pub payload: PayloadForm,
     /// How its answers reach the consumer.
     pub delivery: DeliveryMode,
+    /// Which consumers may call it.
+    pub access: Access,
+}
+
+/// Which consumers may call an API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever has a key.
+    #[default]
+    Open,
+    /// Those whom the operator has subscribed.
+    Subscribed,
 }
 
 /// How an API's answers reach the consumer.
@@ -109,6 +129,8 @@ pub struct Bounds {
     pub default: Limits,
     /// The most an API may ask for.
     pub ceiling: Limits,
+    /// What each transform has: small, and the operator's to say.
+    pub transform: Limits,
     /// Runs at once of an API that asks for nothing.
     pub concurrency: u32,
     /// Where plain http may be granted.
@@ -161,10 +183,24 @@ impl Manifest {
         reader.manifest(raw)
     }
 
-    /// The files of the handlers, each once.
-    pub(super) fn handlers(&self) -> impl Iterator<Item = &str> {
-        let distinct: std::collections::BTreeSet<&str> = self.apis.iter().map(|api| api.handler.as_str()).collect();
-        distinct.into_iter()
+    /// The files of handlers and transforms, each once, with the role that an error calls it by and the most bytes that
+    /// it may have: the widest limit of those who use it.
+    pub(super) fn components(&self, transform_bytes_max: usize) -> BTreeMap<&str, (&'static str, usize)> {
+        let mut components: BTreeMap<&str, (&'static str, usize)> = BTreeMap::new();
+        for api in &self.apis {
+            let handler = (api.handler.as_str(), "handler", api.limits.component_bytes_max);
+            let transforms = api.transforms.files().map(|file| (file, "transform", transform_bytes_max));
+            for (file, role, bytes_max) in std::iter::once(handler).chain(transforms) {
+                let entry = components.entry(file).or_insert((role, bytes_max));
+                entry.1 = entry.1.max(bytes_max);
+            }
+        }
+        components
+    }
+
+    /// The folders of smoke cases, each once.
+    pub(super) fn cases(&self) -> std::collections::BTreeSet<&str> {
+        self.apis.iter().filter_map(|api| api.cases.as_deref()).collect()
     }
 }
 
@@ -190,6 +226,8 @@ impl Reader<'_> {
         let mut message = error.message().trim().replace('\n', ", ");
         if message.ends_with("expected a string") {
             message.push_str("; write it in quotes");
+        } else if message.ends_with("expected a sequence") {
+            message.push_str("; write a list, in [ and ]");
         }
         match error.span() {
             Some(span) => self.error(span.start, message),
@@ -237,11 +275,11 @@ impl Reader<'_> {
         let owner = self.parsed("owner", &raw.owner.ok_or_else(|| missing("owner", "demo"))?)?;
         let slug = self.parsed("slug", &raw.slug.ok_or_else(|| missing("slug", "my-api"))?)?;
         let handler = raw.handler.ok_or_else(|| missing("handler", "my-api.wasm"))?;
-        check_handler(handler.get_ref()).map_err(|message| self.error(handler.span().start, message))?;
+        check_component("handler", handler.get_ref()).map_err(|message| self.error(handler.span().start, message))?;
         let delivery = self.delivery(raw.delivery.as_ref())?;
         let payload = self.payload(raw.payload.as_ref())?;
         let retry = raw.retry.map(|retry| self.retry(&retry)).transpose()?.flatten();
-        self.only("access", raw.access.as_ref(), "open", &["subscribed"])?;
+        let access = self.access(raw.access.as_ref())?;
         let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
         if delivery == DeliveryMode::Off && !price.is_zero() {
             let message = "delivery = \"off\" is for free APIs in this version; leave out `price`, or write delivery = \"webhook\"";
@@ -262,14 +300,20 @@ impl Reader<'_> {
             self.count("max_attempts", raw.max_attempts.as_ref(), &MAX_ATTEMPTS, MAX_ATTEMPTS_DEFAULT)?;
         let (limits, concurrency) = self.limits(raw.limits)?;
         let grants = self.grants(&raw.grants.unwrap_or_default())?;
+        let transforms = self.transforms(raw.transforms.as_ref(), delivery)?;
+        if let Some(cases) = &raw.cases {
+            check_cases(cases.get_ref()).map_err(|message| self.error(cases.span().start, message))?;
+        }
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             handler: handler.into_inner(),
-            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery },
+            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery, access },
             limits: Arc::new(limits),
             config: Arc::new(raw.config),
             retry,
             grants,
+            transforms,
+            cases: raw.cases.map(Spanned::into_inner),
         })
     }
 
@@ -280,6 +324,18 @@ impl Reader<'_> {
             "off" => Ok(DeliveryMode::Off),
             other => {
                 let message = format!("delivery = \"{other}\" means nothing; write \"webhook\" or \"off\"");
+                Err(self.error(text.span().start, message))
+            }
+        }
+    }
+
+    fn access(&self, text: Option<&Spanned<String>>) -> Result<Access, ManifestError> {
+        let Some(text) = text else { return Ok(Access::Open) };
+        match text.get_ref().as_str() {
+            "open" => Ok(Access::Open),
+            "subscribed" => Ok(Access::Subscribed),
+            other => {
+                let message = format!("access = \"{other}\" means nothing; write \"open\" or \"subscribed\"");
                 Err(self.error(text.span().start, message))
             }
         }
@@ -389,27 +445,6 @@ impl Reader<'_> {
             self.error(at, format!("`{key}` is {number} and must be between {} and {}", range.start(), range.end()))
         })
     }
-
-    /// A choice of which this version serves one.
-    fn only(
-        &self,
-        key: &str,
-        value: Option<&Spanned<String>>,
-        served: &str,
-        later: &[&str],
-    ) -> Result<(), ManifestError> {
-        let Some(value) = value else { return Ok(()) };
-        let text = value.get_ref().as_str();
-        if text == served {
-            return Ok(());
-        }
-        let message = if later.contains(&text) {
-            format!("{key} = \"{text}\" is not available in this version; write \"{served}\" or remove it")
-        } else {
-            format!("{key} = \"{text}\" means nothing; write \"{served}\" or remove it")
-        };
-        Err(self.error(value.span().start, message))
-    }
 }
 
 fn set(line: &Line, limits: &mut Limits, value: Value) {
@@ -417,22 +452,36 @@ fn set(line: &Line, limits: &mut Limits, value: Value) {
     debug_assert!(set, "it is in the limit's own unit");
 }
 
-fn check_handler(name: &str) -> Result<(), String> {
-    let plain = !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
-    if !plain {
-        return Err(format!(
-            "handler = \"{name}\" is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\""
-        ));
+/// A component's file: inside the plugin's own folder, and seen by the watcher.
+fn check_component(key: &str, name: &str) -> Result<(), String> {
+    let what = match key {
+        "handler" => format!("handler = \"{name}\""),
+        _ => format!("`{key}`: \"{name}\""),
+    };
+    if !is_plain(name) {
+        return Err(format!("{what} is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\""));
     }
     if is_ignored(name) {
-        return Err(format!(
-            "handler = \"{name}\" is a name that is passed over as an editor's draft; rename the file"
-        ));
+        return Err(format!("{what} is a name that is passed over as an editor's draft; rename the file"));
     }
     if name.len() <= ".wasm".len() || !name.ends_with(".wasm") {
-        return Err(format!("handler = \"{name}\" is no component's name; name a file that ends in .wasm"));
+        return Err(format!("{what} is no component's name; name a file that ends in .wasm"));
     }
     Ok(())
+}
+
+fn check_cases(name: &str) -> Result<(), String> {
+    if !is_plain(name) {
+        return Err(format!("cases = \"{name}\" is a path; name a folder inside the plugin's own, such as \"cases\""));
+    }
+    if is_ignored(name) || name == FILE_NAME || name.ends_with(".wasm") {
+        return Err(format!("cases = \"{name}\" is no folder of cases; name it \"cases\""));
+    }
+    Ok(())
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
 }
 
 #[cfg(test)]

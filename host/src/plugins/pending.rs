@@ -75,15 +75,27 @@ impl Pending {
     }
 }
 
-/// The plugin that a path belongs to, if a change of it means anything: a plugin's folder, its manifest, a component.
+/// The link that a Kubernetes volume swaps to put a whole new set of files in place.
+const VOLUME_LINK: &str = "..data";
+
+/// The plugin that a path belongs to, if a change of it means anything: a plugin's folder, its manifest, a component, a
+/// case, or the folder or link that they are in.
 fn plugin_of(path: &Path) -> Option<String> {
     let parts: Vec<&str> = path.components().map(|part| part.as_os_str().to_str()).collect::<Option<_>>()?;
+    if let [plugin, VOLUME_LINK] = parts[..]
+        && !is_ignored(plugin)
+    {
+        return Some(plugin.to_owned());
+    }
     if parts.iter().any(|part| is_ignored(part)) {
         return None;
     }
     match parts[..] {
         [plugin] => Some(plugin.to_owned()),
         [plugin, file] if file == FILE_NAME || file.ends_with(".wasm") => Some(plugin.to_owned()),
+        // Perhaps the folder of its cases, renamed or removed.
+        [plugin, file] if !file.contains('.') => Some(plugin.to_owned()),
+        [plugin, _, case] if case.ends_with(".json") => Some(plugin.to_owned()),
         _ => None,
     }
 }
@@ -149,13 +161,17 @@ mod tests {
             "a/4913",
             "a/a.wasm.tmp",
             "a/a.wasm~",
-            "a/notes",
+            "a/notes.txt",
+            "a/cases/x.json.tmp",
+            "a/cases/b/x.json",
+            "..data",
+            "a/..data_tmp",
             "a/b/c.wasm",
         ] {
             pending.add(Path::new(path), Change::Written, now);
             assert_eq!(pending.due(), None, "{path}");
         }
-        for path in ["a", "a/plugin.toml", "a/a.wasm", "a.wasm"] {
+        for path in ["a", "a/plugin.toml", "a/a.wasm", "a.wasm", "a/cases", "a/cases/x.json", "a/..data"] {
             pending.add(Path::new(path), Change::Written, now);
             assert!(!pending.take(now + QUIET).0.is_empty(), "{path}");
         }

@@ -1,10 +1,10 @@
 //! The snapshot of all active revisions. A call takes one and keeps it to its end, so that a reload never changes it
 //! half way.
 
-use super::manifest::ApiSpec;
+use super::manifest::{ApiSpec, OnError};
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::RetryPolicy;
-use ripost_runtime::{Grants, Handler, Limits};
+use ripost_runtime::{Grants, Handler, Limits, Transform};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -34,8 +34,49 @@ pub struct ActiveApi {
     pub grants: Grants,
     /// What is called.
     pub handler: Handler,
+    /// What stands between consumer and handler; of the same revision as the handler.
+    pub transforms: Arc<Transforms>,
     /// Runs at once; the same for all revisions of this API.
     pub permits: Arc<Semaphore>,
+}
+
+/// The transforms of one API, in the order in which they run.
+#[derive(Debug)]
+pub struct Transforms {
+    /// On what the consumer sent.
+    pub request: Vec<NamedTransform>,
+    /// On the handler's answer.
+    pub response: Vec<NamedTransform>,
+    /// On the webhook's payload.
+    pub webhook: Vec<NamedTransform>,
+    /// What becomes of a webhook whose transform fails.
+    pub webhook_on_error: OnError,
+    /// What each of them may use.
+    pub limits: Arc<Limits>,
+}
+
+impl Transforms {
+    /// Of an API that has none.
+    #[must_use]
+    pub fn none(limits: Arc<Limits>) -> Self {
+        let (request, response, webhook) = (Vec::new(), Vec::new(), Vec::new());
+        Self { request, response, webhook, webhook_on_error: OnError::Fail, limits }
+    }
+
+    /// Whether there is none of any kind.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty() && self.webhook.is_empty()
+    }
+}
+
+/// A transform and what problems call it by.
+#[derive(Debug, Clone)]
+pub struct NamedTransform {
+    /// Its file in the revision.
+    pub file: String,
+    /// What is called.
+    pub transform: Transform,
 }
 
 /// All active APIs.

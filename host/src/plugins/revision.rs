@@ -1,4 +1,4 @@
-//! A revision: a manifest and its components, known by the digest of the set, kept in the data folder for as long
+//! A revision: a manifest, its components and its smoke cases, known by the digest of the set, kept in the data folder for as long
 //! as anything needs it.
 //!
 //! A folder under its final name is whole: it is written beside it, synced, and renamed. Reading one checks its
@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
 use ripost_store::failpoint;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +25,20 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) struct Revision {
     digest: Digest,
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, RevisionFile>,
+}
+
+#[derive(Debug)]
+struct RevisionFile {
+    bytes: Vec<u8>,
+    digest: Digest,
 }
 
 impl Revision {
-    /// Of these files, by name.
+    /// Of these files, by name; a case's name has its folder in front, and no other name has a slash.
     pub(super) fn new(files: BTreeMap<String, Vec<u8>>) -> Self {
+        let of = |bytes: Vec<u8>| RevisionFile { digest: Digest::from_bytes(Sha256::digest(&bytes).into()), bytes };
+        let files = files.into_iter().map(|(name, bytes)| (name, of(bytes))).collect();
         Self { digest: digest(&files), files }
     }
 
@@ -39,7 +47,12 @@ impl Revision {
     }
 
     pub(super) fn file(&self, name: &str) -> Option<&[u8]> {
-        self.files.get(name).map(Vec::as_slice)
+        self.files.get(name).map(|file| file.bytes.as_slice())
+    }
+
+    /// SHA-256 of one file.
+    pub(super) fn file_digest(&self, name: &str) -> Option<Digest> {
+        self.files.get(name).map(|file| file.digest)
     }
 
     /// The manifest's text.
@@ -49,11 +62,11 @@ impl Revision {
 }
 
 /// SHA-256 over a line a file, in the order of their names: name, length, SHA-256.
-fn digest(files: &BTreeMap<String, Vec<u8>>) -> Digest {
+fn digest(files: &BTreeMap<String, RevisionFile>) -> Digest {
     let mut set = Sha256::new_with_prefix(b"ripost revision 1\n");
-    for (name, bytes) in files {
+    for (name, RevisionFile { bytes, digest }) in files {
         // Neither names nor figures can contain a NUL, so no two sets give the same text.
-        set.update(format!("{name}\0{}\0{}\n", bytes.len(), Digest::from_bytes(Sha256::digest(bytes).into())));
+        set.update(format!("{name}\0{}\0{digest}\n", bytes.len()));
     }
     Digest::from_bytes(set.finalize().into())
 }
@@ -129,11 +142,21 @@ impl Revisions {
     }
 
     fn write(&self, revision: &Revision, draft: &Utf8Path, place: &Utf8Path) -> Result<(), RevisionError> {
-        for (name, bytes) in &revision.files {
+        let mut folders = BTreeSet::new();
+        for (name, RevisionFile { bytes, .. }) in &revision.files {
             let path = draft.join(name);
+            if let Some((folder, _)) = name.split_once('/')
+                && folders.insert(folder)
+            {
+                let folder = draft.join(folder);
+                at("making", &folder, fs::create_dir(&folder))?;
+            }
             let mut file = at("making", &path, File::create_new(&path))?;
             at("writing", &path, file.write_all(bytes))?;
             at("syncing", &path, file.sync_all())?;
+        }
+        for folder in folders {
+            sync_folder(&draft.join(folder))?;
         }
         sync_folder(draft)?;
         failpoint::hit("revision.before_rename");
@@ -153,14 +176,16 @@ impl Revisions {
         };
         for entry in entries {
             let entry = at("reading", &place, entry)?;
-            let metadata = at("reading", entry.path(), entry.path().symlink_metadata())?;
-            if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX || files.len() == FILES_MAX {
-                return Err(RevisionError::Damaged(*digest));
+            let name = entry.file_name();
+            let kind = at("reading", entry.path(), entry.file_type())?;
+            if !kind.is_dir() {
+                read_into(&mut files, name.to_owned(), entry.path(), *digest)?;
+                continue;
             }
-            let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-            let file = at("opening", entry.path(), File::open(entry.path()))?;
-            at("reading", entry.path(), file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))?;
-            files.insert(entry.file_name().to_owned(), bytes);
+            for case in at("reading", entry.path(), entry.path().read_dir_utf8())? {
+                let case = at("reading", entry.path(), case)?;
+                read_into(&mut files, format!("{name}/{}", case.file_name()), case.path(), *digest)?;
+            }
         }
         let revision = Revision::new(files);
         if revision.digest == *digest { Ok(revision) } else { Err(RevisionError::Damaged(*digest)) }
@@ -196,6 +221,23 @@ impl Revisions {
     }
 }
 
+fn read_into(
+    files: &mut BTreeMap<String, Vec<u8>>,
+    name: String,
+    path: &Utf8Path,
+    digest: Digest,
+) -> Result<(), RevisionError> {
+    let metadata = at("reading", path, path.symlink_metadata())?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX || files.len() == FILES_MAX {
+        return Err(RevisionError::Damaged(digest));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+    let file = at("opening", path, File::open(path))?;
+    at("reading", path, file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))?;
+    files.insert(name, bytes);
+    Ok(())
+}
+
 fn remove(path: &Utf8Path) -> io::Result<()> {
     if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
@@ -228,10 +270,10 @@ mod tests {
             files(&[("a", ""), ("d", "bc")]),
             files(&[]),
         ];
-        let digests: std::collections::BTreeSet<Digest> = sets.iter().map(digest).collect();
+        let digests: BTreeSet<Digest> = sets.iter().cloned().map(|files| Revision::new(files).digest()).collect();
         assert_eq!(digests.len(), sets.len());
         assert_eq!(
-            digest(&files(&[("plugin.toml", "x")])).to_string(),
+            Revision::new(files(&[("plugin.toml", "x")])).digest().to_string(),
             "d57e2ecd40a068f94ae1b17a68dac49e9b5098d2a74361aa34eece18a5bcb5ea",
             "what is in data folders out there must keep its name"
         );
@@ -248,6 +290,24 @@ mod tests {
         assert_eq!((read.manifest(), read.file("a.wasm")), (Some("text"), Some(&b"bytes"[..])));
         assert_eq!(revisions.list().unwrap(), [revision.digest()]);
         assert_eq!(revisions.folder().read_dir_utf8().unwrap().count(), 1, "no draft is left");
+        revisions.remove(&revision.digest()).unwrap();
+        assert_eq!(revisions.folder().read_dir_utf8().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_cases_of_a_revision_are_kept_in_their_folder() {
+        let (_folder, revisions) = revisions();
+        let revision = Revision::new(files(&[("plugin.toml", "text"), ("cases/a.json", "{}"), ("cases/b.json", "[]")]));
+        revisions.save(&revision).unwrap();
+        let read = revisions.load(&revision.digest()).unwrap();
+        assert_eq!((read.file("cases/a.json"), read.file("cases/b.json")), (Some(&b"{}"[..]), Some(&b"[]"[..])));
+        let place = revisions.folder().join(revision.digest().to_string());
+        fs::create_dir_all(place.join("cases/more")).unwrap();
+        assert!(matches!(revisions.load(&revision.digest()), Err(RevisionError::Damaged(_))));
+        revisions.save(&revision).unwrap();
+        fs::rename(place.join("cases"), place.join("other")).unwrap();
+        assert!(matches!(revisions.load(&revision.digest()), Err(RevisionError::Damaged(_))));
+        revisions.save(&revision).unwrap();
         revisions.remove(&revision.digest()).unwrap();
         assert_eq!(revisions.folder().read_dir_utf8().unwrap().count(), 0);
     }

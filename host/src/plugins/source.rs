@@ -8,12 +8,18 @@ use ripost_domain::api::Digest;
 use ripost_domain::time::Timestamp;
 use ripost_runtime::Value;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 
 /// Components in one folder; with more the folder is something else.
 const FILES_MAX: usize = 256;
+/// Smoke cases in one folder.
+pub(crate) const CASES_MAX: usize = 100;
+/// One smoke case: a request's body and an answer's, with something around them.
+const CASE_BYTES_MAX: u64 = 2 << 20;
+/// All smoke cases of one plugin.
+const CASES_BYTES_MAX: u64 = 16 << 20;
 /// File systems count time in steps of up to two seconds: two writes within one can leave the same stamp.
 const STAMP_STEP_MS: i64 = 2000;
 
@@ -86,9 +92,9 @@ impl Files {
         self.revision.digest()
     }
 
-    /// A component that the manifest names.
+    /// A component or a case that the manifest names.
     #[must_use]
-    pub fn component(&self, name: &str) -> Option<&[u8]> {
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.revision.file(name)
     }
 }
@@ -113,7 +119,7 @@ pub fn read_folder(folder: &Utf8Path, bounds: &Bounds) -> Result<Files, ReadErro
     Ok(Files { manifest, revision })
 }
 
-/// What tells that a plugin's files may have changed: manifest and components, with their stamps.
+/// What tells that a plugin's files may have changed: manifest, components and what may be smoke cases, with their stamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprint(BTreeMap<String, Stamp>);
 
@@ -174,7 +180,7 @@ pub(super) enum SourceError {
 }
 
 impl Place {
-    /// The stamps of manifest and components, without reading them.
+    /// The stamps of manifest, components and cases, without reading them.
     pub(super) fn fingerprint(&self) -> Result<Fingerprint, SourceError> {
         if self.kind == Kind::Bare {
             let stamps = match fs::metadata(&self.path) {
@@ -191,11 +197,18 @@ impl Place {
             entries => entries.map_err(read)?,
         };
         for entry in entries {
-            let Ok(name) = entry.map_err(read)?.file_name().into_string() else { continue };
-            let counts = name == manifest::FILE_NAME || (name.ends_with(".wasm") && !is_ignored(&name));
+            let entry = entry.map_err(read)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if is_ignored(&name) {
+                continue;
+            }
+            if name != manifest::FILE_NAME && !name.ends_with(".wasm") {
+                stamp_cases(&entry, &name, &mut stamps);
+                continue;
+            }
             // A broken link is as good as no file; it shows when it is mended.
-            let Some(metadata) = counts.then(|| fs::metadata(self.path.join(&name)).ok()).flatten() else { continue };
-            if stamps.len() == FILES_MAX {
+            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+            if stamps.keys().filter(|name| !name.contains('/')).count() == FILES_MAX {
                 return Err(SourceError::Refused(format!("the folder has more than {FILES_MAX} components; split it")));
             }
             stamps.insert(name, Stamp::of(&metadata));
@@ -203,7 +216,7 @@ impl Place {
         Ok(Fingerprint(stamps))
     }
 
-    /// Reads manifest and components, whole: `before` is the fingerprint they had, and must be what they have after.
+    /// Reads manifest, components and cases, whole: `before` is the fingerprint they had, and must be what they have after.
     pub(super) fn read(&self, before: &Fingerprint, bounds: &Bounds, bare: Bare) -> Result<Source, SourceError> {
         let source = match self.kind {
             Kind::Folder => self.read_folder(before, bounds),
@@ -228,7 +241,7 @@ impl Place {
             return Err(SourceError::Refused(format!("{file} is not UTF-8 text; save it as UTF-8")));
         };
         let manifest = Manifest::parse(&file, &text, bounds)?;
-        self.with_components(manifest, text, before, &self.path)
+        self.with_components(manifest, text, before, bounds, &self.path)
     }
 
     fn read_bare(&self, before: &Fingerprint, bounds: &Bounds, bare: Bare) -> Result<Source, SourceError> {
@@ -248,7 +261,7 @@ impl Place {
             SourceError::Refused(format!("{} cannot be the API local/{name}: {}", self.key, error.message))
         })?;
         let folder = self.path.parent().expect("a place is inside the plugins folder");
-        self.with_components(manifest, text, before, folder)
+        self.with_components(manifest, text, before, bounds, folder)
     }
 
     fn with_components(
@@ -256,25 +269,33 @@ impl Place {
         manifest: Manifest,
         text: String,
         before: &Fingerprint,
+        bounds: &Bounds,
         folder: &Utf8Path,
     ) -> Result<Source, SourceError> {
         let mut files = BTreeMap::from([(manifest::FILE_NAME.to_owned(), text.into_bytes())]);
-        for handler in manifest.handlers() {
-            let Some(stamp) = before.0.get(handler) else {
-                let message = format!("the handler `{handler}` is not in the folder; build it, or correct `handler`");
+        for (file, (role, bytes_max)) in manifest.components(bounds.transform.component_bytes_max) {
+            let Some(stamp) = before.0.get(file) else {
+                let message = format!("the {role} `{file}` is not in the folder; build it, or correct its name");
                 return Err(SourceError::Refused(message));
             };
-            let apis = manifest.apis.iter().filter(|api| api.handler == handler);
-            let bytes_max = apis.map(|api| api.limits.component_bytes_max).max().unwrap_or_default();
             if stamp.len > bytes_max as u64 {
-                let message = format!(
-                    "the handler `{handler}` has {} bytes and the limit `component` is {}; make it smaller, or raise `component` in [api.limits]",
+                let has = format!(
+                    "the {role} `{file}` has {} bytes and the limit `component` is {}",
                     stamp.len,
                     Value::Bytes(bytes_max)
                 );
-                return Err(SourceError::Refused(message));
+                let remedy = match role {
+                    "handler" => "raise `component` in [api.limits]",
+                    _ => "have the operator raise `component` in [sandbox.transform]",
+                };
+                return Err(SourceError::Refused(format!("{has}; make it smaller, or {remedy}")));
             }
-            files.insert(handler.to_owned(), self.read_file(folder, handler, stamp.len)?);
+            files.insert(file.to_owned(), self.read_file(folder, file, stamp.len)?);
+        }
+        for cases in manifest.cases() {
+            for (name, len) in cases_in(before, cases).map_err(SourceError::Refused)? {
+                files.insert(name.to_owned(), self.read_file(folder, name, len)?);
+            }
         }
         Ok(Source { manifest, revision: Revision::new(files) })
     }
@@ -298,4 +319,45 @@ impl Place {
         file.take(len + 1).read_to_end(&mut bytes).map_err(read)?;
         if bytes.len() as u64 == len { Ok(bytes) } else { Err(SourceError::Torn) }
     }
+}
+
+/// The stamps of what may be cases in a folder of the plugin's. With more than there can be, the folder stands for them.
+fn stamp_cases(entry: &DirEntry, name: &str, stamps: &mut BTreeMap<String, Stamp>) {
+    let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+    let Some(entries) = (!is_file).then(|| fs::read_dir(entry.path()).ok()).flatten() else { return };
+    let cases = entries.filter_map(|case| {
+        let case = case.ok()?.file_name().into_string().ok()?;
+        (case.ends_with(".json") && !is_ignored(&case)).then_some(case)
+    });
+    let cases: Vec<String> = cases.take(CASES_MAX + 1).collect();
+    if cases.len() > CASES_MAX {
+        stamps.extend(fs::metadata(entry.path()).ok().map(|metadata| (format!("{name}/"), Stamp::of(&metadata))));
+        return;
+    }
+    for case in cases {
+        let metadata = fs::metadata(entry.path().join(&case)).ok();
+        stamps.extend(metadata.map(|metadata| (format!("{name}/{case}"), Stamp::of(&metadata))));
+    }
+}
+
+/// The cases in a folder with their lengths, or what is wrong with them.
+fn cases_in<'a>(fingerprint: &'a Fingerprint, folder: &str) -> Result<Vec<(&'a str, u64)>, String> {
+    let prefix = format!("{folder}/");
+    let of_folder = fingerprint.0.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+    let cases: Vec<(&str, u64)> = of_folder.map(|(name, stamp)| (name.as_str(), stamp.len)).collect();
+    match cases.first() {
+        None => return Err(format!("there is no case in the folder `{folder}`; write one, or leave out `cases`")),
+        Some((name, _)) if *name == prefix => {
+            return Err(format!("the folder `{folder}` has more than {CASES_MAX} cases; leave some out"));
+        }
+        Some(_) => {}
+    }
+    if let Some((name, len)) = cases.iter().find(|(_, len)| *len > CASE_BYTES_MAX) {
+        return Err(format!("`{name}` has {len} bytes and a case has at most {CASE_BYTES_MAX}; make it smaller"));
+    }
+    let sum: u64 = cases.iter().map(|(_, len)| len).sum();
+    if sum > CASES_BYTES_MAX {
+        return Err(format!("the cases in `{folder}` have {sum} bytes and may have {CASES_BYTES_MAX}; leave some out"));
+    }
+    Ok(cases)
 }

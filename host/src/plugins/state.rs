@@ -36,6 +36,10 @@ pub enum Stage {
     Admit,
     /// Making machine code.
     Compile,
+    /// Joining it to what the host offers.
+    Link,
+    /// Running its own cases.
+    Smoke,
     /// Keeping it and putting it into service.
     Swap,
 }
@@ -47,6 +51,8 @@ impl fmt::Display for Stage {
             Self::Manifest => "manifest",
             Self::Admit => "admit",
             Self::Compile => "compile",
+            Self::Link => "link",
+            Self::Smoke => "smoke",
             Self::Swap => "swap",
         })
     }

@@ -40,6 +40,35 @@ async fn a_plugin_in_the_folder_serves_its_apis() {
     assert_eq!(serde_json::from_str::<Vec<PluginStatus>>(&json).unwrap(), plugins.status());
 }
 
+#[tokio::test]
+async fn the_cases_that_a_manifest_names_are_part_of_the_revision_and_other_files_are_not() {
+    let folders = Folders::new();
+    let text = format!("{}cases = \"cases\"\n", manifest("a", "a"));
+    let folder = folders.write("a", &text, &[("a.wasm", &guest::handler("1"))]);
+    let plugins = folders.open();
+    plugins.scan().await;
+    assert_eq!(plugins.reason("a"), "there is no case in the folder `cases`; write one, or leave out `cases`");
+    fs::create_dir_all(folder.join("other")).unwrap();
+    fs::create_dir(folder.join("cases")).unwrap();
+    fs::write(folder.join("cases/one.json"), "{\"request\":{},\"expect\":{\"failure\":\"failed\"}}").unwrap();
+    plugins.scan().await;
+    let first = plugins.digest("a");
+    assert!(folders.revisions.join(first.to_string()).join("cases/one.json").exists());
+    for beside in ["cases/notes.txt", "cases/.one.json.swp", "cases/one.json~", "other/two.json", "README.md"] {
+        fs::write(folder.join(beside), "{}").unwrap();
+        plugins.scan().await;
+        assert_eq!((plugins.digest("a"), plugins.state("a")), (first, Some(State::Active)), "{beside}");
+    }
+    fs::write(folder.join("cases/two.json"), "{\"request\":{},\"expect\":{\"failure\":\"failed\"}}").unwrap();
+    plugins.scan().await;
+    assert_ne!(plugins.digest("a"), first);
+    for number in 0..100 {
+        fs::write(folder.join(format!("cases/{number}.json")), "{}").unwrap();
+    }
+    plugins.scan().await;
+    assert_eq!(plugins.reason("a"), "the folder `cases` has more than 100 cases; leave some out");
+}
+
 /// Folder, manifest, files; how far it comes and how the reason begins.
 type Bad<'a> = (&'a str, String, &'a [(&'a str, &'a [u8])], Stage, &'a str);
 
@@ -59,7 +88,7 @@ async fn what_is_wrong_with_a_plugin_is_said_and_harms_no_other() {
             manifest("b", "b-no-file"),
             &[],
             Stage::Discover,
-            "the handler `a.wasm` is not in the folder; build it, or correct `handler`",
+            "the handler `a.wasm` is not in the folder; build it, or correct its name",
         ),
         (
             "c-text",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 /// Rules, or secrets, of one API.
-const LIST_MAX: usize = 64;
+pub(super) const LIST_MAX: usize = 64;
 
 /// What one API's handler may reach. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

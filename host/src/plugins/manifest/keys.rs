@@ -1,35 +1,181 @@
-//! Which keys a manifest may have, which ones come with a later version, and what was probably meant by others.
+//! Which keys a manifest may have, what each is for, which ones come with a later version, and what was probably meant
+//! by others. The checks and the JSON Schema are made from these tables, and so never differ.
 
+use super::transforms::TRANSFORMS_MAX;
+use super::{MAX_ATTEMPTS, grants};
 use crate::nearest::nearest;
 use ripost_runtime::LINES;
+use std::ops::RangeInclusive;
 use toml::de::{DeTable, DeValue};
 
-const ROOT: &[&str] = &["plugin", "api"];
-const PLUGIN: &[&str] = &["name", "version"];
-const API: &[&str] = &[
-    "owner",
-    "slug",
-    "handler",
-    "price",
-    "expires_in",
-    "max_attempts",
-    "delivery",
-    "payload",
-    "access",
-    "config",
-    "limits",
-    "retry",
-    "grants",
-];
-/// Designed, and not served yet: refused rather than ignored.
-const API_LATER: &[&str] = &["upstream", "reply", "cancel", "capture_on", "schema", "cases", "transforms", "cors"];
-const GRANTS: &[&str] = &["outbound", "secrets", "kv"];
-/// The one key of `[api.limits]` that is not a limit of a run.
+/// A table of a manifest.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// What errors call it.
+    place: &'static str,
+    pub(super) keys: &'static [Key],
+    /// Designed, and not served yet: refused rather than ignored.
+    later: &'static [&'static str],
+}
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) need: Need,
+    pub(super) form: Form,
+    /// For whoever writes a manifest.
+    pub(super) about: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Required,
+    Optional,
+}
+
+/// What a key's value looks like.
+#[derive(Debug)]
+pub(super) enum Form {
+    Text(Text),
+    Choice(&'static [&'static str]),
+    Count(RangeInclusive<u32>),
+    Flag,
+    List(Text, usize),
+    /// Any keys, each with a text.
+    Texts,
+    /// `[api.limits]`: what there is to limit is listed in [`LINES`].
+    Limits,
+    Table(&'static Table),
+    Tables(&'static Table),
+}
+
+/// What a text looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Text {
+    Any,
+    Name,
+    Component,
+    Folder,
+    Amount,
+    Duration,
+    Place,
+    SecretName,
+}
+
+/// The key of `[api.limits]` that is not a limit of a run.
 pub(super) const CONCURRENCY: &str = "concurrency";
+
+const fn key(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, need: Need::Optional, form, about }
+}
+
+const fn required(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, need: Need::Required, form, about }
+}
+
+pub(super) static ROOT: Table = Table {
+    place: "a manifest",
+    keys: &[
+        required("plugin", Form::Table(&PLUGIN), "What the plugin is called."),
+        required("api", Form::Tables(&API), "One API that the plugin offers; write [[api]] for each."),
+    ],
+    later: &[],
+};
+
+static PLUGIN: Table = Table {
+    place: "[plugin]",
+    keys: &[
+        required("name", Form::Text(Text::Name), "The plugin's name."),
+        required("version", Form::Text(Text::Any), "The plugin's version, as you like; 1 to 64 bytes."),
+    ],
+    later: &[],
+};
+
+static API: Table = Table {
+    place: "[[api]]",
+    keys: &[
+        required("owner", Form::Text(Text::Name), "Who offers it: /api/{owner}/api/{slug}."),
+        required("slug", Form::Text(Text::Name), "What it is called: /api/{owner}/api/{slug}."),
+        required("handler", Form::Text(Text::Component), "The component that answers, a file in the plugin's folder."),
+        key("price", Form::Text(Text::Amount), "USDC for one request; held when it is accepted. Default 0."),
+        key(
+            "expires_in",
+            Form::Text(Text::Duration),
+            "From accept to the end of the last run, 1 s to 7 d. Default 1 h.",
+        ),
+        key("max_attempts", Form::Count(MAX_ATTEMPTS), "Runs of one request. Default 3."),
+        key(
+            "delivery",
+            Form::Choice(&["webhook", "off"]),
+            "webhook: every call is durable (default); off: a plain synchronous API.",
+        ),
+        key(
+            "payload",
+            Form::Choice(&["request", "result", "cloudevents"]),
+            "What its webhooks look like: the request object (default), the bare result, or CloudEvents.",
+        ),
+        key(
+            "access",
+            Form::Choice(&["open", "subscribed"]),
+            "Who may call it: whoever has a key (default), or consumers whom the operator has subscribed.",
+        ),
+        key("config", Form::Texts, "What the handler's `config.get` answers from."),
+        key("limits", Form::Limits, "What a run may use; above the operator's ceiling is refused."),
+        key("retry", Form::Table(&RETRY), "How its deliveries are retried."),
+        key("grants", Form::Table(&GRANTS), "What its handler may reach; nothing unless it is written here."),
+        key("transforms", Form::Table(&TRANSFORMS), "Components between consumer and handler."),
+        key(
+            "cases",
+            Form::Text(Text::Folder),
+            "A folder of smoke cases (*.json) that must pass before a revision serves, and that `ripost test` runs.",
+        ),
+    ],
+    later: &["upstream", "reply", "cancel", "capture_on", "schema", "cors"],
+};
+
+static RETRY: Table = Table {
+    place: "`retry`",
+    keys: &[key("schedule", Form::List(Text::Duration, 100), "The wait before each attempt, the first one included.")],
+    later: &[],
+};
+
+static GRANTS: Table = Table {
+    place: "[api.grants]",
+    keys: &[
+        key("outbound", Form::List(Text::Place, grants::LIST_MAX), "Where it may call."),
+        key("secrets", Form::List(Text::SecretName, grants::LIST_MAX), "Which of the owner's secrets it may use."),
+        key("kv", Form::Flag, "Whether it may use the owner's store."),
+    ],
+    later: &[],
+};
+
+static TRANSFORMS: Table = Table {
+    place: "`transforms`",
+    keys: &[
+        key("request", Form::List(Text::Component, TRANSFORMS_MAX), "On what the consumer sent, in this order."),
+        key("response", Form::List(Text::Component, TRANSFORMS_MAX), "On the answer, before it is stored."),
+        key("webhook", Form::List(Text::Component, TRANSFORMS_MAX), "On the webhook's payload, when it is made."),
+        key(
+            "webhook_on_error",
+            Form::Choice(&["fail", "send_original"]),
+            "What becomes of a webhook whose transform fails: it is not sent (default), or sent without the transforms.",
+        ),
+    ],
+    later: &[],
+};
+
+impl Table {
+    fn names(&self) -> Vec<&'static str> {
+        self.keys.iter().map(|key| key.name).collect()
+    }
+}
 
 fn limits() -> Vec<&'static str> {
     LINES.iter().map(|line| line.key).chain([CONCURRENCY]).collect()
 }
+
+const LIMITS: &str = "[api.limits]";
 
 /// Something wrong at a byte of the text.
 #[derive(Debug)]
@@ -40,30 +186,33 @@ pub(super) struct Wrong {
 
 /// Refuses the first key that this version does not know or does not serve.
 pub(super) fn check(root: &DeTable<'_>) -> Result<(), Wrong> {
-    check_table(root, "a manifest", ROOT, &[])?;
-    if let Some(plugin) = root.get("plugin").and_then(|plugin| plugin.get_ref().as_table()) {
-        check_table(plugin, "[plugin]", PLUGIN, &[])?;
-    }
-    let Some(apis) = root.get("api") else { return Ok(()) };
-    let DeValue::Array(list) = apis.get_ref() else {
-        return Err(Wrong {
-            at: apis.span().start,
-            message: "`api` is a list; write [[api]], in two brackets".to_owned(),
-        });
-    };
-    for api in list.iter().filter_map(|api| api.get_ref().as_table()) {
-        check_table(api, "[[api]]", API, API_LATER)?;
-        if let Some(limits) = api.get("limits").and_then(|limits| limits.get_ref().as_table()) {
-            check_table(limits, "[api.limits]", &self::limits(), &[])?;
-        }
-        if let Some(grants) = api.get("grants").and_then(|grants| grants.get_ref().as_table()) {
-            check_table(grants, "[api.grants]", GRANTS, &[])?;
+    check_table(root, &ROOT)
+}
+
+fn check_table(table: &DeTable<'_>, known: &Table) -> Result<(), Wrong> {
+    check_names(table, known.place, &known.names(), known.later)?;
+    for key in known.keys {
+        let Some(value) = table.get(key.name) else { continue };
+        match (&key.form, value.get_ref()) {
+            (Form::Table(known), DeValue::Table(table)) => check_table(table, known)?,
+            (Form::Tables(known), DeValue::Array(list)) => {
+                for table in list.iter().filter_map(|entry| entry.get_ref().as_table()) {
+                    check_table(table, known)?;
+                }
+            }
+            (Form::Tables(_), _) => {
+                let message = format!("`{0}` is a list; write [[{0}]], in two brackets", key.name);
+                return Err(Wrong { at: value.span().start, message });
+            }
+            (Form::Limits, DeValue::Table(table)) => check_names(table, LIMITS, &limits(), &[])?,
+            // Values of another kind are for whoever reads them.
+            _ => {}
         }
     }
     Ok(())
 }
 
-fn check_table(table: &DeTable<'_>, place: &str, known: &[&str], later: &[&str]) -> Result<(), Wrong> {
+fn check_names(table: &DeTable<'_>, place: &str, known: &[&str], later: &[&str]) -> Result<(), Wrong> {
     // In the order of the text, so that the first line that is wrong is the one that is named.
     let mut keys: Vec<(usize, &str)> = table.keys().map(|key| (key.span().start, key.get_ref().as_ref())).collect();
     keys.sort_unstable();
@@ -80,10 +229,12 @@ fn explain(key: &str, place: &str, known: &[&str], later: &[&str]) -> String {
     if let Some(meant) = nearest(key, known.iter().chain(later).copied()) {
         return format!("unknown key `{key}` in {place}; did you mean `{meant}`?");
     }
-    let limits = limits();
-    let tables = [("[plugin]", PLUGIN), ("[[api]]", API), ("[api.limits]", &limits)];
-    if let Some((home, _)) = tables.iter().find(|(home, keys)| *home != place && keys.contains(&key)) {
-        return format!("unknown key `{key}` in {place}; it belongs in {home}");
+    let tables = [&PLUGIN, &API, &GRANTS, &TRANSFORMS].map(|table| (table.place, table.names()));
+    let homes = tables.into_iter().chain([(LIMITS, limits())]);
+    for (home, keys) in homes {
+        if home != place && keys.contains(&key) {
+            return format!("unknown key `{key}` in {place}; it belongs in {home}");
+        }
     }
     format!("unknown key `{key}` in {place}; the keys there are {}", known.join(", "))
 }

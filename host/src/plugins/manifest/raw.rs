@@ -39,6 +39,20 @@ pub(super) struct Api {
     pub(super) limits: Limits,
     pub(super) retry: Option<Retry>,
     pub(super) grants: Option<Grants>,
+    pub(super) transforms: Option<Spanned<Transforms>>,
+    pub(super) cases: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transforms {
+    #[serde(default)]
+    pub(super) request: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) response: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) webhook: Vec<Spanned<String>>,
+    pub(super) webhook_on_error: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

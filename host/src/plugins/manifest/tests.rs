@@ -1,4 +1,5 @@
 mod fuzz;
+mod schema;
 
 use super::*;
 
@@ -37,6 +38,7 @@ fn bounds() -> Bounds {
     Bounds {
         default: Limits::default(),
         ceiling: Limits::ceiling(),
+        transform: Limits::transform(),
         concurrency: 16,
         plain_http: PlainHttp::Refused,
         above: Above::Refuse,
@@ -51,7 +53,7 @@ fn refusal(text: &str) -> String {
 fn a_manifest_says_what_a_plugin_offers() {
     let manifest = Manifest::parse("reports/plugin.toml", GOOD, &bounds()).unwrap();
     assert_eq!((manifest.plugin.as_str(), manifest.version.as_str()), ("reports", "1.2.0"));
-    assert_eq!(manifest.handlers().collect::<Vec<_>>(), ["reports.wasm"]);
+    assert_eq!(manifest.components(1).into_keys().collect::<Vec<_>>(), ["reports.wasm"]);
     let [daily, weekly] = &manifest.apis[..] else { panic!("two APIs") };
     assert_eq!(daily.name.to_string(), "demo/daily");
     let spec = ApiSpec {
@@ -61,6 +63,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         concurrency: 4,
         payload: PayloadForm::Request,
         delivery: DeliveryMode::Webhook,
+        access: Access::Open,
     };
     assert_eq!(daily.spec, spec);
     assert_eq!(daily.config.get("region").map(String::as_str), Some("eu"));
@@ -78,6 +81,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         concurrency: 16,
         payload: PayloadForm::Request,
         delivery: DeliveryMode::Webhook,
+        access: Access::Open,
     };
     assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
 }
@@ -164,9 +168,57 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
             with("\"request\"", "\"xml\""),
             "14: payload = \"xml\" means nothing; write \"request\", \"result\" or \"cloudevents\"",
         ),
+        (with("\"open\"", "\"closed\""), "15: access = \"closed\" means nothing; write \"open\" or \"subscribed\""),
         (
-            with("\"open\"", "\"subscribed\""),
-            "15: access = \"subscribed\" is not available in this version; write \"open\" or remove it",
+            with("access = \"open\"", "transforms = { requests = [\"a.wasm\"] }"),
+            "15: unknown key `requests` in `transforms`; did you mean `request`?",
+        ),
+        (
+            with("access = \"open\"", "transforms = { request = \"a.wasm\" }"),
+            "15: invalid type: string \"a.wasm\", expected a sequence; write a list, in [ and ]",
+        ),
+        (
+            with("access = \"open\"", "transforms = { request = [\"../a.wasm\"] }"),
+            "15: `transforms.request`: \"../a.wasm\" is a path; name a file inside the plugin's own folder, such as \"my-api.wasm\"",
+        ),
+        (
+            with("access = \"open\"", "transforms = { response = [\"a.txt\"] }"),
+            "15: `transforms.response`: \"a.txt\" is no component's name; name a file that ends in .wasm",
+        ),
+        (
+            with(
+                "access = \"open\"",
+                "transforms = { response = [\n\"a.wasm\", \"a.wasm\", \"a.wasm\", \"a.wasm\",\n\"a.wasm\", \"a.wasm\", \"a.wasm\", \"a.wasm\",\n\"b.wasm\"] }",
+            ),
+            "18: `transforms.response` has more than 8 components; make one of two",
+        ),
+        (
+            with("access = \"open\"", "transforms = { webhook = [\"a.wasm\"], webhook_on_error = \"ignore\" }"),
+            "15: webhook_on_error = \"ignore\" means nothing; write \"fail\" or \"send_original\"",
+        ),
+        (
+            with("access = \"open\"", "transforms = { webhook_on_error = \"fail\" }"),
+            "15: `webhook_on_error` says what becomes of a failed webhook transform, and there is none; add `webhook`, or leave it out",
+        ),
+        (
+            with("price = \"0.05\"\n", "").replacen(
+                "delivery = \"webhook\"",
+                "delivery = \"off\"\ntransforms.webhook = [\"a.wasm\"]",
+                1,
+            ),
+            "13: `transforms.webhook` changes webhooks, and with delivery = \"off\" there are none; write it as `response`, or leave it out",
+        ),
+        (
+            with("access = \"open\"", "cases = \"../cases\""),
+            "15: cases = \"../cases\" is a path; name a folder inside the plugin's own, such as \"cases\"",
+        ),
+        (
+            with("access = \"open\"", "cases = \".cases\""),
+            "15: cases = \".cases\" is no folder of cases; name it \"cases\"",
+        ),
+        (
+            with("access = \"open\"", "retry = { scedule = [] }"),
+            "15: unknown key `scedule` in `retry`; did you mean `schedule`?",
         ),
         (with("\"eu\"", "7"), "18: invalid type: integer `7`, expected a string; write it in quotes"),
         (
@@ -261,8 +313,6 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
         "cancel = \"any\"",
         "capture_on = \"completion\"",
         "schema = \"schema.json\"",
-        "cases = \"cases\"",
-        "transforms = { request = [] }",
         "cors = { origins = [] }",
     ];
     for line in later {
@@ -270,6 +320,21 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
         let message = refusal(&with("price = \"0.05\"", line));
         assert_eq!(message, format!("reports/plugin.toml:10: `{key}` is not available in this version; remove it"));
     }
+}
+
+#[test]
+fn an_api_names_its_transforms_in_order_its_cases_and_who_may_call_it() {
+    let asks = "access = \"subscribed\"\ncases = \"cases\"\ntransforms = { request = [\"b.wasm\", \"a.wasm\"], webhook = [\"a.wasm\"], webhook_on_error = \"send_original\" }";
+    let manifest = Manifest::parse("p/plugin.toml", &with("access = \"open\"", asks), &bounds()).unwrap();
+    let [daily, weekly] = &manifest.apis[..] else { panic!("two APIs") };
+    assert_eq!((daily.spec.access, weekly.spec.access), (Access::Subscribed, Access::Open));
+    assert_eq!(daily.transforms.files().collect::<Vec<_>>(), ["b.wasm", "a.wasm", "a.wasm"]);
+    assert_eq!(daily.transforms.webhook_on_error, OnError::SendOriginal);
+    assert_eq!(weekly.transforms, ApiTransforms::default());
+    assert_eq!((daily.cases.as_deref(), weekly.cases.as_deref()), (Some("cases"), None));
+    let components = manifest.components(7);
+    assert_eq!(components["a.wasm"], ("transform", 7));
+    assert_eq!(components["reports.wasm"], ("handler", Limits::default().component_bytes_max));
 }
 
 #[test]
