@@ -228,6 +228,7 @@ impl App {
                 signing_key: signing_key.clone(),
                 news: news.clone(),
                 metrics: metrics.clone(),
+                runtime: runtime.clone(),
                 clock: clock.clone(),
                 tasks: tasks.clone(),
                 stopping: stopping.clone(),
@@ -243,6 +244,7 @@ impl App {
             keyring: keyring.clone(),
             signing_key,
             clock: clock.clone(),
+            plugins: plugins.clone(),
             base: base.clone(),
         });
         let runs = Runs::new(
@@ -413,7 +415,7 @@ async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, StartError> 
 }
 
 pub(crate) fn start_runtime(config: &Config, compile: Compile) -> Result<Runtime, StartError> {
-    let runtime = config.sandbox.runtime(config.runs.concurrency);
+    let runtime = config.sandbox.runtime(config.runs.concurrency + config.runs.transforms());
     Ok(Runtime::start_with(runtime, Arc::new(compile)).context("starting the sandbox")?)
 }
 

@@ -14,6 +14,7 @@ mod receipts;
 mod secrets;
 mod send;
 mod test;
+mod transform;
 pub mod webhooks;
 
 pub use alerts::{Alert, Alerts};
@@ -34,6 +35,7 @@ use ripost_domain::delivery::{LaneId, Next, RetryPolicy};
 use ripost_domain::id::{ConsumerId, DeliveryId};
 use ripost_domain::signature::SigningKey;
 use ripost_domain::time::{Clock, Timestamp};
+use ripost_runtime::Runtime;
 use ripost_store::{ClaimedDeliveries, ClaimedDelivery, Record, Retry, Store, StoreError, WriteError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +65,8 @@ pub struct Needs {
     pub news: Arc<News>,
     /// Numbers.
     pub metrics: Arc<Metrics>,
+    /// Who runs webhook transforms.
+    pub runtime: Arc<Runtime>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who owns the tasks.

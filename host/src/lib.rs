@@ -27,4 +27,5 @@ pub mod problem;
 pub mod reconcile;
 pub mod runs;
 pub mod telemetry;
+pub mod transforms;
 pub mod wall;

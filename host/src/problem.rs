@@ -46,6 +46,7 @@ pub enum Kind {
     WebhookEventsUnsupported,
     InvalidValue,
     HandlerTrapped,
+    TransformFailed,
     CpuLimit,
     MemoryLimit,
     WallLimit,
@@ -106,6 +107,7 @@ impl Kind {
             Self::WebhookEventsUnsupported => (422, "webhook-events-unsupported", "A webhook event is not available"),
             Self::InvalidValue => (422, "invalid-value", "A value cannot be used"),
             Self::HandlerTrapped => (502, "handler-trapped", "The handler broke off without an answer"),
+            Self::TransformFailed => (502, "transform-failed", "A transform of the API gave no answer"),
             Self::CpuLimit => (502, "cpu-limit", "The handler used more CPU time than its limit"),
             Self::MemoryLimit => (502, "memory-limit", "The handler used more memory than its limit"),
             Self::WallLimit => (502, "wall-limit", "The handler took longer than its limit"),
@@ -229,6 +231,12 @@ impl Problem {
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.fields.kind
+    }
+
+    /// Whether it is of this kind.
+    #[must_use]
+    pub fn is(&self, kind: Kind) -> bool {
+        self.fields.kind.strip_prefix(TYPE_PREFIX) == Some(kind.line().1)
     }
 
     /// The JSON body.

@@ -8,10 +8,12 @@
 pub(crate) mod decide;
 mod direct;
 mod finish;
+mod incoming;
 mod news;
 mod run;
 
 pub(crate) use self::direct::NotRun;
+pub(crate) use self::run::Asked;
 use crate::config;
 use crate::delivery::Sender;
 use crate::keyring::Keyring;
@@ -66,6 +68,8 @@ pub struct Runs {
     /// In KiB, so that a permit's number has room for all memory there is.
     kibs: FairSemaphore,
     instances: FairSemaphore,
+    /// For calls that are not accepted yet.
+    transforms: FairSemaphore,
     no_progress: Arc<NoProgress>,
     waiting_in_store: AtomicBool,
     wake: Notify,
@@ -104,6 +108,7 @@ impl Runs {
             slots: FairSemaphore::new(config.queued_max, config.queued_per_owner()),
             kibs: FairSemaphore::new(kibs(config.queued_bytes_max), kibs(config.queued_bytes_max / 4)),
             instances: FairSemaphore::new(config.concurrency, needs.owner_concurrency),
+            transforms: FairSemaphore::new(config.transforms(), config.transforms().div_ceil(2)),
             no_progress: Arc::new(NoProgress),
             // The process before may have left some.
             waiting_in_store: AtomicBool::new(true),

@@ -3,6 +3,7 @@
 //! The layout of the records is that of the canonical ABI for `wit/ripost.wit`; `prelude.wat` has the offsets.
 
 pub mod attacks;
+pub mod transforms;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;

@@ -95,6 +95,12 @@ impl Plugin {
         self
     }
 
+    /// With one more file, such as a transform that a line of an API names.
+    pub fn file(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(name.to_owned(), bytes.into());
+        self
+    }
+
     /// Without one of its files.
     pub fn without_file(mut self, name: &str) -> Self {
         self.files.remove(name);
@@ -132,7 +138,11 @@ impl Plugin {
     pub fn write(&self, folder: &Utf8Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         for (name, bytes) in &self.files {
-            std::fs::write(folder.join(name), bytes).with_context(|| format!("writing {folder}/{name}"))?;
+            let path = folder.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, bytes).with_context(|| format!("writing {folder}/{name}"))?;
         }
         std::fs::write(folder.join("plugin.toml"), &self.manifest)
             .with_context(|| format!("writing {folder}/plugin.toml"))

@@ -48,6 +48,12 @@ impl Runs {
         self.queued_per_owner_max.unwrap_or(self.queued_max / 4).clamp(1, self.queued_max)
     }
 
+    /// Transforms of calls that are not accepted yet, at once: places beside those of the runs.
+    #[must_use]
+    pub fn transforms(&self) -> u32 {
+        (self.concurrency / 4).max(2)
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         if !(1..=1000).contains(&self.concurrency) {
             return Err("runs.concurrency must be between 1 and 1000".to_owned());

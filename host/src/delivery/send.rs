@@ -152,7 +152,13 @@ pub(super) fn sign(signing: &Signing, key: &SigningKey, id: &str, now: Timestamp
 }
 
 fn headers(claimed: &ClaimedDelivery, id: &str, seconds: i64, signed: &str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(10);
+    let mut headers = HeaderMap::with_capacity(10 + claimed.headers.len());
+    // First, so that none of them can take the place of ours.
+    for (name, value) in &claimed.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
     let mut set = |name: HeaderName, value: &str| {
         // All of these are ASCII of ours; what is not (a trace context that a caller made up) is left out.
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -6,6 +6,7 @@ use super::{Disabled, News, Sender, endpoint_of, lane_of};
 use crate::egress::EgressClient;
 use crate::gateway::view::public_class;
 use crate::keyring::Keyring;
+use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
 use ripost_domain::address::{UrlPolicy, UrlRefused, WebhookUrl};
 use ripost_domain::api::ApiName;
@@ -51,6 +52,8 @@ pub struct Webhooks {
     pub signing_key: Arc<SigningKey>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whose transforms make what could not be made before.
+    pub plugins: Arc<Plugins>,
     /// What links begin with.
     pub base: Arc<str>,
 }
@@ -161,6 +164,9 @@ pub struct RedeliverMany {
 pub struct RedeliveredMany {
     /// So many are due now.
     pub redelivered: u32,
+    /// So many could not be made, by the transforms of their API.
+    #[serde(default)]
+    pub not_made: u32,
     /// Whether there are more that fit.
     pub more: bool,
 }
@@ -341,14 +347,15 @@ impl Webhooks {
         };
         match self.again(request, event, consumer, to).await? {
             Redelivered::Due(delivery) => Ok(shown(delivery, None, reader)),
+            Redelivered::Unmade(_) => Err(Problem::new(
+                Kind::PayloadUnmade,
+                "It was being made this moment. Look at the request again in a few seconds.",
+            )
+            .retry_after(Duration::from_secs(1))),
             Redelivered::Unknown => Err(Problem::new(
                 Kind::NotFound,
                 format!("This request has no webhook `{event}` to send again: none was asked for, or not yet made."),
             )),
-            Redelivered::Unmade(delivery) => {
-                let detail = "A transform of the API's failed to make this webhook. Once its owner has corrected it, send it again.";
-                Err(Problem::new(Kind::PayloadUnmade, detail).with("state", delivery.state.as_str()))
-            }
             Redelivered::UnderWay(delivery) => {
                 let detail = "An attempt is under way or due this moment. Look at the request again in a few seconds.";
                 Err(Problem::new(Kind::DeliveryInFlight, detail)
@@ -369,7 +376,13 @@ impl Webhooks {
         let at = self.clock.steady();
         let give_up_at = self.sender.retry(None, at, None).give_up_at;
         let redeliver = Redeliver { request, event: event.to_owned(), to, at, give_up_at };
-        let redelivered = self.store.redeliver(redeliver).await?;
+        let mut redelivered = self.store.redeliver(redeliver.clone()).await?;
+        if let Redelivered::Unmade(_) = redelivered
+            && let Some(unmade) = self.store.unmade(request, event).await?
+        {
+            self.make(unmade).await?;
+            redelivered = self.store.redeliver(redeliver).await?;
+        }
         if let Redelivered::Due(delivery) = &redelivered {
             self.sender.ask(lane_of(consumer, &delivery.url));
         }
@@ -408,7 +421,7 @@ impl Webhooks {
             // Of several consumers: the rules of the URL are the same for all of them.
             self.check_url(ConsumerId::from_bytes([0; 16]), url).await?;
         }
-        let (mut redelivered, mut more) = (0, true);
+        let (mut redelivered, mut not_made, mut more) = (0, 0, true);
         while more && redelivered < limit {
             let page = self.store.undelivered(filter.clone()).await?;
             (filter.after, more) = (page.next, page.more);
@@ -427,15 +440,16 @@ impl Webhooks {
                     }
                     None => None,
                 };
-                if matches!(
-                    self.again(entry.request, &entry.delivery.event, entry.consumer, to).await?,
-                    Redelivered::Due(_)
-                ) {
-                    redelivered += 1;
+                match self.again(entry.request, &entry.delivery.event, entry.consumer, to).await {
+                    Ok(Redelivered::Due(_)) => redelivered += 1,
+                    Ok(_) => {}
+                    // One that still cannot be made keeps nobody else from being sent.
+                    Err(problem) if problem.is(Kind::PayloadUnmade) => not_made += 1,
+                    Err(problem) => return Err(problem),
                 }
             }
         }
-        Ok(RedeliveredMany { redelivered, more })
+        Ok(RedeliveredMany { redelivered, not_made, more })
     }
 
     /// Lets a URL get deliveries again.

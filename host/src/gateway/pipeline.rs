@@ -1,4 +1,4 @@
-//! One call, in order: identify, route, admit, the gateway's fields, idempotency, price, accept, answer.
+//! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, price, accept, answer.
 
 use super::answer::{self, REQUEST_ID, request_id_value};
 use super::fields::{self, Fields};
@@ -10,12 +10,14 @@ use crate::keyring;
 use crate::live::{Ended, Entry};
 use crate::plugins::{ActiveApi, DeliveryMode};
 use crate::problem::{self, Kind, Problem};
+use crate::runs::Asked;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
+use ripost_domain::time::Timestamp;
 use ripost_store::{
     Accept, AcceptError, Accepted, ClaimedRun, Consumer, Idempotency, Lease, RequestInput, StoreError, Wants, failpoint,
 };
@@ -31,6 +33,26 @@ pub(super) struct Target {
     pub(super) owner: Range<usize>,
     pub(super) slug: Range<usize>,
     pub(super) rest: usize,
+}
+
+/// A call has a name before it is accepted: transforms see it, and draw from it.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived {
+    pub(super) id: RequestId,
+    pub(super) at: Timestamp,
+}
+
+/// A call that is to be accepted.
+struct Call {
+    arrived: Arrived,
+    webhook_url: Option<String>,
+    wants: Wants,
+    /// What the handler will see.
+    input: RequestInput,
+    /// What was sent, if a transform made something else of it.
+    original: Option<RequestInput>,
+    traceparent: Option<String>,
+    idempotency: Option<Idempotency>,
 }
 
 impl Gateway {
@@ -62,11 +84,14 @@ impl Gateway {
             key,
         });
         let (fields, body) = fields::take(&head.headers, original)?;
+        let at = self.clock.now();
+        let arrived = Arrived { id: RequestId::new(at, keyring::random_id()), at };
         if api.spec.delivery == DeliveryMode::Off {
             synchronous::check(&fields)?;
             if key.is_none() {
-                let input = input(&head, &path[target.rest..], body);
-                return self.call_directly(&consumer, &api, &input).await;
+                let sent = input(&head, &path[target.rest..], body);
+                let (input, _) = self.transform(&consumer, &api, arrived, sent).await?;
+                return self.call_directly(&consumer, &api, arrived, &input).await;
             }
         }
         let wait = match api.spec.delivery {
@@ -81,16 +106,18 @@ impl Gateway {
             },
             None => None,
         };
-        self.check_price(&fields, &api)?;
         let webhook_url = match fields.webhook_url.as_deref() {
             Some(text) => Some(self.webhooks.check_url(consumer.id, text).await?.as_str().to_owned()),
             None => None,
         };
         let depth = depth(&head.headers)?;
         let wants = Wants { depth, ..fields.wants };
-        let input = input(&head, &path[target.rest..], body);
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let accepted = self.accept(&consumer, &api, webhook_url, wants, input, traceparent, key).await?;
+        let sent = input(&head, &path[target.rest..], body);
+        let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
+        self.check_price(&fields, &api)?;
+        let call = Call { arrived, webhook_url, wants, input, original, traceparent, idempotency: key };
+        let accepted = self.accept(&consumer, &api, call).await?;
         match accepted {
             New { id, entry, response } => {
                 let waited = match wait {
@@ -106,6 +133,25 @@ impl Gateway {
             }
             Before(id) => self.answer_earlier(id, &api, prefer, wait).await,
         }
+    }
+
+    /// What the handler is to see, and what was sent if that is something else.
+    async fn transform(
+        &self,
+        consumer: &Consumer,
+        api: &ActiveApi,
+        arrived: Arrived,
+        sent: RequestInput,
+    ) -> Result<(RequestInput, Option<RequestInput>), Problem> {
+        if api.transforms.request.is_empty() {
+            return Ok((sent, None));
+        }
+        let Arrived { id, at } = arrived;
+        let until = at.after(api.spec.expires_in);
+        let asked = Asked { id, consumer: consumer.id, attempt: 1, input: &sent, created_at: at, until };
+        let seen = self.runs.transform_request(asked, api).await?;
+        let original = (seen != sent).then_some(sent);
+        Ok((seen, original))
     }
 
     /// The end, if it comes within `wait`. When the host stops, who waits for a run that has not begun has the `202`.
@@ -150,19 +196,14 @@ impl Gateway {
     }
 
     /// One transaction: request, hold, idempotency key. From here on a task of `app`'s carries the work.
-    #[expect(clippy::too_many_arguments, reason = "a call has these parts")]
     async fn accept(
         self: &Arc<Self>,
         consumer: &Consumer,
         api: &Arc<ActiveApi>,
-        webhook_url: Option<String>,
-        wants: Wants,
-        input: RequestInput,
-        traceparent: Option<String>,
-        idempotency: Option<Idempotency>,
+        call: Call,
     ) -> Result<AcceptOutcome, Problem> {
-        let now = self.clock.now();
-        let id = RequestId::new(now, keyring::random_id());
+        let Call { arrived, webhook_url, wants, input, original, traceparent, idempotency } = call;
+        let Arrived { id, at: now } = arrived;
         let split = self.fee.split(api.spec.price);
         let slot = self.runs.reserve(&api.owner, input.body.len());
         let entry = self.live.enter(id);
@@ -194,7 +235,7 @@ impl Gateway {
             webhook_url,
             wants,
             input,
-            original: None,
+            original,
             traceparent,
             idempotency: idempotency.clone(),
             lease: if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody },
@@ -350,6 +391,7 @@ fn input(head: &http::request::Parts, rest: &str, body: Bytes) -> RequestInput {
         query: head.uri.query().map(str::to_owned),
         headers: passed_on(&head.headers),
         body,
+        attributes: Vec::new(),
     }
 }
 

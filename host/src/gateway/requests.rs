@@ -33,15 +33,9 @@ impl Gateway {
             Part::Request => Ok(json(self.current(record).await?)),
             Part::Result => self.result(record).await,
             Part::Webhook(event) => {
-                let payload = self.store.payload(id, event).await?.ok_or_else(|| {
-                    Problem::new(
-                        Kind::NotFound,
-                        format!(
-                            "This request has no webhook `{event}`, or not yet. Its state is `{}`.",
-                            record.state.as_str()
-                        ),
-                    )
-                })?;
+                let Some(payload) = self.store.payload(id, event).await? else {
+                    return Err(self.no_payload(&record, event).await?);
+                };
                 let mut response = Response::new(Full::new(payload.body));
                 let kind = HeaderValue::from_str(&payload.content_type)
                     .unwrap_or(HeaderValue::from_static("application/json"));
@@ -51,6 +45,19 @@ impl Gateway {
                 Ok(response)
             }
         }
+    }
+
+    async fn no_payload(&self, record: &RequestRecord, event: &str) -> Result<Problem, Problem> {
+        if self.store.unmade(record.id, event).await?.is_some() {
+            let detail = format!(
+                "The API's webhook transforms gave no payload for `{event}`, and nothing was sent. The result is under links.result; when the owner has mended it, POST /requests/{}/redeliver makes the webhook anew.",
+                record.id
+            );
+            return Ok(Problem::new(Kind::PayloadUnmade, detail));
+        }
+        let state = record.state.as_str();
+        let detail = format!("This request has no webhook `{event}`, or not yet. Its state is `{state}`.");
+        Ok(Problem::new(Kind::NotFound, detail))
     }
 
     pub(super) async fn result(&self, record: RequestRecord) -> Result<Response<Full<Bytes>>, Problem> {

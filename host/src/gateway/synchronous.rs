@@ -4,10 +4,10 @@
 use super::Gateway;
 use super::answer::{self, REQUEST_ID, request_id_value};
 use super::fields::Fields;
-use crate::keyring;
+use super::pipeline::Arrived;
 use crate::plugins::ActiveApi;
 use crate::problem::{Kind, Problem};
-use crate::runs::{NotRun, decide};
+use crate::runs::{Asked, NotRun, decide};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
@@ -50,12 +50,13 @@ impl Gateway {
         &self,
         consumer: &Consumer,
         api: &ActiveApi,
+        arrived: Arrived,
         input: &RequestInput,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        let now = self.clock.now();
-        let id = RequestId::new(now, keyring::random_id());
-        let until = now.after(api.limits.wall);
-        let outcome = match self.runs.run_directly(id, consumer.id, api, input, until).await {
+        let Arrived { id, at } = arrived;
+        let until = at.after(api.limits.wall);
+        let asked = Asked { id, consumer: consumer.id, attempt: 1, input, created_at: at, until };
+        let outcome = match self.runs.run_directly(asked, api).await {
             Ok(outcome) => outcome,
             Err(NotRun::TooLate) => return Err(too_late(None)),
             Err(NotRun::NoRoom) => {

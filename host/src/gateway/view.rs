@@ -206,7 +206,7 @@ pub struct Head<'a> {
     /// Whether there is a webhook URL.
     pub has_webhook: bool,
     /// Makes the link to a result that is not embedded.
-    pub result_url: &'a dyn Fn() -> String,
+    pub result_url: &'a (dyn Fn() -> String + Sync),
 }
 
 #[derive(Serialize)]
@@ -287,18 +287,19 @@ pub fn current(
     View { progress, delivery: Some(delivery), ..View::new(base, head, outcome) }.to_json()
 }
 
-/// The webhook's payload: the same fields as they are now, without `delivery`.
+/// The webhook's payload: the same fields as they are now, without `delivery`. `delivered_to` is none if that is to be
+/// added later.
 #[must_use]
 pub fn webhook(
     base: &str,
     head: Head<'_>,
     outcome: Outcome<'_>,
     progress: Option<Progress>,
-    delivered_to: &str,
+    delivered_to: Option<&str>,
 ) -> Bytes {
     let latency = head.finished_at.map(|at| at.since(head.created_at).as_millis());
     let delivery_latency_ms = latency.map(|millis| u64::try_from(millis).unwrap_or(u64::MAX));
-    View { progress, delivered_to: Some(delivered_to), delivery_latency_ms, ..View::new(base, head, outcome) }.to_json()
+    View { progress, delivered_to, delivery_latency_ms, ..View::new(base, head, outcome) }.to_json()
 }
 
 /// A problem as it is stored with a request: with the request's id, so that it explains itself.
@@ -332,7 +333,7 @@ mod tests {
             has_webhook: true,
             result_url: &|| "https://gw.example/results/token".to_owned(),
         };
-        let json = webhook("https://gw.example", head, Outcome::answer(answer), None, "https://x.example/h");
+        let json = webhook("https://gw.example", head, Outcome::answer(answer), None, Some("https://x.example/h"));
         serde_json::from_slice(&json).unwrap()
     }
 

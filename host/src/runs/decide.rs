@@ -1,6 +1,7 @@
 //! What a run's outcome means for its request. Pure: the table of answers, applied.
 
 use crate::problem::{Kind, Problem};
+use crate::transforms::Stopped;
 use bytes::Bytes;
 use ripost_domain::api::ApiName;
 use ripost_domain::request::{Fault, Verdict, judge, run_backoff};
@@ -60,7 +61,11 @@ pub(super) fn expired() -> End {
 }
 
 /// Decides.
-pub(super) fn decide(outcome: RunOutcome, context: &Context<'_>) -> Decision {
+pub(super) fn decide(outcome: Result<RunOutcome, Stopped>, context: &Context<'_>) -> Decision {
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(stopped) => return untransformed(stopped, context),
+    };
     match outcome {
         Ok(Ok(response)) => answered(response, context),
         Ok(Err(failure)) => refused(failure, context),
@@ -73,6 +78,15 @@ pub(super) fn decide(outcome: RunOutcome, context: &Context<'_>) -> Decision {
         },
         Err(RunError::WallLimit { .. }) if context.now >= context.expires_at => Decision::End(expired()),
         Err(error) => Decision::End(End::Failed(broken(&error), None)),
+    }
+}
+
+/// The handler answered and the answer cannot be had. Ours: the whole is run again, as far as there are runs left.
+fn untransformed(stopped: Stopped, context: &Context<'_>) -> Decision {
+    let again = if stopped.is_hosts() { run_at(context, None) } else { None };
+    match again {
+        Some(at) => Decision::RunAgain(at),
+        None => Decision::End(End::Failed(stopped.problem(context.api, "The hold was released."), None)),
     }
 }
 
@@ -102,8 +116,8 @@ fn answered(response: Response, context: &Context<'_>) -> Decision {
 }
 
 /// What a synchronous caller gets of a run: there is no second one, so "not now" is for the caller to hear.
-pub(crate) fn direct(outcome: RunOutcome, api: &ApiName, wall: Duration) -> Result<Answer, Problem> {
-    match outcome {
+pub(crate) fn direct(outcome: Result<RunOutcome, Stopped>, api: &ApiName, wall: Duration) -> Result<Answer, Problem> {
+    match outcome.map_err(|stopped| stopped.problem(api, "Nothing was written."))? {
         Ok(Ok(response)) => Ok(Answer { status: response.status, headers: response.headers, body: response.body }),
         Ok(Err(Failure::Invalid(problem))) => Err(of_owner(api, problem, 400..=499, 422)),
         Ok(Err(Failure::Failed(problem))) => Err(of_owner(api, problem, 500..=599, 502)),
@@ -229,6 +243,10 @@ pub(super) fn log_lines(logs: &[ripost_runtime::LogLine], dropped: u64) -> Bytes
 mod tests {
     use super::*;
 
+    fn decide_run(outcome: RunOutcome, context: &Context<'_>) -> Decision {
+        decide(Ok(outcome), context)
+    }
+
     fn context(attempt: u32) -> Context<'static> {
         static API: std::sync::OnceLock<ApiName> = std::sync::OnceLock::new();
         let api = API.get_or_init(|| ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() });
@@ -248,11 +266,11 @@ mod tests {
             Decision::RunAgain(at) => at.since(context(1).now),
             other => panic!("{other:?}"),
         };
-        assert_eq!(at(decide(response(503, &[]), &context(1))), Duration::from_secs(1));
-        assert_eq!(at(decide(response(500, &[("retry-after", "7")]), &context(2))), Duration::from_secs(7));
-        let last = decide(response(503, &[]), &context(3));
+        assert_eq!(at(decide_run(response(503, &[]), &context(1))), Duration::from_secs(1));
+        assert_eq!(at(decide_run(response(500, &[("retry-after", "7")]), &context(2))), Duration::from_secs(7));
+        let last = decide_run(response(503, &[]), &context(3));
         assert!(matches!(last, Decision::End(End::Failed(_, Some(Answer { status: 503, .. })))), "{last:?}");
-        let too_late = decide(response(503, &[("retry-after", "3600")]), &context(1));
+        let too_late = decide_run(response(503, &[("retry-after", "3600")]), &context(1));
         assert!(matches!(too_late, Decision::End(End::Failed(..))), "{too_late:?}");
     }
 
@@ -266,7 +284,7 @@ mod tests {
             attributes: Vec::new(),
         };
         for (given, status) in [(Some(404), 404), (Some(500), 422), (Some(200), 422), (None, 422)] {
-            match decide(Ok(Err(Failure::Invalid(problem(given)))), &context(1)) {
+            match decide_run(Ok(Err(Failure::Invalid(problem(given)))), &context(1)) {
                 Decision::End(End::Failed(problem, None)) => {
                     assert_eq!(problem.status(), status);
                     assert_eq!(problem.kind(), "urn:ripost:owner:demo:problem:unknown-action");
@@ -281,14 +299,14 @@ mod tests {
         let error = || Err(RunError::WallLimit { limit: Duration::from_secs(1) });
         let mut late = context(1);
         late.expires_at = late.now;
-        assert!(matches!(decide(error(), &late), Decision::End(End::Expired(_))));
-        assert!(matches!(decide(error(), &context(1)), Decision::End(End::Failed(..))));
+        assert!(matches!(decide_run(error(), &late), Decision::End(End::Expired(_))));
+        assert!(matches!(decide_run(error(), &context(1)), Decision::End(End::Failed(..))));
     }
 
     #[test]
     fn a_run_that_found_no_room_is_put_back_for_as_long_as_the_request_lives() {
         let pool = || Err(RunError::PoolExhausted("full".into()));
-        let pause = |context: &Context<'_>| match decide(pool(), context) {
+        let pause = |context: &Context<'_>| match decide_run(pool(), context) {
             Decision::PutBack(at) => at.since(context.now),
             other => panic!("{other:?}"),
         };
@@ -300,7 +318,7 @@ mod tests {
         assert_eq!(pauses.map(|pause| pause.as_millis()), [100, 200, 400, 3200, 5000, 5000, 5000], "no run is used up");
         context.expires_at = context.now.after(Duration::from_secs(2));
         assert_eq!(pause(&context), Duration::from_secs(2), "then it expires");
-        let host = decide(Err(RunError::Host("broken".into())), &context);
+        let host = decide_run(Err(RunError::Host("broken".into())), &context);
         assert!(matches!(host, Decision::End(End::Failed(..))), "{host:?}: counted, and this was the last");
     }
 }

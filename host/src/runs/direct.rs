@@ -1,12 +1,10 @@
 //! Runs of synchronous calls: nothing is stored, whoever called waits, and hanging up stops the guest.
 
 use super::Runs;
-use super::run::Asked;
+use super::run::{Answered, Asked, broken};
 use crate::plugins::ActiveApi;
-use ripost_domain::id::{ConsumerId, RequestId};
-use ripost_domain::time::Timestamp;
-use ripost_runtime::{Run, RunOutcome};
-use ripost_store::RequestInput;
+use crate::transforms::Stopped;
+use ripost_runtime::RunOutcome;
 
 /// The guest was not called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +16,18 @@ pub(crate) enum NotRun {
 }
 
 impl Runs {
-    /// One run, now: waits for its turn until `until`, when everything ends.
+    /// One run, now: waits for its turn until `asked.until`, when everything ends.
     ///
     /// # Cancel safety
     /// Dropping it gives its place up, or stops the guest.
     pub(crate) async fn run_directly(
         &self,
-        id: RequestId,
-        consumer: ConsumerId,
+        asked: Asked<'_>,
         active: &ActiveApi,
-        input: &RequestInput,
-        until: Timestamp,
-    ) -> Result<RunOutcome, NotRun> {
+    ) -> Result<Result<RunOutcome, Stopped>, NotRun> {
         let needs = &self.needs;
-        let _slot = self.reserve_now(&active.owner, input.body.len()).ok_or(NotRun::NoRoom)?;
+        let Asked { id, until, .. } = asked;
+        let _slot = self.reserve_now(&active.owner, asked.input.body.len()).ok_or(NotRun::NoRoom)?;
         let turn = async {
             // The API's permit first: a call that waits for its own API must not keep an instance from another's.
             let api = active.permits.acquire().await.expect("the semaphore is never closed");
@@ -39,17 +35,16 @@ impl Runs {
         };
         let wait = until.since(needs.clock.now());
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
-        let asked = Asked { id, consumer, attempt: 1, input, until };
-        let call = self.call(asked, active, self.no_progress.clone());
         let _in_flight = needs.metrics.run_in_flight();
-        let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
+        let Answered { outcome, usage, logs, logs_dropped } =
+            self.answer(asked, active, self.no_progress.clone()).await;
         self.count(active, &outcome, &usage);
         for line in &logs {
             tracing::debug!(request.id = %id, api = %active.name, level = line.level.as_str(), "{}", line.message);
         }
-        if let Err(error) = &outcome {
+        if let Some(error) = broken(&outcome) {
             let revision = active.digest.short();
-            tracing::warn!(request.id = %id, api = %active.name, revision, logs_dropped, %error, "A handler gave no answer");
+            tracing::warn!(request.id = %id, api = %active.name, revision, logs_dropped, error, "A run gave no answer");
         }
         Ok(outcome)
     }

@@ -37,12 +37,11 @@ impl Runs {
             (false, State::Completed) => Settlement::Captured,
             (false, _) => Settlement::Released,
         };
-        let delivery = claimed
-            .webhook_url
-            .as_deref()
-            .filter(|_| claimed.wants.completed)
-            .map(|url| self.completed(&claimed, active, url, &ending, settlement, entry, finished_at));
-        let ticket = delivery.as_ref().and_then(|delivery| needs.sender.reserve(delivery.lane, delivery.payload.len()));
+        let delivery = match claimed.webhook_url.as_deref().filter(|_| claimed.wants.completed) {
+            Some(url) => Some(self.completed(&claimed, active, url, &ending, settlement, entry, finished_at).await),
+            None => None,
+        };
+        let ticket = delivery.as_ref().and_then(|delivery| needs.sender.reserve_for(delivery));
         let lease = if ticket.is_some() { Lease::ThisProcess } else { Lease::Nobody };
         let finish = Finish {
             id: claimed.id,
@@ -54,6 +53,7 @@ impl Runs {
             delivery: delivery.map(|delivery| NewDelivery { lease, ..delivery }),
         };
         let sent = finish.delivery.as_ref().map(|delivery| first_attempt(&claimed, delivery));
+        let could_be_made = finish.delivery.as_ref().is_none_or(|delivery| delivery.unmade.is_none());
         if !self.write(finish).await {
             return;
         }
@@ -64,11 +64,7 @@ impl Runs {
             request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt,
             outcome = state.as_str(), settlement = settlement.as_str(), duration_ms, "Ended request {}", claimed.id
         );
-        match (ticket, sent) {
-            (Some(ticket), Some(attempt)) => needs.sender.start(ticket, attempt),
-            (None, Some(_)) => needs.sender.wake(),
-            (_, None) => {}
-        }
+        needs.sender.hand_over(ticket, sent, could_be_made);
     }
 
     /// True once the end is durable.
@@ -93,7 +89,7 @@ impl Runs {
     }
 
     #[expect(clippy::too_many_arguments, reason = "an end has these parts")]
-    fn completed(
+    async fn completed(
         &self,
         claimed: &ClaimedRun,
         active: Option<&ActiveApi>,
@@ -131,8 +127,7 @@ impl Runs {
             url,
             answer,
         };
-        let of_api = active.and_then(|active| active.retry.as_deref());
-        self.needs.sender.delivery(claimed, of_api, material, finished_at)
+        self.needs.sender.delivery(claimed, active, material, finished_at).await
     }
 
     /// A link that works without a key, for as long as the webhook may be on its way.

@@ -20,16 +20,14 @@ impl Runs {
     pub(super) async fn tell_of_start(&self, claimed: &ClaimedRun, active: &ActiveApi) {
         let Some(url) = claimed.webhook_url.as_deref().filter(|_| claimed.wants.started) else { return };
         let now = self.needs.clock.now();
-        let made = self.news(claimed, active, url, STARTED, None, now);
-        let ticket = self.needs.sender.reserve(made.lane, made.payload.len());
+        let made = self.news(claimed, active, url, STARTED, None, now).await;
+        let could_be_made = made.unmade.is_none();
+        let ticket = self.needs.sender.reserve_for(&made);
         let lease = if ticket.is_some() { Lease::ThisProcess } else { Lease::Nobody };
         let delivery = NewDelivery { lease, ..made };
         let attempt = first_attempt(claimed, &delivery);
         match self.needs.store.add_delivery(claimed.id, delivery).await {
-            Ok(true) => match ticket {
-                Some(ticket) => self.needs.sender.start(ticket, attempt),
-                None => self.needs.sender.wake(),
-            },
+            Ok(true) => self.needs.sender.hand_over(ticket, Some(attempt), could_be_made),
             // An earlier run has told it.
             Ok(false) => {}
             Err(error) => tracing::warn!(request.id = %claimed.id, %error, "That a request has started is not told"),
@@ -54,15 +52,18 @@ impl Runs {
                 let progress = entry.progress();
                 if progress.is_some() && progress != told {
                     told.clone_from(&progress);
-                    let made = this.news(&claimed, &active, &url, PROGRESS, progress, this.needs.clock.now());
-                    this.needs.sender.send_once(first_attempt(&claimed, &made));
+                    let made = this.news(&claimed, &active, &url, PROGRESS, progress, this.needs.clock.now()).await;
+                    // The next one may be made better; of this one nothing is kept.
+                    if made.unmade.is_none() {
+                        this.needs.sender.send_once(first_attempt(&claimed, &made));
+                    }
                 }
             }
         });
         Some(guard)
     }
 
-    fn news(
+    async fn news(
         &self,
         claimed: &ClaimedRun,
         active: &ActiveApi,
@@ -86,6 +87,6 @@ impl Runs {
         let outcome = Outcome::none();
         let form = active.spec.payload;
         let material = Material { form, event, base: &self.needs.base, head, outcome, progress, url, answer: None };
-        self.needs.sender.delivery(claimed, active.retry.as_deref(), material, now)
+        self.needs.sender.delivery(claimed, Some(active), material, now).await
     }
 }

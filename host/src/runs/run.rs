@@ -2,26 +2,63 @@
 
 use super::Runs;
 use super::decide::{self, Context, Decision};
+use crate::keyring::Keyring;
 use crate::live::Entry;
 use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::Outcome;
+use crate::transforms::{self, Chained, Of, Stopped};
 use bytes::Bytes;
+use ripost_domain::api::ApiName;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
-use ripost_runtime::{Call, Limits, ProgressSink, Request, Run, RunOutcome, Usage};
+use ripost_runtime::{Call, Limits, LogLine, ProgressSink, Request, Run, RunOutcome, Usage};
 use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, WriteError, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A request, as a run needs it.
-pub(super) struct Asked<'a> {
-    pub(super) id: RequestId,
-    pub(super) consumer: ConsumerId,
-    pub(super) attempt: u32,
-    pub(super) input: &'a RequestInput,
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) consumer: ConsumerId,
+    pub(crate) attempt: u32,
+    pub(crate) input: &'a RequestInput,
+    /// When it was accepted.
+    pub(crate) created_at: Timestamp,
     /// No run goes on after this.
-    pub(super) until: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+impl Asked<'_> {
+    /// What a guest is given.
+    pub(crate) fn request(&self, keyring: &Keyring, api: &ApiName, deadline: Timestamp) -> Request {
+        let Self { id, consumer, attempt, input, .. } = *self;
+        let owner = api.owner.as_str();
+        Request {
+            id: id.to_string(),
+            owner: owner.to_owned(),
+            api: api.slug.as_str().to_owned(),
+            consumer: keyring.opaque_consumer(owner, consumer),
+            attempt,
+            method: input.method.clone(),
+            path: input.path.clone(),
+            query: input.query.clone(),
+            headers: input.headers.clone(),
+            body: input.body.clone(),
+            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(0),
+            attributes: input.attributes.clone(),
+        }
+    }
+}
+
+/// A run with its response transforms.
+pub(super) struct Answered {
+    /// The handler's outcome, transformed; or which transform kept it from being one.
+    pub(super) outcome: Result<RunOutcome, Stopped>,
+    pub(super) usage: Usage,
+    pub(super) logs: Vec<LogLine>,
+    pub(super) logs_dropped: u64,
 }
 
 impl Runs {
@@ -55,16 +92,16 @@ impl Runs {
             consumer: claimed.consumer,
             attempt: claimed.attempt,
             input: &claimed.input,
+            created_at: claimed.created_at,
             until: claimed.expires_at,
         };
-        let call = self.call(asked, &active, entry.clone());
         let in_flight = needs.metrics.run_in_flight();
-        let Run { outcome, usage, logs, logs_dropped } = needs.runtime.run(&active.handler, call).await;
+        let Answered { outcome, usage, logs, logs_dropped } = self.answer(asked, &active, entry.clone()).await;
         drop(in_flight);
         failpoint::hit("run.after_handler");
         let label = self.count(&active, &outcome, &usage);
-        if let Err(error) = &outcome {
-            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, %error, "A handler gave no answer");
+        if let Some(error) = broken(&outcome) {
+            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, "A run gave no answer");
         }
         let context = Context {
             api: &claimed.api,
@@ -94,45 +131,70 @@ impl Runs {
         }
     }
 
+    /// Calls the handler and transforms what it answers.
+    ///
+    /// # Cancel safety
+    /// Dropping it stops the guest.
+    pub(super) async fn answer(
+        &self,
+        asked: Asked<'_>,
+        active: &ActiveApi,
+        progress: Arc<dyn ProgressSink>,
+    ) -> Answered {
+        let runtime = &self.needs.runtime;
+        let call = self.call(asked, active, progress);
+        let transforms = Some(&*active.transforms).filter(|transforms| !transforms.response.is_empty());
+        let seen = transforms.map(|transforms| (transforms, call.request.clone(), call.seed));
+        let Run { outcome, usage, mut logs, logs_dropped } = runtime.run(&active.handler, call).await;
+        let (transforms, request, seed, response) = match (seen, outcome) {
+            (Some((transforms, request, seed)), Ok(Ok(response))) => (transforms, request, seed, response),
+            (_, outcome) => return Answered { outcome: Ok(outcome), usage, logs, logs_dropped },
+        };
+        let now_ms = u64::try_from(asked.created_at.as_millis()).unwrap_or(0);
+        let of = Of { id: &request.id, owner: active.name.owner.as_str(), seed, now_ms };
+        let chained = transforms::response(runtime, &of, transforms, &request, response).await;
+        let Chained { outcome, usage: of_chain, logs: of_transforms, logs_dropped: more_dropped } = chained;
+        logs.extend(of_transforms);
+        Answered {
+            outcome: outcome.map(|response| Ok(Ok(response))),
+            usage: transforms::sum(&usage, &of_chain),
+            logs,
+            logs_dropped: logs_dropped + more_dropped,
+        }
+    }
+
     /// Adds a run to the metrics; how its outcome is called.
-    pub(super) fn count(&self, active: &ActiveApi, outcome: &RunOutcome, usage: &Usage) -> &'static str {
+    pub(super) fn count(
+        &self,
+        active: &ActiveApi,
+        outcome: &Result<RunOutcome, Stopped>,
+        usage: &Usage,
+    ) -> &'static str {
         let metrics = &self.needs.metrics;
         metrics.run_seconds.observe(usage.wall.as_secs_f64());
-        let label = match outcome {
-            Ok(Ok(_)) => "answered",
-            Ok(Err(_)) => "refused",
-            Err(error) => error.kind(),
+        let (label, stopped) = match outcome {
+            Ok(Ok(Ok(_))) => ("answered", false),
+            Ok(Ok(Err(_))) => ("refused", false),
+            Ok(Err(error)) => (error.kind(), true),
+            Err(stopped) if stopped.is_hosts() => ("host-failed", true),
+            Err(_) => ("transform-failed", true),
         };
         metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
-        metrics.of_api(&active.name).add(usage, outcome.is_err());
+        metrics.of_api(&active.name).add(usage, stopped);
         label
     }
 
     /// What the sandbox is given for one run.
-    pub(super) fn call(&self, asked: Asked<'_>, active: &ActiveApi, progress: Arc<dyn ProgressSink>) -> Call {
-        let Asked { id, consumer, attempt, input, until } = asked;
+    fn call(&self, asked: Asked<'_>, active: &ActiveApi, progress: Arc<dyn ProgressSink>) -> Call {
+        let Asked { id, until, .. } = asked;
         let now = self.needs.clock.now();
         let limits = &active.limits;
         let wall = limits.wall.min(until.since(now));
         let limits =
             if wall == limits.wall { limits.clone() } else { Arc::new(Limits { wall, ..Limits::clone(limits) }) };
         let clock = self.needs.clock.clone();
-        let owner = active.name.owner.as_str();
         Call {
-            request: Request {
-                id: id.to_string(),
-                owner: owner.to_owned(),
-                api: active.name.slug.as_str().to_owned(),
-                consumer: self.needs.keyring.opaque_consumer(owner, consumer),
-                attempt,
-                method: input.method.clone(),
-                path: input.path.clone(),
-                query: input.query.clone(),
-                headers: input.headers.clone(),
-                body: input.body.clone(),
-                deadline_ms: u64::try_from(now.after(wall).as_millis()).unwrap_or(0),
-                attributes: Vec::new(),
-            },
+            request: asked.request(&self.needs.keyring, &active.name, now.after(wall)),
             limits,
             config: active.config.clone(),
             // The same over all runs of a request, so that a run can be replayed.
@@ -156,6 +218,15 @@ impl Runs {
                 tracing::error!(request.id = %claimed.id, %error, "A request could not be put back; the next start finds it");
             }
         }
+    }
+}
+
+/// Why a run gave no answer, if it gave none.
+pub(super) fn broken(outcome: &Result<RunOutcome, Stopped>) -> Option<String> {
+    match outcome {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(stopped) => Some(stopped.sentence()),
     }
 }
 

@@ -59,6 +59,15 @@ pub struct ApiMeters {
 }
 
 impl ApiMeters {
+    /// Adds what the transforms of one call used, which is no run.
+    pub fn add_transforms(&self, usage: &Usage) {
+        self.cpu_seconds.inc_by(usage.cpu.as_secs_f64());
+        self.wall_seconds.inc_by(usage.wall.as_secs_f64());
+        self.memory_byte_seconds.inc_by(usage.memory_bytes_peak as f64 * usage.wall.as_secs_f64());
+        self.host_calls.inc_by(usage.host_calls);
+        self.log_bytes.inc_by(usage.log_bytes);
+    }
+
     /// Adds one run; `stopped`: it ended without an answer, by a trap or a limit.
     pub fn add(&self, usage: &Usage, stopped: bool) {
         self.runs.inc();
@@ -145,6 +154,10 @@ pub struct Metrics {
     pub finished: Family<State, Counter>,
     /// Runs by outcome.
     pub runs: Family<Outcome, Counter>,
+    /// Chains of request transforms, by outcome.
+    pub(crate) request_transforms: Family<Outcome, Counter>,
+    /// Webhooks that a transform made, by outcome.
+    pub(crate) webhook_transforms: Family<Outcome, Counter>,
     /// Instances at this moment.
     runs_in_flight: Gauge,
     /// Wall time of runs.
@@ -186,6 +199,8 @@ impl Metrics {
             refused: Family::default(),
             finished: Family::default(),
             runs: Family::default(),
+            request_transforms: Family::default(),
+            webhook_transforms: Family::default(),
             runs_in_flight: Gauge::default(),
             run_seconds: seconds(),
             attempts: Family::default(),
@@ -214,6 +229,16 @@ impl Metrics {
         registry.register("ripost_requests_refused", "Calls refused before they were accepted", self.refused.clone());
         registry.register("ripost_requests_finished", "Requests ended, by state", self.finished.clone());
         registry.register("ripost_runs", "Runs of handlers, by outcome", self.runs.clone());
+        registry.register(
+            "ripost_request_transforms",
+            "Calls that request transforms rewrote, by outcome",
+            self.request_transforms.clone(),
+        );
+        registry.register(
+            "ripost_webhook_transforms",
+            "Payloads that webhook transforms made, by outcome",
+            self.webhook_transforms.clone(),
+        );
         registry.register("ripost_runs_in_flight", "Instances at this moment", self.runs_in_flight.clone());
         registry.register("ripost_run_duration_seconds", "Wall time of a run", self.run_seconds.clone());
         registry.register("ripost_delivery_attempts", "Attempts of deliveries, by class", self.attempts.clone());

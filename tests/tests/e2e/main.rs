@@ -41,6 +41,7 @@ mod shapes;
 mod start;
 mod stop;
 mod synchronous;
+mod transforms;
 mod wall;
 mod webhook_test;
 

@@ -17,12 +17,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 pub(super) const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
     requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
-    requests.events, requests.retry_max_age, requests.depth, requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body";
+    requests.events, requests.retry_max_age, requests.depth, requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body, inputs.attributes";
 
-const INSERT_INPUT: &str =
-    "INSERT INTO inputs (request_id, method, path, query, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const INSERT_ORIGINAL: &str =
-    "INSERT INTO originals (request_id, method, path, query, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT_INPUT: &str = "INSERT INTO inputs (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_ORIGINAL: &str = "INSERT INTO originals (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const RECOVER: &str =
     "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running') AND state = 'running'";
@@ -90,14 +88,15 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
 }
 
 fn insert_input(connection: &Connection, sql: &str, id: RequestId, input: &RequestInput) -> rusqlite::Result<()> {
-    let RequestInput { method, path, query, headers, body } = input;
+    let RequestInput { method, path, query, headers, body, attributes } = input;
     connection.prepare_cached(sql)?.execute(params![
         id.as_bytes(),
         method,
         path,
         query,
         rows::write_headers(headers),
-        &body[..]
+        &body[..],
+        rows::write_some_attributes(attributes)
     ])?;
     Ok(())
 }
@@ -109,13 +108,14 @@ fn input(row: &Row<'_>) -> rusqlite::Result<RequestInput> {
         query: row.get("query")?,
         headers: rows::headers(row, "headers")?,
         body: rows::bytes(row, "body")?,
+        attributes: rows::some_attributes(row, "attributes")?,
     })
 }
 
 /// What the consumer sent, if that is not what the handler sees.
 pub(super) fn original(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<RequestInput>> {
     connection
-        .prepare_cached("SELECT method, path, query, headers, body FROM originals WHERE request_id = ?1")?
+        .prepare_cached("SELECT method, path, query, headers, body, attributes FROM originals WHERE request_id = ?1")?
         .query_row([id.as_bytes()], input)
         .optional()
 }

@@ -100,6 +100,20 @@ pub(super) fn some_headers(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<
     }
 }
 
+/// Names and values that are text, in the form that headers have; a column that is null for none.
+pub(super) fn some_attributes(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let text = |(name, value): (String, Bytes)| {
+        String::from_utf8(value.into()).map(|value| (name, value)).map_err(|_| unreadable("attributes"))
+    };
+    some_headers(row, column)?.into_iter().map(text).collect()
+}
+
+/// What such a column holds.
+pub(super) fn write_some_attributes(attributes: &[(String, String)]) -> Option<Vec<u8>> {
+    let pairs = attributes.iter().map(|(name, value)| (name.clone(), Bytes::copy_from_slice(value.as_bytes())));
+    write_some_headers(&pairs.collect::<Vec<_>>())
+}
+
 /// What such a column holds.
 pub(super) fn write_some_headers(headers: &[(String, Bytes)]) -> Option<Vec<u8>> {
     (!headers.is_empty()).then(|| write_headers(headers))

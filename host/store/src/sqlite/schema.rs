@@ -138,7 +138,9 @@ mod tests {
             INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, created_at, expires_at, price, fee)
             SELECT CAST(i AS BLOB), x'', CASE WHEN i > 20000 THEN 'zulu' ELSE 'heavy' END, 'a', x'', 'accepted', 'none', 0, 0, i, i, 99999, 0, 0 FROM n";
         connection.execute_batch(fill).unwrap();
-        connection.execute_batch("INSERT INTO inputs SELECT id, 'POST', '', NULL, x'', x'' FROM requests").unwrap();
+        connection
+            .execute_batch("INSERT INTO inputs SELECT id, 'POST', '', NULL, x'', x'', NULL FROM requests")
+            .unwrap();
         let steps = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
             let mut statement = connection.prepare(sql).unwrap();
             let rows =

@@ -21,6 +21,8 @@ pub struct RequestInput {
     pub headers: Vec<(String, Bytes)>,
     /// Without the gateway's fields.
     pub body: Bytes,
+    /// What request transforms have set.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// Whether the accepting process runs the request itself.

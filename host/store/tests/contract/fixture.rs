@@ -126,6 +126,7 @@ pub(crate) fn accept(consumer: ConsumerId) -> Accept {
             query: None,
             headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
             body: Bytes::from_static(b"{\"a\":1}"),
+            attributes: Vec::new(),
         },
         original: None,
         traceparent: None,

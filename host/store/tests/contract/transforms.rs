@@ -24,7 +24,8 @@ async fn what_the_consumer_sent_is_kept_beside_what_the_handler_sees() {
         body: Bytes::from_static(b"old"),
         ..plain.input.clone()
     };
-    let changed = Accept { original: Some(sent.clone()), lease: Lease::Nobody, ..accept(consumer) };
+    let mut changed = Accept { original: Some(sent.clone()), lease: Lease::Nobody, ..accept(consumer) };
+    changed.input.attributes = vec![("locale".to_owned(), "pt-BR \u{1f1e7}".to_owned())];
     store.accept(plain.clone()).await.unwrap();
     store.accept(changed.clone()).await.unwrap();
     assert_eq!(store.original(plain.id).await.unwrap(), None);

@@ -1,3 +1,6 @@
+-- What request transforms have set, null for none.
+ALTER TABLE inputs ADD COLUMN attributes BLOB;
+
 -- What the consumer sent, of a request that a transform changed: the handler sees `inputs`.
 CREATE TABLE originals (
   request_id BLOB PRIMARY KEY,
@@ -5,7 +8,8 @@ CREATE TABLE originals (
   path       TEXT NOT NULL,
   query      TEXT,
   headers    BLOB NOT NULL,
-  body       BLOB NOT NULL
+  body       BLOB NOT NULL,
+  attributes BLOB
 ) STRICT, WITHOUT ROWID;
 
 -- Headers that a webhook transform has set, null for none.
