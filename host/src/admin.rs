@@ -1,14 +1,21 @@
-//! For operators: `/admin/v1` and `/metrics`. The command line speaks to the same.
+//! For operators and owners: `/admin/v1` and `/metrics`. The command line speaks to the same.
 
+mod access;
 mod api;
+mod apis;
 mod consumers;
 mod owners;
+mod routes;
 mod runs;
 mod status;
+mod tokens;
 mod webhooks;
 
+pub use access::Principal;
 pub use api::Admin;
+pub use apis::{ApiLine, PauseApi, PausedShown, SubscriberLine};
 pub use consumers::{AddConsumer, AddedConsumer, ConsumerLine};
 pub use owners::SetSecret;
 pub use runs::RunShown;
-pub use status::Status;
+pub use status::{Queues, Status};
+pub use tokens::{AddToken, AddedToken, RoleName, TokenLine, Tokens};

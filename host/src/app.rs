@@ -3,7 +3,7 @@
 mod development;
 mod folder;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Tokens};
 use crate::capability::outbound::Outlet;
 use crate::capability::{Capabilities, KvOfStore, OwnerSecrets};
 use crate::cli;
@@ -12,6 +12,7 @@ use crate::config::{Config, WallMode};
 use crate::delivery::webhooks::Webhooks;
 use crate::delivery::{self, Alerts, Disabled, News, Secrets, Sender};
 use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
+use crate::gateway::access::Access;
 use crate::gateway::idempotency::InFlight;
 use crate::gateway::identity::Identity;
 use crate::gateway::listener::{self, Serving};
@@ -265,12 +266,17 @@ impl App {
                 stopping: stopping.clone(),
             },
         );
+        let access = Access::load(store.clone(), clock.clone(), tasks.clone()).await;
+        let access = access.context("reading subscriptions and paused APIs")?;
+        let tokens = Tokens::load(token.clone(), store.clone(), clock.clone(), tasks.clone()).await;
+        let tokens = tokens.context("reading the tokens")?;
         let gateway = Arc::new(Gateway {
             store: store.clone(),
             plugins: plugins.clone(),
             live: live.clone(),
             runs: runs.clone(),
             identity: Identity::new(store.clone(), (!config.dev).then(development::key_hash)),
+            access: access.clone(),
             keys: Arc::new(InFlight::default()),
             keyring: keyring.clone(),
             webhooks: webhooks.clone(),
@@ -320,7 +326,8 @@ impl App {
                 live: live.clone(),
                 keyring: keyring.clone(),
                 owner_secrets: owner_secrets.clone(),
-                token: token.clone(),
+                tokens: tokens.clone(),
+                access: access.clone(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 started_at: clock.now(),

@@ -1,5 +1,6 @@
 //! The command line: one file a command. What fails is one clear line, with an exit code that says whose turn it is.
 
+mod api;
 mod check;
 mod client;
 pub(crate) use client::ADMIN_ADDRESS_FILE;
@@ -15,6 +16,7 @@ mod runs;
 mod secrets;
 mod serve;
 mod status;
+mod tokens;
 mod verify;
 mod webhook_test;
 
@@ -39,9 +41,15 @@ enum Command {
     Serve(serve::Serve),
     /// Show what a running gateway has loaded and how much waits
     Status(status::Status),
-    /// Add and list those who may call
+    /// Add and list those who may call, and subscribe them
+    #[command(subcommand, alias = "consumer")]
+    Consumers(consumer::Command),
+    /// List the APIs that serve; pause and resume one
     #[command(subcommand)]
-    Consumer(consumer::Command),
+    Api(api::Command),
+    /// Add, list and remove tokens of operators and owners
+    #[command(subcommand)]
+    Tokens(tokens::Command),
     /// List, show and send again what was not delivered
     #[command(subcommand)]
     Deliveries(deliveries::Command),
@@ -172,7 +180,9 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(command) => command.run(),
         Command::Status(command) => command.run(),
-        Command::Consumer(command) => command.run(),
+        Command::Consumers(command) => command.run(),
+        Command::Api(command) => command.run(),
+        Command::Tokens(command) => command.run(),
         Command::Deliveries(command) => command.run(),
         Command::WebhookTest(test) => test.run(),
         Command::Secrets(command) => command.run(),

@@ -25,6 +25,7 @@ pub use facts::{Facts, Phases};
 pub use guard::{Refused, Why};
 pub use own::OwnAddresses;
 pub use resolve::{Resolve, ResolveError, SystemResolver};
+pub(crate) use tls::connector as tls_connector;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,5 +1,6 @@
 //! The data plane: what consumers speak to.
 
+pub mod access;
 pub mod answer;
 mod body;
 mod consumer;
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub runs: Arc<Runs>,
     /// Who is calling.
     pub identity: identity::Identity,
+    /// Who may call what.
+    pub access: Arc<access::Access>,
     /// Accepts under way that have an idempotency key.
     pub keys: Arc<idempotency::InFlight>,
     /// Opens secrets for their holders.
@@ -147,6 +150,7 @@ const fn class_of(status: u16) -> &'static str {
     match status {
         401 => "unknown_key",
         402 => "insufficient_balance",
+        403 => "forbidden",
         404 => "not_found",
         413 => "too_large",
         429 => "rate_limited",

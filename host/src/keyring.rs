@@ -83,6 +83,12 @@ pub fn new_consumer_key() -> String {
     format!("ck_{}", URL_SAFE_NO_PAD.encode(random::<24>()))
 }
 
+/// A new token of the management API. It is shown once; only its hash is kept.
+#[must_use]
+pub fn new_token() -> String {
+    format!("rpt_{}", URL_SAFE_NO_PAD.encode(random::<32>()))
+}
+
 /// A new webhook secret.
 #[must_use]
 pub fn new_webhook_secret() -> Secret {

@@ -69,6 +69,26 @@ pub struct ApiName {
     pub slug: Name,
 }
 
+/// The text does not name an API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseApiNameError {
+    /// There is no slash in it.
+    #[error("`{0}` does not name an API: write OWNER/SLUG")]
+    NoSlash(String),
+    /// One of its parts is no name.
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+}
+
+impl FromStr for ApiName {
+    type Err = ParseApiNameError;
+    fn from_str(text: &str) -> Result<Self, ParseApiNameError> {
+        let no_slash = || ParseApiNameError::NoSlash(text.chars().take(128).collect());
+        let (owner, slug) = text.split_once('/').ok_or_else(no_slash)?;
+        Ok(Self { owner: owner.parse()?, slug: slug.parse()? })
+    }
+}
+
 impl fmt::Display for ApiName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.owner, self.slug)

@@ -1,19 +1,25 @@
 //! Who may ask what.
 
-use super::{consumers, owners, runs, status, webhooks};
+use super::access::Principal;
+use super::routes::{self, Endpoint, Found, Parameters};
+use super::tokens::{self, Tokens};
+use super::{apis, consumers, owners, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
+use crate::gateway::access::Access;
 use crate::gateway::listener::Answer;
 use crate::gateway::{Gateway, identity};
-use crate::keyring::{AdminToken, Keyring};
+use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use ripost_domain::id::RequestId;
 use ripost_domain::time::{Clock, Timestamp};
 use ripost_store::Store;
 use serde::Serialize;
@@ -35,8 +41,10 @@ pub struct Admin {
     pub keyring: Arc<Keyring>,
     /// What owners' components may use.
     pub owner_secrets: Arc<OwnerSecrets>,
-    /// Lets the operator in.
-    pub token: AdminToken,
+    /// Lets operators and owners in.
+    pub tokens: Arc<Tokens>,
+    /// Who may call what.
+    pub access: Arc<Access>,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -70,65 +78,83 @@ impl Admin {
         if matches!(path.as_str(), "/healthz" | "/readyz") {
             return Ok(Response::new(Full::new(Bytes::from_static(b"ok\n"))));
         }
-        self.authorise(&head.headers)?;
-        match (&head.method, path.as_str()) {
-            (&Method::GET, "/metrics") => self.metrics_page().await,
-            (&Method::GET, "/admin/v1/status") => json(200, &status::read(self).await?),
-            (&Method::POST, "/admin/v1/reload") => {
+        let principal = self.principal(&head.headers)?;
+        match routes::find(&head.method, &path) {
+            Found::Route(route, parameters) => {
+                route.who.admits(&principal, parameters.first())?;
+                self.serve(route.endpoint, &parameters, &principal, &head, body).await
+            }
+            Found::OtherMethods(methods) => {
+                let allowed = methods.join(", ");
+                let problem = Problem::new(Kind::MethodNotAllowed, format!("Use {allowed} here."));
+                Err(match HeaderValue::from_str(&allowed) {
+                    Ok(allowed) => problem.header(header::ALLOW, allowed),
+                    Err(_) => problem,
+                })
+            }
+            Found::Nothing => {
+                Err(Problem::new(Kind::NotFound, "GET /admin/v1 lists all routes of the management API."))
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        endpoint: Endpoint,
+        parameters: &Parameters<'_>,
+        principal: &Principal,
+        head: &Parts,
+        body: Incoming,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let query = head.uri.query();
+        let id = || parameters.at(0).parse::<RequestId>().map_err(|_| unknown_request());
+        match endpoint {
+            Endpoint::Routes => json(200, &serde_json::json!({ "routes": routes::shown() })),
+            Endpoint::Metrics => self.metrics_page().await,
+            Endpoint::Status => json(200, &status::read(self, principal).await?),
+            Endpoint::Reload => {
                 self.plugins.reload().await;
-                json(200, &status::read(self).await?)
+                json(200, &status::read(self, principal).await?)
             }
-            (&Method::GET, "/admin/v1/consumers") => json(200, &consumers::list(self).await?),
-            (&Method::POST, "/admin/v1/consumers") => json(201, &consumers::add(self, fields(body).await?).await?),
-            (&Method::GET, "/admin/v1/deliveries") => json(200, &webhooks::list(self, head.uri.query()).await?),
-            (&Method::POST, "/admin/v1/deliveries/redeliver") => {
-                json(202, &webhooks::redeliver(self, fields(body).await?).await?)
+            Endpoint::Apis => json(200, &apis::list(self, principal)),
+            Endpoint::PauseApi => done(apis::pause(self, parameters, fields_or_none(body).await?).await),
+            Endpoint::ResumeApi => done(apis::resume(self, parameters).await),
+            Endpoint::Subscribers => json(200, &apis::subscribers(self, parameters).await?),
+            Endpoint::Subscribe => done(apis::subscribe(self, parameters).await),
+            Endpoint::Unsubscribe => done(apis::unsubscribe(self, parameters).await),
+            Endpoint::Consumers => json(200, &consumers::list(self).await?),
+            Endpoint::AddConsumer => json(201, &consumers::add(self, fields(body).await?).await?),
+            Endpoint::Tokens => json(200, &tokens::list(self)),
+            Endpoint::AddToken => json(201, &tokens::add(self, fields(body).await?).await?),
+            Endpoint::RemoveToken => done(tokens::remove(self, parameters.at(0)).await),
+            Endpoint::Deliveries => json(200, &webhooks::list(self, query).await?),
+            Endpoint::Redeliver => json(202, &webhooks::redeliver(self, fields(body).await?).await?),
+            Endpoint::DisabledUrls => json(200, &webhooks::disabled(self).await?),
+            Endpoint::EnableUrl => done(webhooks::enable(self, query).await),
+            Endpoint::TestWebhook => json(200, &webhooks::test(self, fields(body).await?).await?),
+            Endpoint::Secrets => json(200, &self.owner_secrets.list(principal.only())),
+            Endpoint::OwnerSecrets => json(200, &owners::secrets(self, parameters)?),
+            Endpoint::SetSecret => done(owners::set_secret(self, parameters, body).await),
+            Endpoint::RemoveSecret => done(owners::remove_secret(self, parameters).await),
+            Endpoint::KvUsage => json(200, &owners::kv_usage(self, parameters).await?),
+            Endpoint::RequestDeliveries => {
+                json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id()?).await? }))
             }
-            (&Method::GET, "/admin/v1/disabled-urls") => json(200, &webhooks::disabled(self).await?),
-            (&Method::DELETE, "/admin/v1/disabled-urls") => {
-                webhooks::enable(self, head.uri.query()).await?;
-                Ok(no_content())
-            }
-            (&Method::POST, "/admin/v1/webhooks/test") => json(200, &webhooks::test(self, fields(body).await?).await?),
-            (&Method::GET, "/admin/v1/secrets") => json(200, &self.owner_secrets.list(None)),
-            (method, path) if path.starts_with("/admin/v1/owners/") => owners::answer(self, method, path, body).await,
-            (&Method::GET, path) if path.starts_with("/admin/v1/requests/") => self.of_request(path).await,
-            (_, "/metrics" | "/admin/v1/status" | "/admin/v1/reload" | "/admin/v1/consumers") => {
-                Err(Problem::new(Kind::MethodNotAllowed, "Use GET to read, POST to add or to act."))
-            }
-            _ => Err(Problem::new(
-                Kind::NotFound,
-                "The management API has /admin/v1/status, /reload, /consumers, /deliveries, /disabled-urls, /secrets, /owners/{owner}/secrets, /owners/{owner}/kv, /requests/{id}/deliveries and …/runs.",
-            )),
+            Endpoint::RequestRuns => json(200, &runs::of(self, id()?).await?),
+            Endpoint::Receipt => json(200, &webhooks::receipt(self, id()?).await?),
         }
     }
 
-    /// Parts of one request.
-    async fn of_request(&self, path: &str) -> Result<Response<Full<Bytes>>, Problem> {
-        let rest = path.trim_start_matches("/admin/v1/requests/");
-        let unknown =
-            || Problem::new(Kind::NotFound, "There are /admin/v1/requests/{id}/deliveries, …/runs and …/receipt.");
-        let (id, part) = rest.split_once('/').ok_or_else(unknown)?;
-        let id = id.parse().map_err(|_| unknown())?;
-        match part {
-            "deliveries" => json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id).await? })),
-            "runs" => json(200, &runs::of(self, id).await?),
-            "receipt" => json(200, &webhooks::receipt(self, id).await?),
-            _ => Err(unknown()),
-        }
-    }
-
-    fn authorise(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
         let offered = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.strip_prefix("Bearer "));
-        if offered.is_some_and(|token| self.token.matches(token.trim())) {
-            return Ok(());
-        }
-        let detail = "Send `Authorization: Bearer …` with the token from the file admin-token in the data folder.";
-        Err(Problem::new(Kind::MissingToken, detail)
-            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+        offered.and_then(|token| self.tokens.principal(token.trim())).ok_or_else(|| {
+            let detail = "Send `Authorization: Bearer …` with a token that `ripost tokens add` gave, or with the one from the file admin-token in the data folder.";
+            Problem::new(Kind::MissingToken, detail)
+                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        })
     }
 
     async fn metrics_page(&self) -> Result<Response<Full<Bytes>>, Problem> {
@@ -147,6 +173,15 @@ fn came_through_a_proxy(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(*name))
 }
 
+fn unknown_request() -> Problem {
+    Problem::new(Kind::UnknownRequest, "There is no such request.")
+}
+
+/// An empty body says nothing.
+async fn fields_or_none<T: serde::de::DeserializeOwned + Default>(body: Incoming) -> Result<T, Problem> {
+    if body.is_end_stream() { Ok(T::default()) } else { fields(body).await }
+}
+
 async fn fields<T: serde::de::DeserializeOwned>(body: Incoming) -> Result<T, Problem> {
     fields_within(body, BODY_BYTES_MAX).await
 }
@@ -160,13 +195,15 @@ pub(super) async fn fields_within<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(&body.to_bytes()).map_err(|error| Problem::new(Kind::InvalidJson, error.to_string()))
 }
 
-pub(super) fn no_content() -> Response<Full<Bytes>> {
+/// 204 for what has nothing to say.
+fn done(outcome: Result<(), Problem>) -> Result<Response<Full<Bytes>>, Problem> {
+    outcome?;
     let mut response = Response::new(Full::default());
     *response.status_mut() = http::StatusCode::NO_CONTENT;
-    response
+    Ok(response)
 }
 
-pub(super) fn json(status: u16, body: &impl Serialize) -> Result<Response<Full<Bytes>>, Problem> {
+fn json(status: u16, body: &impl Serialize) -> Result<Response<Full<Bytes>>, Problem> {
     let bytes = serde_json::to_vec(body).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let mut response = Response::new(Full::new(bytes.into()));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();

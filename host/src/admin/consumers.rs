@@ -93,3 +93,12 @@ pub(super) async fn list(admin: &Admin) -> Result<Vec<ConsumerLine>, Problem> {
         })
         .collect())
 }
+
+/// A consumer by its name, or by its id.
+pub(super) async fn consumer_of(admin: &Admin, name: &str) -> Result<ConsumerId, Problem> {
+    let all = admin.store.consumers().await?;
+    let found = all.into_iter().find(|consumer| consumer.name == name || consumer.id.to_string() == name);
+    found.map(|consumer| consumer.id).ok_or_else(|| {
+        Problem::new(Kind::NotFound, format!("There is no consumer `{name}`; `ripost consumers list` shows them."))
+    })
+}

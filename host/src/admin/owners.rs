@@ -1,12 +1,10 @@
 //! What belongs to owners: the secrets of their components, and how much those keep.
 
 use super::Admin;
-use super::api::{fields_within, json, no_content};
-use crate::capability::{SecretName, secrets};
+use super::api::fields_within;
+use super::routes::Parameters;
+use crate::capability::{SecretLine, SecretName, secrets};
 use crate::problem::{Kind, Problem};
-use bytes::Bytes;
-use http::{Method, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::api::Name;
 use serde::{Deserialize, Serialize};
@@ -22,45 +20,39 @@ pub struct SetSecret {
     pub value: String,
 }
 
-/// `/admin/v1/owners/{owner}/…`
-pub(super) async fn answer(
-    admin: &Admin,
-    method: &Method,
-    path: &str,
-    body: Incoming,
-) -> Result<Response<Full<Bytes>>, Problem> {
-    let unknown = || {
-        let detail = "There are /admin/v1/owners/{owner}/secrets, …/secrets/{name} and …/kv.";
-        Problem::new(Kind::NotFound, detail)
-    };
-    let invalid = |error: &dyn std::fmt::Display| Problem::new(Kind::InvalidValue, error.to_string());
-    let (owner, rest) = path.trim_start_matches("/admin/v1/owners/").split_once('/').ok_or_else(unknown)?;
-    let owner: Name = owner.parse().map_err(|error| invalid(&error))?;
-    match (method, rest.split_once('/').unwrap_or((rest, ""))) {
-        (&Method::GET, ("secrets", "")) => json(200, &admin.owner_secrets.list(Some(&owner))),
-        (&Method::PUT, ("secrets", name)) if !name.is_empty() => {
-            let name: SecretName = name.parse().map_err(|error| invalid(&error))?;
-            let SetSecret { value } = fields_within(body, SECRET_BODY_BYTES_MAX).await?;
-            let value = secrets::value(value).map_err(|error| invalid(&error))?;
-            admin.owner_secrets.set(&owner, &name, value).await?;
-            tracing::info!(%owner, %name, "Set a secret");
-            Ok(no_content())
-        }
-        (&Method::DELETE, ("secrets", name)) if !name.is_empty() => {
-            let name: SecretName = name.parse().map_err(|error| invalid(&error))?;
-            if !admin.owner_secrets.remove(&owner, &name).await? {
-                return Err(Problem::new(Kind::NotFound, format!("{owner} has no secret {name}.")));
-            }
-            tracing::info!(%owner, %name, "Removed a secret");
-            Ok(no_content())
-        }
-        (&Method::GET, ("kv", "")) => {
-            let usage = admin.store.kv_usage(&owner).await?;
-            json(200, &serde_json::json!({ "owner": owner, "bytes": usage.bytes, "keys": usage.keys }))
-        }
-        (_, ("secrets" | "kv", _)) => {
-            Err(Problem::new(Kind::MethodNotAllowed, "Use GET to read, PUT and DELETE on …/secrets/{name}."))
-        }
-        _ => Err(unknown()),
+fn invalid(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Kind::InvalidValue, error.to_string())
+}
+
+/// The owner that the path names.
+fn owner(parameters: &Parameters<'_>) -> Result<Name, Problem> {
+    parameters.at(0).parse().map_err(invalid)
+}
+
+pub(super) fn secrets(admin: &Admin, parameters: &Parameters<'_>) -> Result<Vec<SecretLine>, Problem> {
+    Ok(admin.owner_secrets.list(Some(&owner(parameters)?)))
+}
+
+pub(super) async fn set_secret(admin: &Admin, parameters: &Parameters<'_>, body: Incoming) -> Result<(), Problem> {
+    let (owner, name): (Name, SecretName) = (owner(parameters)?, parameters.at(1).parse().map_err(invalid)?);
+    let SetSecret { value } = fields_within(body, SECRET_BODY_BYTES_MAX).await?;
+    let value = secrets::value(value).map_err(invalid)?;
+    admin.owner_secrets.set(&owner, &name, value).await?;
+    tracing::info!(%owner, %name, "Set a secret");
+    Ok(())
+}
+
+pub(super) async fn remove_secret(admin: &Admin, parameters: &Parameters<'_>) -> Result<(), Problem> {
+    let (owner, name): (Name, SecretName) = (owner(parameters)?, parameters.at(1).parse().map_err(invalid)?);
+    if !admin.owner_secrets.remove(&owner, &name).await? {
+        return Err(Problem::new(Kind::NotFound, format!("{owner} has no secret {name}.")));
     }
+    tracing::info!(%owner, %name, "Removed a secret");
+    Ok(())
+}
+
+pub(super) async fn kv_usage(admin: &Admin, parameters: &Parameters<'_>) -> Result<serde_json::Value, Problem> {
+    let owner = owner(parameters)?;
+    let usage = admin.store.kv_usage(&owner).await?;
+    Ok(serde_json::json!({ "owner": owner, "bytes": usage.bytes, "keys": usage.keys }))
 }

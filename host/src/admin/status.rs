@@ -1,9 +1,11 @@
 //! What runs, since when, and how much waits.
 
 use super::Admin;
+use super::access::Principal;
 use crate::plugins::PluginStatus;
 use crate::problem::Problem;
 use crate::telemetry::metrics::{Outcome, State};
+use ripost_domain::api::Name;
 use ripost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +18,9 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Each plugin with its state and the reason for it.
     pub plugins: Vec<PluginStatus>,
-    /// How much waits.
-    pub queues: Queues,
+    /// How much waits; for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Queues>,
 }
 
 /// How much waits.
@@ -39,21 +42,43 @@ pub struct Queues {
     pub store_queued: u64,
 }
 
-pub(super) async fn read(admin: &Admin) -> Result<Status, Problem> {
+/// For an owner what is its own, and nothing of how busy the host is.
+pub(super) async fn read(admin: &Admin, principal: &Principal) -> Result<Status, Problem> {
+    let mut plugins = admin.plugins.status();
+    if let Some(owner) = principal.only() {
+        plugins.retain_mut(|plugin| is_of(owner, plugin));
+    }
+    let queues = match principal {
+        Principal::Operator => Some(queues(admin).await?),
+        Principal::Owner(_) => None,
+    };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Status { version, started_at: admin.started_at, plugins, queues })
+}
+
+/// Whether a plugin has anything of an owner's; the rest is taken out of what is told of it.
+fn is_of(owner: &Name, plugin: &mut PluginStatus) -> bool {
+    let own = format!("{owner}/");
+    let all_own = plugin.apis.iter().all(|api| api.name.starts_with(&own));
+    let pushed = plugin.folder.starts_with(&own);
+    plugin.apis.retain(|api| api.name.starts_with(&own));
+    // What is said of a folder that several share may name what is another's.
+    if !all_own {
+        plugin.reason = None;
+    }
+    pushed || !plugin.apis.is_empty()
+}
+
+async fn queues(admin: &Admin) -> Result<Queues, Problem> {
     let stats = admin.store.stats().await?;
-    Ok(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: admin.started_at,
-        plugins: admin.plugins.status(),
-        queues: Queues {
-            requests_accepted: stats.requests_accepted,
-            requests_running: stats.requests_running,
-            requests_in_memory: admin.live.len(),
-            deliveries_pending: stats.deliveries_pending,
-            deliveries_in_flight: stats.deliveries_in_flight,
-            deliveries_exhausted: stats.deliveries_exhausted,
-            store_queued: stats.queued,
-        },
+    Ok(Queues {
+        requests_accepted: stats.requests_accepted,
+        requests_running: stats.requests_running,
+        requests_in_memory: admin.live.len(),
+        deliveries_pending: stats.deliveries_pending,
+        deliveries_in_flight: stats.deliveries_in_flight,
+        deliveries_exhausted: stats.deliveries_exhausted,
+        store_queued: stats.queued,
     })
 }
 

@@ -1,9 +1,10 @@
 //! Deliveries of everybody, for the operator: listed, sent again, endpoints enabled, receipts for owners.
 
 use super::Admin;
+use super::consumers::consumer_of;
 use crate::delivery::webhooks::{self, DeliveryShown, EventsShown, Reader, RedeliverMany, RedeliveredMany};
 use crate::problem::{Kind, Problem};
-use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::id::RequestId;
 use ripost_domain::receipt::Receipt;
 use serde::Deserialize;
 
@@ -13,15 +14,6 @@ use serde::Deserialize;
 pub(super) struct TestUrl {
     url: String,
     consumer: String,
-}
-
-/// A consumer by its name, or by its id.
-async fn consumer_of(admin: &Admin, name: &str) -> Result<ConsumerId, Problem> {
-    let all = admin.store.consumers().await?;
-    let found = all.into_iter().find(|consumer| consumer.name == name || consumer.id.to_string() == name);
-    found.map(|consumer| consumer.id).ok_or_else(|| {
-        Problem::new(Kind::NotFound, format!("There is no consumer `{name}`; `ripost consumer list` shows them."))
-    })
 }
 
 pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<EventsShown, Problem> {

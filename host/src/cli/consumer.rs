@@ -1,11 +1,13 @@
-//! `ripost consumer add | list`
+//! `ripost consumers add | list | subscribe | unsubscribe`
 
-use super::{Common, Failure, Listening, client};
+use super::{Failure, client};
 use crate::admin::{AddConsumer, AddedConsumer, ConsumerLine};
 use anyhow::Context as _;
 use clap::Subcommand;
 use http::Method;
+use ripost_domain::api::ApiName;
 use ripost_domain::money::Amount;
+use serde_json::Value;
 
 /// Those who may call.
 #[derive(Subcommand)]
@@ -24,7 +26,27 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
+    },
+    /// Let one call an API that is not open to all
+    Subscribe {
+        /// Its name, or its id
+        name: String,
+        /// Which API
+        #[arg(value_name = "OWNER/SLUG")]
+        api: ApiName,
+        #[command(flatten)]
+        gateway: client::Gateway,
+    },
+    /// Take that back
+    Unsubscribe {
+        /// Its name, or its id
+        name: String,
+        /// Which API
+        #[arg(value_name = "OWNER/SLUG")]
+        api: ApiName,
+        #[command(flatten)]
+        gateway: client::Gateway,
     },
     /// List all with their balances
     List {
@@ -32,19 +54,17 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
 }
 
 impl Command {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Add { name, credit, public, json, common } => {
-                let config = common.load(Listening::default())?;
+            Self::Add { name, credit, public, json, gateway } => {
                 let fields =
                     serde_json::to_value(AddConsumer { name, credit, public }).context("writing the request")?;
-                let added: AddedConsumer =
-                    client::ask(&config.data, Method::POST, "/admin/v1/consumers", Some(&fields))?;
+                let added: AddedConsumer = gateway.ask(Method::POST, "/admin/v1/consumers", Some(&fields))?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
                 } else {
@@ -55,9 +75,16 @@ impl Command {
                     println!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
                 }
             }
-            Self::List { json, common } => {
-                let config = common.load(Listening::default())?;
-                let lines: Vec<ConsumerLine> = client::ask(&config.data, Method::GET, "/admin/v1/consumers", None)?;
+            Self::Subscribe { name, api, gateway } => {
+                gateway.ask::<Value>(Method::PUT, &subscription(&name, &api), None)?;
+                println!("subscribed: {name} to {api}");
+            }
+            Self::Unsubscribe { name, api, gateway } => {
+                gateway.ask::<Value>(Method::DELETE, &subscription(&name, &api), None)?;
+                println!("unsubscribed: {name} from {api}");
+            }
+            Self::List { json, gateway } => {
+                let lines: Vec<ConsumerLine> = gateway.ask(Method::GET, "/admin/v1/consumers", None)?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                     return Ok(());
@@ -76,4 +103,8 @@ impl Command {
         }
         Ok(())
     }
+}
+
+fn subscription(name: &str, api: &ApiName) -> String {
+    format!("/admin/v1/apis/{api}/subscribers/{}", client::segment(name))
 }

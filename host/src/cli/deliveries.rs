@@ -1,6 +1,6 @@
 //! `ripost deliveries list | show | redeliver | enable-url`
 
-use super::{Common, Failure, Listening, client};
+use super::{Failure, client};
 use crate::delivery::webhooks::{RedeliverMany, RedeliveredMany};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -24,14 +24,14 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
     /// Show the deliveries of a request with every attempt
     Show {
         /// The request
         request: RequestId,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
     /// Send again: one, or all that fit (exhausted ones unless --state says otherwise)
     Redeliver {
@@ -42,9 +42,9 @@ pub(super) enum Command {
         which: Which,
         /// To this URL instead
         #[arg(long, value_name = "URL")]
-        to: Option<String>,
+        url: Option<String>,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
     /// Let a URL get deliveries again that said it wanted no more
     EnableUrl {
@@ -54,7 +54,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME")]
         consumer: String,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
 }
 
@@ -109,24 +109,21 @@ impl Which {
 impl Command {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::List { which, after, json, common } => {
-                let config = common.load(Listening::default())?;
+            Self::List { which, after, json, gateway } => {
                 let path = format!("/admin/v1/deliveries?{}", which.query(after.as_deref()));
-                let page: Value = client::ask(&config.data, Method::GET, &path, None)?;
+                let page: Value = gateway.ask(Method::GET, &path, None)?;
                 if json {
                     println!("{page:#}");
                 } else {
                     list(&page);
                 }
             }
-            Self::Show { request, common } => {
-                let config = common.load(Listening::default())?;
+            Self::Show { request, gateway } => {
                 let path = format!("/admin/v1/requests/{request}/deliveries");
-                let shown: Value = client::ask(&config.data, Method::GET, &path, None)?;
+                let shown: Value = gateway.ask(Method::GET, &path, None)?;
                 show(&shown);
             }
-            Self::Redeliver { id, which, to, common } => {
-                let config = common.load(Listening::default())?;
+            Self::Redeliver { id, which, url, gateway } => {
                 let asked = RedeliverMany {
                     id,
                     consumer: which.consumer,
@@ -135,24 +132,23 @@ impl Command {
                     api: which.api,
                     since: which.since,
                     until: which.until,
-                    url: to,
+                    url,
                     limit: which.limit,
                 };
                 let fields = serde_json::to_value(asked).context("writing the request")?;
                 let done: RedeliveredMany =
-                    client::ask(&config.data, Method::POST, "/admin/v1/deliveries/redeliver", Some(&fields))?;
+                    gateway.ask(Method::POST, "/admin/v1/deliveries/redeliver", Some(&fields))?;
                 println!(
                     "{} to be sent again{}",
                     done.redelivered,
                     if done.more { "; there are more: run this again" } else { "" }
                 );
             }
-            Self::EnableUrl { url, consumer, common } => {
-                let config = common.load(Listening::default())?;
+            Self::EnableUrl { url, consumer, gateway } => {
                 let mut query = Serializer::new(String::new());
                 query.append_pair("consumer", &consumer).append_pair("url", &url);
                 let path = format!("/admin/v1/disabled-urls?{}", query.finish());
-                client::ask::<Value>(&config.data, Method::DELETE, &path, None)?;
+                gateway.ask::<Value>(Method::DELETE, &path, None)?;
                 println!("enabled: {url}");
             }
         }

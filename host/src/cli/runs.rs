@@ -1,7 +1,7 @@
 //! `ripost runs`
 
 use super::listen::text::one_line;
-use super::{Common, Failure, Listening, client};
+use super::{Failure, client};
 use crate::admin::RunShown;
 use anyhow::Context as _;
 use clap::Args;
@@ -18,14 +18,13 @@ pub(super) struct Runs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    gateway: client::Gateway,
 }
 
 impl Runs {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.load(Listening::default())?;
         let path = format!("/admin/v1/requests/{}/runs", self.request);
-        let runs: Vec<RunShown> = client::ask(&config.data, Method::GET, &path, None)?;
+        let runs: Vec<RunShown> = self.gateway.ask(Method::GET, &path, None)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&runs).context("writing JSON")?);
             return Ok(());

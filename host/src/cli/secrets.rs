@@ -1,6 +1,6 @@
 //! `ripost secrets set | list | remove`
 
-use super::{Common, Failure, Listening, client};
+use super::{Failure, client};
 use crate::admin::SetSecret;
 use crate::capability::secrets::VALUE_BYTES_MAX;
 use crate::capability::{SecretLine, SecretName};
@@ -25,7 +25,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         value_file: Option<Utf8PathBuf>,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
     /// List names and when they were set, never values
     List {
@@ -35,7 +35,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
     /// Remove a secret
     Remove {
@@ -44,15 +44,14 @@ pub(super) enum Command {
         /// Its name
         name: SecretName,
         #[command(flatten)]
-        common: Common,
+        gateway: client::Gateway,
     },
 }
 
 impl Command {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Set { owner, name, value_file, common } => {
-                let config = common.load(Listening::default())?;
+            Self::Set { owner, name, value_file, gateway } => {
                 let value = match value_file {
                     Some(path) => {
                         let file = std::fs::File::open(&path).with_context(|| format!("opening {path}"))?;
@@ -66,23 +65,21 @@ impl Command {
                     }
                 };
                 let fields = serde_json::to_value(SetSecret { value }).context("writing the request")?;
-                client::ask::<Value>(&config.data, Method::PUT, &path(&owner, &name), Some(&fields))?;
+                gateway.ask::<Value>(Method::PUT, &path(&owner, &name), Some(&fields))?;
                 println!("set: {owner} {name}");
             }
-            Self::List { owner, json, common } => {
-                let config = common.load(Listening::default())?;
+            Self::List { owner, json, gateway } => {
                 let path =
                     owner.map_or("/admin/v1/secrets".to_owned(), |owner| format!("/admin/v1/owners/{owner}/secrets"));
-                let lines: Vec<SecretLine> = client::ask(&config.data, Method::GET, &path, None)?;
+                let lines: Vec<SecretLine> = gateway.ask(Method::GET, &path, None)?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                 } else {
                     list(&lines);
                 }
             }
-            Self::Remove { owner, name, common } => {
-                let config = common.load(Listening::default())?;
-                client::ask::<Value>(&config.data, Method::DELETE, &path(&owner, &name), None)?;
+            Self::Remove { owner, name, gateway } => {
+                gateway.ask::<Value>(Method::DELETE, &path(&owner, &name), None)?;
                 println!("removed: {owner} {name}");
             }
         }

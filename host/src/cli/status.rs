@@ -1,6 +1,6 @@
 //! `ripost status`
 
-use super::{Common, Failure, Listening, client};
+use super::{Failure, client};
 use crate::admin;
 use crate::plugins::{PluginStatus, State};
 use anyhow::Context as _;
@@ -15,13 +15,12 @@ pub(super) struct Status {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    gateway: client::Gateway,
 }
 
 impl Status {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.load(Listening::default())?;
-        let status: admin::Status = client::ask(&config.data, Method::GET, "/admin/v1/status", None)?;
+        let status: admin::Status = self.gateway.ask(Method::GET, "/admin/v1/status", None)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&status).context("writing JSON")?);
             return Ok(());
@@ -33,7 +32,7 @@ impl Status {
         for plugin in &status.plugins {
             print_plugin(plugin);
         }
-        let queues = &status.queues;
+        let Some(queues) = &status.queues else { return Ok(()) };
         println!(
             "requests: {} waiting, {} running; deliveries: {} waiting, {} in flight, {} exhausted",
             queues.requests_accepted,

@@ -1,29 +1,19 @@
 //! `ripost verify FILE`
 
 use super::listen::text::one_line;
-use super::{Exit, Failure};
+use super::{Exit, Failure, client};
 use anyhow::{Context as _, anyhow, bail};
-use bytes::Bytes;
 use camino::Utf8PathBuf;
 use clap::Args;
 use http::{Request, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Full, Limited};
 use ripost_domain::receipt::{self, AttemptLog, DeliveryLog, Receipt};
 use ripost_domain::signature::PublicKey;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use std::fmt::{self, Write as _};
 use std::io::Read as _;
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_util::task::TaskTracker;
-use url::{Host, Url};
+use url::Url;
 
 const RECEIPT_BYTES_MAX: u64 = 64 << 20;
 const KEYS_BYTES_MAX: usize = 1 << 20;
@@ -144,50 +134,16 @@ fn fetch(url: &Url) -> anyhow::Result<Vec<u8>> {
 }
 
 async fn get(url: &Url) -> anyhow::Result<Vec<u8>> {
-    let host = url.host().context("no host")?;
-    let here = match &host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    };
     // Over plain HTTP anybody on the way could put in a key of his own.
-    if url.scheme() != "https" && !(url.scheme() == "http" && here) {
+    if url.scheme() != "https" && !(url.scheme() == "http" && client::is_this_machine(url)) {
         bail!("only https is trusted, or http on this machine");
     }
-    let port = url.port_or_known_default().context("no port")?;
-    let stream = match &host {
-        Host::Domain(name) => TcpStream::connect((*name, port)).await,
-        Host::Ipv4(ip) => TcpStream::connect((IpAddr::V4(*ip), port)).await,
-        Host::Ipv6(ip) => TcpStream::connect((IpAddr::V6(*ip), port)).await,
-    };
-    let stream = stream.context("connecting")?;
-    if url.scheme() == "http" {
-        return get_over(stream, url).await;
-    }
-    let name = match host {
-        Host::Domain(name) => ServerName::try_from(name.to_owned()).context("not the name of a server")?,
-        Host::Ipv4(ip) => ServerName::IpAddress(IpAddr::V4(ip).into()),
-        Host::Ipv6(ip) => ServerName::IpAddress(IpAddr::V6(ip).into()),
-    };
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("setting up TLS")?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("TLS")?;
-    get_over(stream, url).await
-}
-
-async fn get_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, url: &Url) -> anyhow::Result<Vec<u8>> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the runtime.
-    TaskTracker::new().spawn(connection);
+    let mut sender = client::connect(url, None).await?;
     let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let request = Request::get(&url[url::Position::BeforePath..url::Position::AfterQuery])
         .header(header::HOST, authority)
         .header(header::ACCEPT, "application/json")
-        .body(Empty::<Bytes>::new())?;
+        .body(Full::default())?;
     let response = sender.send_request(request).await.context("asking")?;
     // A redirect is an answer of another's: not followed.
     if response.status() != http::StatusCode::OK {

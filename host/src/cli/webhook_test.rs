@@ -1,6 +1,6 @@
 //! `ripost webhook-test URL`
 
-use super::{Common, Exit, Failure, Listening, client};
+use super::{Exit, Failure, client};
 use anyhow::anyhow;
 use clap::Args;
 use http::Method;
@@ -17,30 +17,20 @@ pub(super) struct WebhookTest {
     /// As which consumer, by its name: with the admin token of the data folder
     #[arg(long, value_name = "NAME", required_unless_present = "key")]
     consumer: Option<String>,
-    /// The gateway that the key is for [default: the one that runs on the data folder]
-    #[arg(long, value_name = "URL", requires = "key")]
-    to: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    gateway: client::Gateway,
 }
 
 impl WebhookTest {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.load(Listening::default())?;
         let tested: Value = match (&self.key, &self.consumer) {
-            (Some(key), _) => {
-                let base = match self.to {
-                    Some(base) => base,
-                    None => client::data_plane(&config.data)?,
-                };
-                client::ask_as(&base, key, Method::POST, "/webhooks/test", &json!({ "url": self.url }))?
-            }
+            (Some(key), _) => self.gateway.ask_as(key, Method::POST, "/webhooks/test", &json!({ "url": self.url }))?,
             (None, consumer) => {
                 let fields = json!({ "url": self.url, "consumer": consumer });
-                client::ask(&config.data, Method::POST, "/admin/v1/webhooks/test", Some(&fields))?
+                self.gateway.ask(Method::POST, "/admin/v1/webhooks/test", Some(&fields))?
             }
         };
         if self.json {

@@ -192,9 +192,7 @@ fn event_of(text: &str) -> Result<String, Problem> {
 }
 
 fn api_of(text: &str) -> Result<ApiName, Problem> {
-    let invalid = || invalid_filter("api is written as owner/slug.");
-    let (owner, slug) = text.split_once('/').ok_or_else(invalid)?;
-    Ok(ApiName { owner: owner.parse().map_err(|_| invalid())?, slug: slug.parse().map_err(|_| invalid())? })
+    text.parse().map_err(|_| invalid_filter("api is written as owner/slug."))
 }
 
 fn cursor_of(text: &str) -> Result<u64, Problem> {

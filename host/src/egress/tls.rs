@@ -14,7 +14,8 @@ use tokio_rustls::TlsConnector;
 /// Sessions that are remembered for a shorter handshake: one consumer is one host, so most connections are first ones.
 const SESSIONS_MAX: usize = 1024;
 
-pub(super) fn connector(ca_file: Option<&Utf8Path>) -> Result<TlsConnector, EgressError> {
+/// What connects over TLS: to public authorities, and to those in the file.
+pub(crate) fn connector(ca_file: Option<&Utf8Path>) -> Result<TlsConnector, EgressError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca_file {
         let read = |source| EgressError::ReadCa { path: path.to_owned(), source };

@@ -71,6 +71,7 @@ impl Gateway {
             let detail = format!("`{owner}` offers no API `{slug}` here. Check both names.");
             return Err(Problem::new(Kind::UnknownApi, detail));
         };
+        self.access.check(&consumer, &api)?;
         let original = self.read(body).await?;
         let prefer = Prefer::read(&head.headers);
         let key = idempotency::key(&head.headers)?;

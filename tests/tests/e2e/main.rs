@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod alerts;
 mod answers;
 mod attacks;
@@ -33,6 +34,7 @@ mod receipts;
 mod redeliver;
 mod reload;
 mod requests;
+mod roles;
 mod runs;
 mod samples;
 mod schedule;
