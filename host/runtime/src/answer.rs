@@ -38,6 +38,26 @@ pub(crate) fn or_problem<A, B>(
 
 pub(crate) fn response(answer: types::Response, limits: &Limits) -> Result<Response, RunError> {
     let types::Response { status, headers, body, attributes } = answer;
+    in_parts(status, headers, body.into(), attributes, limits)
+}
+
+/// What came through `wasi:http`, which has no attributes.
+pub(crate) fn http(
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Bytes,
+    limits: &Limits,
+) -> Result<Response, RunError> {
+    in_parts(status, headers, body, Attributes::new(), limits)
+}
+
+fn in_parts(
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Bytes,
+    attributes: Attributes,
+    limits: &Limits,
+) -> Result<Response, RunError> {
     // 1xx is not an answer, and beyond 599 nobody knows what it means.
     if !(200..=599).contains(&status) {
         return Err(RunError::InvalidResponse(format!("its status is {status}, not 200 to 599")));
@@ -51,35 +71,37 @@ pub(crate) fn rewrite(answer: bindings::Rewrite, limits: &Limits) -> Result<Rewr
     if !path.is_empty() && !path.starts_with('/') {
         return Err(RunError::InvalidResponse(format!("its path `{}` does not begin with `/`", shown(&path))));
     }
-    if let Some(char) = path.chars().find(|char| char.is_control() || matches!(char, '?' | '#')) {
+    // As it stands in an HTTP request.
+    let carried = |char: &char| char.is_ascii_graphic() && *char != '#';
+    if let Some(char) = path.chars().find(|char| !carried(char) || *char == '?') {
         return Err(RunError::InvalidResponse(format!("its path has the character {char:?}: encode it as `%XX`")));
     }
-    if let Some(char) = query.iter().flat_map(|query| query.chars()).find(|char| char.is_control() || *char == '#') {
+    if let Some(char) = query.iter().flat_map(|query| query.chars()).find(|char| !carried(char)) {
         return Err(RunError::InvalidResponse(format!("its query has the character {char:?}: encode it as `%XX`")));
     }
     let text = path.len() + query.as_ref().map_or(0, String::len) + attributes_bytes(&attributes);
-    let (headers, body) = message(headers, body, text, limits)?;
+    let (headers, body) = message(headers, body.into(), text, limits)?;
     Ok(Rewrite { path, query, headers, body, attributes })
 }
 
 pub(crate) fn webhook(answer: bindings::Webhook, limits: &Limits) -> Result<Webhook, RunError> {
     let bindings::Webhook { event, headers, body, attributes } = answer;
     let text = event.len() + attributes_bytes(&attributes);
-    let (headers, body) = message(headers, body, text, limits)?;
+    let (headers, body) = message(headers, body.into(), text, limits)?;
     Ok(Webhook { event, headers, body, attributes })
 }
 
 /// Fields and a body, within the limits; `text_bytes` is what counts beside the fields.
 fn message(
     headers: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
+    body: Bytes,
     text_bytes: usize,
     limits: &Limits,
 ) -> Result<(Vec<(String, Bytes)>, Bytes), RunError> {
     within("body", body.len(), limits.response_body_bytes)?;
     let fields: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     within("headers", fields + text_bytes, limits.response_headers_bytes)?;
-    Ok((headers.into_iter().map(header).collect::<Result<_, _>>()?, Bytes::from(body)))
+    Ok((headers.into_iter().map(header).collect::<Result<_, _>>()?, body))
 }
 
 fn header((mut name, value): (String, Vec<u8>)) -> Result<(String, Bytes), RunError> {

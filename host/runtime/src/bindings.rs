@@ -8,7 +8,8 @@
     reason = "generated from wit/; the contract documents it"
 )]
 
-use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, Resource};
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use crate::role::{Role, TransformKind};
 
@@ -102,15 +103,16 @@ macro_rules! exports {
         impl Export for $export {
             const ROLE: Role = $role;
             type Params<'a> = $params;
-            type Return = ($return,);
+            type Return = $return;
         }
     )*};
 }
 
 exports! {
-    Handle Role::Handler, (RequestRef<'a>,) => Result<types::Response, types::Failure>;
-    ApplyRequest Role::Transform(TransformKind::Request), (RequestRef<'a>,) => Result<Rewrite, types::Problem>;
+    Handle Role::Handler, (RequestRef<'a>,) => (Result<types::Response, types::Failure>,);
+    HandleHttp Role::HttpHandler, (Resource<HostIncomingRequest>, Resource<HostResponseOutparam>) => ();
+    ApplyRequest Role::Transform(TransformKind::Request), (RequestRef<'a>,) => (Result<Rewrite, types::Problem>,);
     ApplyResponse Role::Transform(TransformKind::Response), (RequestRef<'a>, ResponseRef<'a>)
-        => Result<types::Response, types::Problem>;
-    ApplyWebhook Role::Transform(TransformKind::Webhook), (WebhookRef<'a>,) => Result<Webhook, types::Problem>;
+        => (Result<types::Response, types::Problem>,);
+    ApplyWebhook Role::Transform(TransformKind::Webhook), (WebhookRef<'a>,) => (Result<Webhook, types::Problem>,);
 }

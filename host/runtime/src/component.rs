@@ -10,10 +10,10 @@ mod load_error;
 use std::fmt::Write as _;
 
 use wasmtime::Engine;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::types::{self, ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Linker};
 
-use crate::bindings::{ApplyRequest, ApplyResponse, ApplyWebhook, Export, Handle};
+use crate::bindings::{ApplyRequest, ApplyResponse, ApplyWebhook, Export, Handle, HandleHttp};
 use crate::compiler::CompileError;
 use crate::engine::{POOL_INSTANCES, POOL_MEMORIES, POOL_TABLES, Scheme};
 use crate::guest::State;
@@ -30,7 +30,6 @@ pub use self::load_error::LoadError;
 /// Machine code, not linked yet.
 pub(crate) struct Compiled {
     component: Component,
-    export: ComponentExportIndex,
     facts: Facts,
     scheme: Scheme,
     weight: u32,
@@ -51,14 +50,13 @@ impl Compiled {
         let component = unsafe { Component::deserialize(engine, code) };
         let component = component.map_err(|error| LoadError::Compile(CompileError::Refused(format!("{error:#}"))))?;
         let weight = weight(&component, &facts, limits)?;
-        let export = typed_export(engine, &component, &facts.export, facts.role)?;
         if scheme == Scheme::Large {
             // Made here, or else the first call would pay for it.
             component
                 .initialize_copy_on_write_image()
                 .map_err(|error| LoadError::Compile(CompileError::Unavailable(format!("{error:#}"))))?;
         }
-        Ok(Compiled { component, export, facts, scheme, weight })
+        Ok(Compiled { component, facts, scheme, weight })
     }
 
     pub(crate) fn link(
@@ -67,11 +65,14 @@ impl Compiled {
         digest: [u8; 32],
         memory_bytes_max: usize,
     ) -> Result<Linked, LoadError> {
-        let pre =
-            linker.instantiate_pre(&self.component).map_err(|error| LoadError::WrongShape(format!("{error:#}")))?;
+        let shape = |error: wasmtime::Error| LoadError::WrongShape(format!("{error:#}"));
+        let pre = linker.instantiate_pre(&self.component).map_err(shape)?;
+        // With the host's resources in place of those that it imports.
+        let ty = linker.substituted_component_type(&self.component).map_err(shape)?;
+        let export = typed_export(linker.engine(), &self.component, &ty, &self.facts.export, self.facts.role)?;
         Ok(Linked {
             pre,
-            export: self.export,
+            export,
             role: self.facts.role,
             digest: hex(&digest),
             imports: self.facts.imports,
@@ -103,34 +104,30 @@ fn weight(component: &Component, facts: &Facts, limits: &Limits) -> Result<u32, 
 fn typed_export(
     engine: &Engine,
     component: &Component,
+    ty: &types::Component,
     interface: &str,
     role: Role,
 ) -> Result<ComponentExportIndex, LoadError> {
     let missing = || LoadError::WrongShape(format!("`{interface}` has no function `{}`", role.function()));
     let instance = component.get_export_index(None, interface).ok_or_else(missing)?;
     let export = component.get_export_index(Some(&instance), role.function()).ok_or_else(missing)?;
-    let ty = component.component_type();
-    let function = function_type(engine, &ty, interface, role).ok_or_else(missing)?;
+    let function = function_type(engine, ty, interface, role).ok_or_else(missing)?;
     let checked = match role {
-        Role::Handler => typecheck::<Handle>(&function, &ty),
-        Role::Transform(TransformKind::Request) => typecheck::<ApplyRequest>(&function, &ty),
-        Role::Transform(TransformKind::Response) => typecheck::<ApplyResponse>(&function, &ty),
-        Role::Transform(TransformKind::Webhook) => typecheck::<ApplyWebhook>(&function, &ty),
+        Role::Handler => typecheck::<Handle>(&function, ty),
+        Role::HttpHandler => typecheck::<HandleHttp>(&function, ty),
+        Role::Transform(TransformKind::Request) => typecheck::<ApplyRequest>(&function, ty),
+        Role::Transform(TransformKind::Response) => typecheck::<ApplyResponse>(&function, ty),
+        Role::Transform(TransformKind::Webhook) => typecheck::<ApplyWebhook>(&function, ty),
     };
     checked.map_err(|error| LoadError::WrongShape(format!("{error:#}")))?;
     Ok(export)
 }
 
-fn typecheck<E: Export>(function: &ComponentFunc, ty: &wasmtime::component::types::Component) -> wasmtime::Result<()> {
+fn typecheck<E: Export>(function: &ComponentFunc, ty: &types::Component) -> wasmtime::Result<()> {
     function.typecheck::<E::Params<'_>, E::Return>(&ty.instance_type())
 }
 
-fn function_type(
-    engine: &Engine,
-    ty: &wasmtime::component::types::Component,
-    interface: &str,
-    role: Role,
-) -> Option<ComponentFunc> {
+fn function_type(engine: &Engine, ty: &types::Component, interface: &str, role: Role) -> Option<ComponentFunc> {
     let ComponentItem::ComponentInstance(interface) = ty.get_export(engine, interface)?.ty else { return None };
     let ComponentItem::ComponentFunc(function) = interface.get_export(engine, role.function())?.ty else { return None };
     Some(function)

@@ -20,6 +20,7 @@ mod fair;
 mod gate;
 mod grants;
 mod guest;
+mod incoming;
 mod instance;
 mod limits;
 mod log;

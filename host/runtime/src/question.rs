@@ -10,7 +10,9 @@ use crate::bindings::{
 use crate::call::{Failure, Problem, Request, Response};
 use crate::component::Linked;
 use crate::guest::State;
+use crate::incoming;
 use crate::limits::Limits;
+use crate::role::Role;
 use crate::run_error::RunError;
 use crate::transform::{Rewrite, Webhook};
 
@@ -45,6 +47,9 @@ impl Question for ToHandle {
         linked: &Linked,
         limits: &Limits,
     ) -> wasmtime::Result<Result<Self::Answer, RunError>> {
+        if linked.role() == Role::HttpHandler {
+            return Ok(incoming::ask(store, linked, &self.0, limits).await?.map(Ok));
+        }
         let (answer,) = linked.call::<Handle>(store, (request(&self.0),)).await?;
         Ok(answer::handled(answer, limits))
     }

@@ -25,35 +25,38 @@ impl fmt::Display for TransformKind {
     }
 }
 
-/// A handler or one of the transforms.
+/// A handler, of our contract or of another, or one of the transforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Role {
     Handler,
+    HttpHandler,
     Transform(TransformKind),
 }
 
 impl Role {
-    pub(crate) const ALL: [Role; 4] = [
+    /// Those of our contract.
+    pub(crate) const OURS: [Role; 4] = [
         Role::Handler,
         Role::Transform(TransformKind::Request),
         Role::Transform(TransformKind::Response),
         Role::Transform(TransformKind::Webhook),
     ];
 
-    /// The interface of ours that it exports.
+    /// The interface that it exports.
     pub(crate) fn interface(self) -> &'static str {
         match self {
-            Role::Handler => "handle",
-            Role::Transform(TransformKind::Request) => "transform-request",
-            Role::Transform(TransformKind::Response) => "transform-response",
-            Role::Transform(TransformKind::Webhook) => "transform-webhook",
+            Role::Handler => "ripost:plugin/handle",
+            Role::HttpHandler => "wasi:http/incoming-handler",
+            Role::Transform(TransformKind::Request) => "ripost:plugin/transform-request",
+            Role::Transform(TransformKind::Response) => "ripost:plugin/transform-response",
+            Role::Transform(TransformKind::Webhook) => "ripost:plugin/transform-webhook",
         }
     }
 
     /// The one function of that interface.
     pub(crate) fn function(self) -> &'static str {
         match self {
-            Role::Handler => "handle",
+            Role::Handler | Role::HttpHandler => "handle",
             Role::Transform(_) => "apply",
         }
     }
@@ -63,6 +66,7 @@ impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Role::Handler => formatter.write_str("handler"),
+            Role::HttpHandler => formatter.write_str("wasi:http handler"),
             Role::Transform(kind) => kind.fmt(formatter),
         }
     }

@@ -31,10 +31,10 @@ pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures, wanted: Role) -> Resu
     Validator::new_with_features(features).validate_all(wasm).map_err(|error| invalid(&error))?;
     let sections = sections(wasm).map_err(|error| invalid(&error))?;
     // The world first: to who wrote a transform, its imports are not the news.
-    let export = exported(&sections.exports, wanted)?;
-    let imports = imported(&sections.imports, wanted)?;
+    let (role, export) = exported(&sections.exports, wanted)?;
+    let imports = imported(&sections.imports, role)?;
     let Sections { first_memory_bytes, instances, .. } = sections;
-    Ok(Facts { role: wanted, export, imports, first_memory_bytes, instances })
+    Ok(Facts { role, export, imports, first_memory_bytes, instances })
 }
 
 /// What the validator says, in one short line: it quotes names as they stand in the file, which may be of any length and
@@ -148,25 +148,34 @@ fn ours(name: &str) -> Option<&str> {
     }
 }
 
-/// The interface by which it is called, if it is what is wanted.
-pub(super) fn exported(exports: &[String], wanted: Role) -> Result<String, LoadError> {
+/// Whether an export makes a component one of this role, whatever its version in our track.
+fn is_of(role: Role, name: &str) -> bool {
+    let Some((package, interface, version)) = parts(name) else { return false };
+    let track = if role == Role::HttpHandler { "0.2." } else { "1." };
+    role.interface().split_once('/') == Some((package, interface)) && version.starts_with(track)
+}
+
+/// What it is, and the interface by which it is called, if that is what is wanted. One of ours before any other.
+pub(super) fn exported(exports: &[String], wanted: Role) -> Result<(Role, String), LoadError> {
     let wrong = |why: String| Err(LoadError::WrongWorld { exports: exports.to_vec(), why });
-    let must = format!("a {wanted} must export `ripost:plugin/{}@1.0.0`", wanted.interface());
-    let found: Vec<(Role, &String)> = Role::ALL
-        .into_iter()
-        .filter_map(|role| Some((role, exports.iter().find(|name| ours(name) == Some(role.interface()))?)))
-        .collect();
+    let must = format!("a {wanted} must export `{}@1.0.0`", wanted.interface());
+    let export_of = |role: Role| exports.iter().find(|name| is_of(role, name));
+    let found: Vec<(Role, &String)> =
+        Role::OURS.into_iter().filter_map(|role| Some((role, export_of(role)?))).collect();
     match found.as_slice() {
-        [(role, name)] if *role == wanted => Ok((*name).clone()),
+        [(role, name)] if *role == wanted => Ok((*role, (*name).clone())),
         [(role, name)] => wrong(format!("this is a {role} (`{name}`): {must}")),
         [(_, first), rest @ ..] => wrong(format!(
             "the component exports both `{first}` and `{}`: a component is a handler or one transform, so build one of each",
             rest.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("`, `")
         )),
         [] => {
+            if let (Role::Handler, Some(name)) = (wanted, export_of(Role::HttpHandler)) {
+                return Ok((Role::HttpHandler, name.clone()));
+            }
             if let Some(name) = exports.iter().find(|name| name.starts_with("wasi:http/")) {
                 return match wanted {
-                    Role::Handler => Err(LoadError::WasiHttp { name: name.clone() }),
+                    Role::Handler | Role::HttpHandler => Err(LoadError::WasiHttp { name: name.clone() }),
                     Role::Transform(_) => wrong(format!("the component is an HTTP handler (`{name}`): {must}")),
                 };
             }
@@ -289,5 +298,18 @@ mod tests {
                 assert_eq!(imports(&name), Err(LoadError::ImpureTransform { name: name.clone() }));
             }
         }
+    }
+
+    #[test]
+    fn a_handler_is_ours_or_of_wasi_http_0_2_and_ours_if_it_is_both() {
+        let found = |names: &[&str], wanted| exported(&owned(names), wanted);
+        let (ours, http) = ("ripost:plugin/handle@1.2.0", "wasi:http/incoming-handler@0.2.6");
+        assert_eq!(found(&[http, ours], Role::Handler), Ok((Role::Handler, ours.to_owned())));
+        assert_eq!(found(&["wasi:cli/run@0.2.6", http], Role::Handler), Ok((Role::HttpHandler, http.to_owned())));
+        for name in ["wasi:http/incoming-handler@0.3.0", "wasi:http/handler@0.3.0"] {
+            assert_eq!(found(&[name], Role::Handler), Err(LoadError::WasiHttp { name: name.to_owned() }));
+        }
+        let refused = found(&[http], Role::Transform(TransformKind::Request)).unwrap_err();
+        assert!(refused.to_string().starts_with(&format!("the component is an HTTP handler (`{http}`)")), "{refused}");
     }
 }

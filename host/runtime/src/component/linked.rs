@@ -47,6 +47,10 @@ impl Linked {
         function.call_async(store, params).await
     }
 
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         self.pre.engine()
     }
@@ -130,7 +134,7 @@ impl Transform {
     pub fn kind(&self) -> TransformKind {
         match self.0.role {
             Role::Transform(kind) => kind,
-            Role::Handler => unreachable!("a `Transform` is made of nothing but a transform"),
+            Role::Handler | Role::HttpHandler => unreachable!("a `Transform` is made of nothing but a transform"),
         }
     }
 }

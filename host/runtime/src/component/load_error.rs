@@ -50,7 +50,7 @@ pub enum LoadError {
     },
     /// Wait for a later version, or use our own interfaces.
     #[error(
-        "`{name}` is a part of wasi:http that this version does not serve yet: export `ripost:plugin/handle@1.0.0`, and call out through `ripost:plugin/outbound@1.0.0` or `wasi:http/outgoing-handler@0.2`"
+        "`{name}` is a part of wasi:http that this version does not serve: export `wasi:http/incoming-handler@0.2` or `ripost:plugin/handle@1.0.0`, and call out through `ripost:plugin/outbound@1.0.0` or `wasi:http/outgoing-handler@0.2`"
     )]
     WasiHttp {
         /// The import or export.

@@ -43,8 +43,10 @@ package wasi:filesystem@0.2.0 {
   }
 }
 package wasi:http@0.3.0 {
+  interface incoming-handler { handle: func(request: u32, out: u32); }
   interface outgoing-handler { handle: func(request: u32) -> u32; }
 }
+package wasi:http@0.2.1 { interface incoming-handler { handle: func(request: u32, out: u32); } }
 package acme:billing@0.1.0 { interface cards { charge: func(cents: u32) -> u32; } }
 "#;
 
@@ -101,13 +103,14 @@ pub(crate) struct Guest {
 }
 
 /// Of a handler. Each signature names its parameters, which `handle` reads.
-const HANDLE: &str = r#"(export "ripost:plugin/handle@1.0.0#handle") (param $request i32)"#;
-const REWRITE: &str = r#"(export "ripost:plugin/transform-request@1.0.0#apply") (param $request i32)"#;
+const HANDLE: &str = r#"(export "ripost:plugin/handle@1.0.0#handle") (param $request i32) (result i32)"#;
+const REWRITE: &str = r#"(export "ripost:plugin/transform-request@1.0.0#apply") (param $request i32) (result i32)"#;
 /// The response follows the request: status 96, headers 100, body 108, attributes 116.
-const RESPONSE: &str = r#"(export "ripost:plugin/transform-response@1.0.0#apply") (param $request i32)"#;
+const RESPONSE: &str = r#"(export "ripost:plugin/transform-response@1.0.0#apply") (param $request i32) (result i32)"#;
 const WEBHOOK: &str = r#"(export "ripost:plugin/transform-webhook@1.0.0#apply")
   (param $event i32) (param $event_len i32) (param $headers i32) (param $headers_len i32)
-  (param $body i32) (param $body_len i32) (param $attributes i32) (param $attributes_len i32)"#;
+  (param $body i32) (param $body_len i32) (param $attributes i32) (param $attributes_len i32) (result i32)"#;
+const HTTP: &str = r#"(export "wasi:http/incoming-handler@0.2.0#handle") (param $request i32) (param $out i32)"#;
 
 /// Gives memory away and never takes it back; grows when it must.
 const BUMP: &str = r#"
@@ -182,6 +185,44 @@ impl Guest {
         )
     }
 
+    /// A handler of `wasi:http`, which answers by `$answer` and `$write` and then returns, or does not. `$answer` sets
+    /// a response with status 200 and leaves its body in `$body` and the body's stream in `$stream`; `$finish` ends it.
+    pub(crate) fn http(body: &str) -> Self {
+        let world =
+            "export wasi:http/incoming-handler@0.2.0; import wasi:http/types@0.2.0; import wasi:io/streams@0.2.0;";
+        Guest { world: world.to_owned(), export: HTTP, ..Guest::new(body) }
+            .imports(
+                r#"(import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+  (import "wasi:http/types@0.2.0" "[constructor]outgoing-response" (func $outgoing (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-response.body" (func $response_body (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-body.write" (func $body_write (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[static]outgoing-body.finish" (func $body_finish (param i32 i32 i32 i32)))
+  (import "wasi:http/types@0.2.0" "[static]response-outparam.set"
+    (func $set (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]incoming-request.path-with-query" (func $path (param i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $write_once (param i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop_stream (param i32)))"#,
+            )
+            .items(
+                "(global $body (mut i32) (i32.const 0))
+  (global $stream (mut i32) (i32.const 0))
+  (func $answer (param $out i32)
+    (local $response i32)
+    (local.set $response (call $outgoing (call $fields)))
+    (call $response_body (local.get $response) (i32.const 1024))
+    (global.set $body (i32.load (i32.const 1028)))
+    (call $body_write (global.get $body) (i32.const 1024))
+    (global.set $stream (i32.load (i32.const 1028)))
+    (call $set (local.get $out) (i32.const 0) (local.get $response) (i32.const 0) (i64.const 0)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+  (func $write (param $at i32) (param $len i32)
+    (call $write_once (global.get $stream) (local.get $at) (local.get $len) (i32.const 1024)))
+  (func $finish
+    (call $drop_stream (global.get $stream))
+    (call $body_finish (global.get $body) (i32.const 0) (i32.const 0) (i32.const 1024)))",
+            )
+    }
+
     /// More of the world, such as `import wasi:cli/exit@0.2.0;`.
     pub(crate) fn world(mut self, more: &str) -> Self {
         self.world.push_str(more);
@@ -246,7 +287,7 @@ impl Guest {
     (i32.store8 (i32.const 1056) (i32.const 1)) (i32.store16 (i32.const 1058) (i32.const 422))
     (i32.const 1024))
   {items}
-  (func {export} (result i32)
+  (func {export}
     (local $i i32)
     {handle})
 )"#

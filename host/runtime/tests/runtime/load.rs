@@ -99,12 +99,12 @@ fn a_component_of_another_world_is_told_which_one_it_should_be() {
     assert!(text.contains("both `ripost:plugin/handle@1.0.0` and `ripost:plugin/transform-request@1.0.0`"), "{text}");
 
     let http = component(
-        "export wasi:http/incoming-handler@0.2.0;",
-        r#"(module (func (export "wasi:http/incoming-handler@0.2.0#handle") (param i32 i32)))"#,
+        "export wasi:http/incoming-handler@0.3.0;",
+        r#"(module (func (export "wasi:http/incoming-handler@0.3.0#handle") (param i32 i32)))"#,
     );
     let error = refused(&http);
-    assert_eq!(error, LoadError::WasiHttp { name: "wasi:http/incoming-handler@0.2.0".to_owned() });
-    assert!(error.to_string().contains("does not serve yet"));
+    assert_eq!(error, LoadError::WasiHttp { name: "wasi:http/incoming-handler@0.3.0".to_owned() });
+    assert!(error.to_string().contains("export `wasi:http/incoming-handler@0.2`"));
 
     let nothing = wat::parse_str("(component)").unwrap();
     assert!(refused(&nothing).to_string().contains("exports nothing"));
@@ -120,6 +120,11 @@ fn a_handler_of_another_contract_is_refused_at_load_and_not_in_its_first_call() 
              (func (export "ripost:plugin/handle@1.0.0#handle") (param i32 i32) (result i32) (i32.const 0)))"#,
     );
     assert!(matches!(refused(&other), LoadError::WrongShape(_)));
+    let http = component(
+        "export wasi:http/incoming-handler@0.2.1;",
+        r#"(module (func (export "wasi:http/incoming-handler@0.2.1#handle") (param i32 i32)))"#,
+    );
+    assert!(matches!(refused(&http), LoadError::WrongShape(_)));
     let newer = component_of(
         "package ripost:plugin@2.0.0; interface handle { handle: func() -> u32; }",
         "export ripost:plugin/handle@2.0.0;",

@@ -16,6 +16,7 @@ mod common;
 mod fairness;
 mod fuzz;
 mod gate;
+mod incoming;
 mod leaks;
 mod limits;
 mod load;

@@ -179,6 +179,8 @@ async fn a_path_or_a_query_that_would_mean_something_else_is_refused() {
         ("/a?b", "'?'"),
         ("/a#b", "'#'"),
         ("/a\nb", "'\\n'"),
+        ("/a b", "' '"),
+        ("/é", "'é'"),
     ] {
         let error = stopped(rewritten(&swap(""), &request(path)).await);
         assert_eq!(error.kind(), "invalid-response");
