@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod apis;
 mod consumers;
+mod inputs;
 mod owners;
 mod routes;
 mod runs;

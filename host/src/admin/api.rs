@@ -3,7 +3,7 @@
 use super::access::Principal;
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{apis, consumers, owners, runs, status, webhooks};
+use super::{apis, consumers, inputs, owners, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
@@ -141,6 +141,7 @@ impl Admin {
                 json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id()?).await? }))
             }
             Endpoint::RequestRuns => json(200, &runs::of(self, id()?).await?),
+            Endpoint::RequestInput => json(200, &inputs::of(self, id()?).await?),
             Endpoint::Receipt => json(200, &webhooks::receipt(self, id()?).await?),
         }
     }

@@ -35,6 +35,7 @@ pub(super) enum Endpoint {
     KvUsage,
     RequestDeliveries,
     RequestRuns,
+    RequestInput,
     Receipt,
 }
 
@@ -80,6 +81,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/admin/v1/owners/{owner}/kv", Who::Owner, Endpoint::KvUsage),
     route(Method::GET, "/admin/v1/requests/{id}/deliveries", Who::Operator, Endpoint::RequestDeliveries),
     route(Method::GET, "/admin/v1/requests/{id}/runs", Who::Operator, Endpoint::RequestRuns),
+    route(Method::GET, "/admin/v1/requests/{id}/input", Who::Operator, Endpoint::RequestInput),
     route(Method::GET, "/admin/v1/requests/{id}/receipt", Who::Operator, Endpoint::Receipt),
 ];
 

@@ -411,6 +411,10 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn input(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError> {
+        self.readers.read(move |connection| requests::seen(connection, id)).await
+    }
+
     async fn original(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError> {
         self.readers.read(move |connection| requests::original(connection, id)).await
     }

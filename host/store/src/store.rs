@@ -184,6 +184,9 @@ pub trait Store: Send + Sync + 'static {
     /// The exact bytes of a webhook.
     async fn payload(&self, id: RequestId, event: &str) -> Result<Option<Payload>, StoreError>;
 
+    /// What the handler sees.
+    async fn input(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError>;
+
     /// What the consumer sent, of a request that a transform has changed.
     async fn original(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError>;
 

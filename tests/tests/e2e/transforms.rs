@@ -5,7 +5,7 @@ use crate::{Test, host};
 use anyhow::{Context as _, Result};
 use ripost_tests::guests;
 use ripost_tests::guests::transforms::{self, Kind};
-use ripost_tests::{Api, Consumer, Host, Plugin, Sink, audit, until, verify};
+use ripost_tests::{Api, Consumer, Host, Plugin, Sink, audit, places, until, verify};
 use serde_json::json;
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ async fn a_response_transform_that_fails_fails_the_request_and_names_itself() ->
 async fn what_a_response_transform_takes_away_is_nowhere_in_the_data_folder() -> Test {
     let handler = guests::answers(200, &[("content-type", "application/json")], br#"{"card":"4242-marmalade"}"#);
     let redacting = Api::new("demo", "redacts", handler).line("transforms = { response = [\"redact.wasm\"] }");
-    let redact = std::fs::read(ripost_tests::built_plugin("redact")?.join("redact.wasm"))?;
+    let redact = std::fs::read(places::built_plugin("redact")?.join("redact.wasm"))?;
     let plugin = Plugin::new("t", [redacting]).file("redact.wasm", redact);
     let (host, consumer, sink) = start(plugin).await?;
     let id = consumer.call("demo/redacts").json(&json!({ "webhook_url": sink.url("/") })).accepted().await?;

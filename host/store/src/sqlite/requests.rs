@@ -112,12 +112,19 @@ fn input(row: &Row<'_>) -> rusqlite::Result<RequestInput> {
     })
 }
 
+/// What the handler sees.
+pub(super) fn seen(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<RequestInput>> {
+    one_input(connection, id, "SELECT method, path, query, headers, body, attributes FROM inputs WHERE request_id = ?1")
+}
+
 /// What the consumer sent, if that is not what the handler sees.
 pub(super) fn original(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<RequestInput>> {
-    connection
-        .prepare_cached("SELECT method, path, query, headers, body, attributes FROM originals WHERE request_id = ?1")?
-        .query_row([id.as_bytes()], input)
-        .optional()
+    let sql = "SELECT method, path, query, headers, body, attributes FROM originals WHERE request_id = ?1";
+    one_input(connection, id, sql)
+}
+
+fn one_input(connection: &Connection, id: RequestId, sql: &str) -> rusqlite::Result<Option<RequestInput>> {
+    connection.prepare_cached(sql)?.query_row([id.as_bytes()], input).optional()
 }
 
 pub(super) fn idempotent(

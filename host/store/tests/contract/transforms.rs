@@ -30,6 +30,7 @@ async fn what_the_consumer_sent_is_kept_beside_what_the_handler_sees() {
     store.accept(changed.clone()).await.unwrap();
     assert_eq!(store.original(plain.id).await.unwrap(), None);
     assert_eq!(store.original(changed.id).await.unwrap(), Some(sent));
+    assert_eq!(store.input(changed.id).await.unwrap().as_ref(), Some(&changed.input));
     let claimed = store.claim_runs(fixture::runs(NOW, 9)).await.unwrap().remove(0);
     assert_eq!((claimed.id, claimed.input), (changed.id, changed.input));
 }
