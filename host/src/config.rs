@@ -23,7 +23,7 @@ pub use kv::Kv;
 pub use limits::Limits;
 pub use log::{Format, Log};
 pub use outbound::{Outbound, SecretForm};
-pub use plugins::Plugins;
+pub use plugins::{Plugins, WatchMode};
 pub use runs::Runs;
 pub(crate) use sandbox::CONCURRENCY;
 pub use sandbox::Sandbox;

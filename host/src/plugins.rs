@@ -8,11 +8,18 @@
 mod collect;
 mod loaded;
 mod manifest;
+mod operate;
 mod pending;
 mod permits;
+mod pipeline;
+mod plan;
+mod probation;
+mod push;
 mod record;
 mod registry;
 mod revision;
+mod revisions;
+mod rollback;
 mod scan;
 mod shared;
 mod source;
@@ -24,28 +31,36 @@ pub use manifest::{
     Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Manifest,
     ManifestError, OnError, PayloadForm, schema,
 };
+pub use probation::Ran;
+pub use push::{PushError, PushKey};
 pub use registry::{ActiveApi, NamedTransform, Registry, Transforms};
 pub use revision::RevisionError;
+pub use revisions::{Kept, KeptRevision};
+pub use rollback::{Pins, RolledBack};
 pub use scan::{Activated, Rejected, ScanReport};
 pub use source::{Bare, Files, ReadError, read_folder};
-pub use state::{ApiStatus, PluginStatus, Stage, State};
+pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 
 use crate::capability::Granting;
+pub use crate::config::WatchMode;
 use arc_swap::ArcSwap;
 use camino::Utf8PathBuf;
 use loaded::{Loaded, Older};
 use permits::Permits;
+use probation::Probation;
 use record::Record;
 use revision::Revisions;
 use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::time::Clock;
 use ripost_runtime::{Limits, Runtime};
+use rollback::Successors;
 use scan::{Look, Turn};
 use shared::Shared;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How plugins are found, judged and kept.
@@ -77,6 +92,14 @@ pub struct PluginsConfig {
     pub plain_http: PlainHttp,
     /// Replaced revisions kept ready in memory for the requests that were accepted under them.
     pub older_max: usize,
+    /// How changes are noticed.
+    pub watch: WatchMode,
+    /// How long a revision is new, and may be put aside for its failures.
+    pub probation: Duration,
+    /// Failed runs of a new revision after which it is put aside; 0: never.
+    pub quarantine_after: u32,
+    /// All smoke cases of one revision together.
+    pub smoke_wall: Duration,
 }
 
 impl PluginsConfig {
@@ -97,6 +120,10 @@ impl PluginsConfig {
             concurrency: 16,
             plain_http: PlainHttp::Refused,
             older_max: 8,
+            watch: WatchMode::Auto,
+            probation: Duration::from_mins(10),
+            quarantine_after: 5,
+            smoke_wall: Duration::from_secs(30),
         }
     }
 }
@@ -139,18 +166,51 @@ pub enum PluginError {
         /// What was asked for.
         api: ApiName,
     },
-    /// No plugin stands or stood in a folder of this name.
-    #[error("there is no plugin in a folder `{0}`")]
+    /// No plugin of this key is or was there.
+    #[error("there is no plugin `{0}`; `ripost plugins list` lists them")]
     Unknown(String),
+    /// No plugin serves this API.
+    #[error("no plugin serves {0}; `ripost status` lists what is served")]
+    NotServed(ApiName),
+    /// There is no revision before the one that serves.
+    #[error(
+        "there is no revision of `{0}` before the one that serves; put the older files in place, or stop it with `ripost plugins stop {0}`"
+    )]
+    NoPrevious(String),
+    /// Something else came into service meanwhile.
+    #[error(
+        "another revision of `{0}` came into service meanwhile; look at `ripost status`, and try again if it is still wanted"
+    )]
+    Changed(String),
+    /// The revision before offers what somebody else does by now.
+    #[error("the revision before offers {api}, which the plugin `{by}` offers by now; remove that one first")]
+    Taken {
+        /// The API.
+        api: ApiName,
+        /// Who offers it.
+        by: String,
+    },
     /// Its folder is there: the next scan would only bring it back.
     #[error("the folder `{0}` is still there; delete it first")]
     StillThere(String),
+    /// Which requests there are could not be read.
+    #[error("reading which requests name which revision: {0}")]
+    Requests(String),
     /// What serves could not be written down.
     #[error("writing down what serves: {0}")]
     Record(io::Error),
     /// The thread that did the work broke down.
     #[error("the work on a plugin was lost; try again")]
     Lost,
+}
+
+/// How many there are of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Plugins.
+    pub plugins: u64,
+    /// APIs.
+    pub apis: u64,
 }
 
 /// Revisions swapped in and rejected since the start.
@@ -170,8 +230,10 @@ pub struct Plugins {
     clock: Arc<dyn Clock>,
     revisions: Revisions,
     registry: ArcSwap<Registry>,
-    status: ArcSwap<Vec<PluginStatus>>,
+    status: ArcSwap<Vec<Arc<PluginStatus>>>,
     /// Held for a whole scan, on blocking threads only.
+    scanning: Mutex<()>,
+    /// Held while what is known is looked at or changed, on blocking threads only, and never while one compiles.
     turn: Mutex<Turn>,
     older: Mutex<Older>,
     /// Held while an older revision is made ready: whoever else wants it waits here, and not on a thread.
@@ -179,6 +241,12 @@ pub struct Plugins {
     permits: Mutex<Permits>,
     shared: Shared,
     no_transforms: Arc<Transforms>,
+    probations: ArcSwap<HashMap<Digest, Arc<Probation>>>,
+    successors: ArcSwap<Successors>,
+    pins: OnceLock<Arc<dyn Pins>>,
+    /// Held while requests are moved.
+    moving: tokio::sync::Mutex<()>,
+    quarantines: AtomicU64,
     reloads_ok: AtomicU64,
     reloads_rejected: AtomicU64,
 }
@@ -213,16 +281,25 @@ impl Plugins {
             revisions,
             registry: ArcSwap::from_pointee(Registry::default()),
             status: ArcSwap::default(),
+            scanning: Mutex::default(),
             turn: Mutex::default(),
             older: Mutex::new(Older::new(older_max)),
             older_turn: tokio::sync::Mutex::new(()),
             permits: Mutex::default(),
             shared: Shared::default(),
             no_transforms,
+            probations: ArcSwap::default(),
+            successors: ArcSwap::default(),
+            pins: OnceLock::new(),
+            moving: tokio::sync::Mutex::default(),
+            quarantines: AtomicU64::new(0),
             reloads_ok: AtomicU64::new(0),
             reloads_rejected: AtomicU64::new(0),
         };
         let turn = plugins.turn_from(record.unwrap_or_default());
+        let asides =
+            turn.entries.values().filter_map(|entry| Some((entry.aside.as_ref()?.digest, entry.held.as_ref()?.digest)));
+        plugins.successors.store(Arc::new(asides.collect()));
         *lock(&plugins.turn) = turn;
         Ok(Arc::new(plugins))
     }
@@ -233,10 +310,38 @@ impl Plugins {
         self.registry.load_full()
     }
 
-    /// How each plugin is, in the order of their folders' names.
+    /// How each plugin is, in the order of their keys.
     #[must_use]
     pub fn status(&self) -> Vec<PluginStatus> {
-        self.status.load().to_vec()
+        self.status.load().iter().map(|status| PluginStatus::clone(status)).collect()
+    }
+
+    /// How one plugin is: a folder's name, or `owner/name` of a pushed one.
+    #[must_use]
+    pub fn plugin_status(&self, key: &str) -> Option<PluginStatus> {
+        let status = self.status.load();
+        let place = status.binary_search_by(|status| status.key.as_str().cmp(key)).ok()?;
+        Some(PluginStatus::clone(&status[place]))
+    }
+
+    /// How many plugins and APIs there are in each state.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<State, Counts> {
+        let mut counts: BTreeMap<State, Counts> =
+            State::ALL.into_iter().map(|state| (state, Counts::default())).collect();
+        for status in self.status.load().iter() {
+            counts.entry(status.state).or_default().plugins += 1;
+            for api in &status.apis {
+                counts.entry(api.state).or_default().apis += 1;
+            }
+        }
+        counts
+    }
+
+    /// Revisions that were put aside for their failures since the start.
+    #[must_use]
+    pub fn quarantines(&self) -> u64 {
+        self.quarantines.load(Ordering::Relaxed)
     }
 
     /// How many revisions were swapped in and rejected.
@@ -256,11 +361,27 @@ impl Plugins {
         self.scan_with(Look::again()).await
     }
 
-    /// An API as it was in a revision: the active one, or one that a request was accepted under.
+    /// An API as it was in a revision: the active one, or one that a request was accepted under. If that one was put aside
+    /// since, its successor answers.
     ///
     /// # Errors
     /// The revision is not in the data folder, is damaged, cannot be made ready, or never had that API.
     pub async fn api_at(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
+        if let Some(active) = self.active(digest, api) {
+            return Ok(active);
+        }
+        let successor = self.successor(digest);
+        if successor != digest {
+            match self.loaded_at(successor, api).await {
+                // What it does not offer, or cannot, the one that was put aside still does.
+                Err(PluginError::NoSuchApi { .. } | PluginError::Revision(_) | PluginError::Load { .. }) => {}
+                answered => return answered,
+            }
+        }
+        self.loaded_at(digest, api).await
+    }
+
+    async fn loaded_at(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
         if let Some(found) = self.ready(digest, api) {
             return found;
         }
@@ -275,11 +396,14 @@ impl Plugins {
         find(&loaded, api)
     }
 
-    fn ready(&self, digest: Digest, api: &ApiName) -> Option<Result<Arc<ActiveApi>, PluginError>> {
+    fn active(&self, digest: Digest, api: &ApiName) -> Option<Arc<ActiveApi>> {
         let registry = self.registry.load();
-        let active = registry.api(api.owner.as_str(), api.slug.as_str()).filter(|active| active.digest == digest);
-        if let Some(active) = active {
-            return Some(Ok(active.clone()));
+        registry.api(api.owner.as_str(), api.slug.as_str()).filter(|active| active.digest == digest).cloned()
+    }
+
+    fn ready(&self, digest: Digest, api: &ApiName) -> Option<Result<Arc<ActiveApi>, PluginError>> {
+        if let Some(active) = self.active(digest, api) {
+            return Some(Ok(active));
         }
         let loaded = lock(&self.older).get(digest)?;
         Some(find(&loaded, api))

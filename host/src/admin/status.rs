@@ -60,11 +60,12 @@ pub(super) async fn read(admin: &Admin, principal: &Principal) -> Result<Status,
 fn is_of(owner: &Name, plugin: &mut PluginStatus) -> bool {
     let own = format!("{owner}/");
     let all_own = plugin.apis.iter().all(|api| api.name.starts_with(&own));
-    let pushed = plugin.folder.starts_with(&own);
+    let pushed = plugin.key.starts_with(&own);
     plugin.apis.retain(|api| api.name.starts_with(&own));
     // What is said of a folder that several share may name what is another's.
     if !all_own {
         plugin.reason = None;
+        plugin.apis.iter_mut().for_each(|api| api.reason = None);
     }
     pushed || !plugin.apis.is_empty()
 }
@@ -116,5 +117,11 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
     for (outcome, count) in [("ok", reloads.ok), ("rejected", reloads.rejected)] {
         metrics.reloads.get_or_create(&Outcome { outcome }).set(gauge(count));
     }
+    for (state, counts) in admin.plugins.counts() {
+        let state = State { state: state.as_str() };
+        metrics.plugins.get_or_create(&state).set(gauge(counts.plugins));
+        metrics.plugin_apis.get_or_create(&state).set(gauge(counts.apis));
+    }
+    metrics.quarantines.set(gauge(admin.plugins.quarantines()));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{Failure, client};
 use crate::admin;
-use crate::plugins::{PluginStatus, State};
+use crate::plugins::{Origin, PluginStatus, State};
 use anyhow::Context as _;
 use clap::Args;
 use http::Method;
@@ -46,19 +46,23 @@ impl Status {
 }
 
 fn print_plugin(plugin: &PluginStatus) {
-    let state = match plugin.state {
-        State::Active => "active",
-        State::Compiling => "compiling",
-        State::Rejected => "rejected",
-        State::Missing => "missing",
-    };
     let digest = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.short());
     let version = plugin.version.as_deref().unwrap_or("-");
-    println!("{} {version}: {state} since {}, serving {}", plugin.folder, plugin.since, digest(plugin.active));
+    let pushed = match plugin.source {
+        Origin::Folder => "",
+        Origin::Push => ", pushed",
+    };
+    let state = plugin.state.as_str();
+    println!("{} {version}: {state} since {}, serving {}{pushed}", plugin.key, plugin.since, digest(plugin.active));
     for api in &plugin.apis {
+        let state = match (api.state, api.revision) {
+            (State::Active, Some(_)) => String::new(),
+            (state, Some(revision)) => format!(": {}, {} serves", state.as_str(), revision.short()),
+            (state, None) => format!(": {}, not served", state.as_str()),
+        };
         let refused =
             if api.not_granted.is_empty() { String::new() } else { format!(" ({})", api.not_granted.join("; ")) };
-        println!("  /api/{}{refused}", api.name.replacen('/', "/api/", 1));
+        println!("  /api/{}{state}{refused}", api.name.replacen('/', "/api/", 1));
     }
     if let Some(reason) = &plugin.reason {
         let stage = plugin.stage.map_or_else(String::new, |stage| format!(" at {stage}"));

@@ -21,9 +21,35 @@ pub struct Plugins {
     /// serves at once. Default 30 s.
     #[serde(with = "duration_text")]
     pub start_wait: Duration,
+    /// How changes are noticed. Default "auto": by file events, and by reading the folder from time to time. "poll": by
+    /// reading it, every second at least, for file systems without events. "off": only when told to (`ripost reload`,
+    /// SIGHUP, `POST /admin/v1/reload`); a start still reads it.
+    pub watch: WatchMode,
+    /// How long a revision counts as new: only then is it put aside for its failures. Default 10 min.
+    #[serde(with = "duration_text")]
+    pub probation: Duration,
+    /// Runs of a new revision that trap or come to a limit after which it is put aside, if they are at least half of its
+    /// runs, and the revision before serves again. 0: never. Default 5.
+    pub quarantine_after: u32,
+    /// How long all smoke cases of one revision may take together. Default 30 s.
+    #[serde(with = "duration_text")]
+    pub smoke_wall: Duration,
     /// How long a deleted plugin may take to come back before it counts as missing. Default 5 s.
     #[serde(with = "duration_text")]
     pub deleted_grace: Duration,
+}
+
+/// How changes in the plugins folder are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// By file events, with a rescan from time to time.
+    #[default]
+    Auto,
+    /// By reading the folder.
+    Poll,
+    /// When told to.
+    Off,
 }
 
 impl Default for Plugins {
@@ -33,6 +59,10 @@ impl Default for Plugins {
             rename_settle: Duration::from_millis(20),
             rescan: Duration::from_secs(5),
             start_wait: Duration::from_secs(30),
+            watch: WatchMode::Auto,
+            probation: Duration::from_mins(10),
+            quarantine_after: 5,
+            smoke_wall: Duration::from_secs(30),
             deleted_grace: Duration::from_secs(5),
         }
     }

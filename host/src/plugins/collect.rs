@@ -27,7 +27,7 @@ impl Plugins {
         if !turn.started {
             return Ok(Vec::new());
         }
-        let kept = self.kept(&turn);
+        let kept = self.needed(&turn);
         let listed = self.revisions.list()?;
         let unused: BTreeSet<Digest> =
             listed.into_iter().filter(|digest| !kept.contains(digest) && !in_use.contains(digest)).collect();
@@ -43,13 +43,16 @@ impl Plugins {
         Ok(removed)
     }
 
-    fn kept(&self, turn: &Turn) -> HashSet<Digest> {
+    fn needed(&self, turn: &Turn) -> HashSet<Digest> {
         let mut kept = HashSet::new();
         for entry in turn.entries.values() {
             kept.extend(entry.held.as_ref().map(|held| held.digest));
             kept.extend(entry.previous);
             kept.extend(entry.lost);
+            kept.extend(entry.pushed);
+            kept.extend(entry.aside.as_ref().map(|aside| aside.digest));
         }
+        kept.extend(turn.moves.iter().map(|step| step.to));
         let older = lock(&self.older);
         for api in turn.replaced.iter().filter_map(std::sync::Weak::upgrade) {
             // This one, and the one of `older`; any other is a call on its way.

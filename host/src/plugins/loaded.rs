@@ -1,11 +1,11 @@
 //! From a revision's bytes to APIs that can be called.
 
 use super::manifest::{ApiManifest, ApiTransforms, Manifest};
+use super::pipeline::Obstacle;
 use super::registry::{ActiveApi, NamedTransform, Transforms};
 use super::revision::Revision;
 use super::shared::{Component, Role};
 use super::state::Stage;
-use super::swap::Obstacle;
 use super::{Plugins, lock};
 use ripost_domain::api::{ApiName, Digest};
 use ripost_runtime::{CompileError, Handler, Limits, LoadError, TransformKind};

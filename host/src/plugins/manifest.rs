@@ -198,6 +198,12 @@ impl Manifest {
         components
     }
 
+    /// Whether an API is among them.
+    #[must_use]
+    pub fn offers(&self, api: &ApiName) -> bool {
+        self.apis.iter().any(|own| own.name == *api)
+    }
+
     /// The folders of smoke cases, each once.
     pub(super) fn cases(&self) -> std::collections::BTreeSet<&str> {
         self.apis.iter().filter_map(|api| api.cases.as_deref()).collect()

@@ -5,7 +5,7 @@ use super::manifest::{ApiSpec, OnError};
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::RetryPolicy;
 use ripost_runtime::{Grants, Handler, Limits, Transform};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -83,15 +83,25 @@ pub struct NamedTransform {
 #[derive(Debug, Default)]
 pub struct Registry {
     by_owner: HashMap<Box<str>, HashMap<Box<str>, Arc<ActiveApi>>>,
+    /// By owner.
+    stopped: HashMap<Box<str>, HashSet<Box<str>>>,
 }
 
 impl Registry {
-    /// Of these APIs; of two with one name the later counts, which the caller has ruled out.
-    pub(super) fn new<'a>(apis: impl IntoIterator<Item = &'a Arc<ActiveApi>>) -> Self {
+    /// Of these APIs, and the names of those that the operator has stopped; of two with one name the later counts, which
+    /// the caller has ruled out.
+    pub(super) fn new<'a>(
+        apis: impl IntoIterator<Item = &'a Arc<ActiveApi>>,
+        stopped: impl IntoIterator<Item = &'a ApiName>,
+    ) -> Self {
         let mut registry = Self::default();
         for api in apis {
             let slugs = registry.by_owner.entry(api.name.owner.as_str().into()).or_default();
             slugs.insert(api.name.slug.as_str().into(), api.clone());
+        }
+        for name in stopped {
+            let slugs = registry.stopped.entry(name.owner.as_str().into()).or_default();
+            slugs.insert(name.slug.as_str().into());
         }
         registry
     }
@@ -100,6 +110,13 @@ impl Registry {
     #[must_use]
     pub fn api(&self, owner: &str, slug: &str) -> Option<&Arc<ActiveApi>> {
         self.by_owner.get(owner)?.get(slug)
+    }
+
+    /// Whether the operator has stopped the plugin that offers it. Its callers are told to come back (503) rather than that
+    /// there is no such API (404): their URL is right, and it is for the operator to end that.
+    #[must_use]
+    pub fn is_stopped(&self, owner: &str, slug: &str) -> bool {
+        self.stopped.get(owner).is_some_and(|slugs| slugs.contains(slug))
     }
 
     /// All of them, in the order of their names.

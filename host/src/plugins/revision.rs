@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// What a draft's name begins with; a draft outlives only a crash, and goes at the next start.
 const DRAFT: &str = ".draft-";
@@ -191,6 +192,18 @@ impl Revisions {
         if revision.digest == *digest { Ok(revision) } else { Err(RevisionError::Damaged(*digest)) }
     }
 
+    /// A kept revision's manifest as it stands there, for whoever only looks: the digest is not checked.
+    pub(super) fn manifest(&self, digest: &Digest) -> Option<String> {
+        fs::read_to_string(self.place(digest).join(manifest::FILE_NAME)).ok()
+    }
+
+    /// Since when a revision is kept, and its bytes.
+    pub(super) fn size(&self, digest: &Digest) -> Result<(SystemTime, u64), RevisionError> {
+        let place = self.place(digest);
+        let made = at("reading", &place, place.metadata().and_then(|metadata| metadata.modified()))?;
+        Ok((made, at("reading", &place, bytes_in(&place))?))
+    }
+
     /// The digests that folders are named by, whole or not.
     pub(super) fn list(&self) -> Result<Vec<Digest>, RevisionError> {
         let mut digests = Vec::new();
@@ -236,6 +249,15 @@ fn read_into(
     at("reading", path, file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))?;
     files.insert(name, bytes);
     Ok(())
+}
+
+fn bytes_in(folder: &Utf8Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { bytes_in(entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
 }
 
 fn remove(path: &Utf8Path) -> io::Result<()> {

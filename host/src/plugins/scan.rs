@@ -1,15 +1,16 @@
 //! One scan: read what is there, tell what is new from what is known, judge it, swap.
 //!
-//! It runs from its first line to its last on one blocking thread, under [`Turn`]: two never mix, and a caller that
-//! goes away stops none half way.
+//! It runs from its first line to its last on one blocking thread, and one at a time: a caller that goes away stops none
+//! half way. What is known is locked only while it is looked at or changed, never while a component is compiled: an
+//! operator who takes something back does not wait for that.
 
 use super::manifest::{Above, Manifest};
-use super::record::Record;
+use super::plan::{Candidate, Plan};
+use super::record::{Move, Record};
 use super::registry::ActiveApi;
 use super::revision::Revision;
-use super::source::{self, Fingerprint, Place, SourceError};
-use super::state::{Entry, Held, News, PluginStatus, Stage, State};
-use super::swap::{Candidate, Plan};
+use super::source::{self, Fingerprint, Place, Source, SourceError};
+use super::state::{Entry, Held, News, Origin, PluginStatus, Stage, State};
 use super::{Plugins, lock};
 use crate::wall;
 use ripost_domain::api::Digest;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 pub struct ScanReport {
     /// Revisions that this scan put into service.
     pub activated: Vec<Activated>,
-    /// Plugins whose folder cannot serve, whether found out now or before.
+    /// Plugins that cannot serve as they are, whether found out now or before.
     pub rejected: Vec<Rejected>,
     /// Why the plugins folder itself could not be read.
     pub error: Option<String>,
@@ -36,17 +37,17 @@ pub struct ScanReport {
 /// A revision that was put into service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Activated {
-    /// The plugin's folder.
-    pub folder: String,
+    /// The plugin.
+    pub key: String,
     /// The revision.
     pub digest: Digest,
 }
 
-/// A plugin whose folder cannot serve.
+/// A plugin that cannot serve as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rejected {
-    /// The plugin's folder.
-    pub folder: String,
+    /// The plugin.
+    pub key: String,
     /// How far it came.
     pub stage: Stage,
     /// Why, and what to do.
@@ -69,6 +70,8 @@ pub(super) struct Look {
 
 #[derive(Debug)]
 enum Settled {
+    /// Nothing in the folder: something was pushed.
+    None,
     /// All is at rest, says the caller.
     All,
     /// By the events.
@@ -93,6 +96,10 @@ impl Look {
         Self { again: false, settled: Settled::Only { at_rest, moving } }
     }
 
+    pub(super) fn pushed() -> Self {
+        Self { again: false, settled: Settled::None }
+    }
+
     fn passes_over(&self, key: &str) -> bool {
         matches!(&self.settled, Settled::Only { moving, .. } if moving.contains(key))
     }
@@ -100,7 +107,7 @@ impl Look {
     /// Without an event nothing says that a change is whole: it must then look the same twice.
     fn trusts(&self, key: &str) -> bool {
         match &self.settled {
-            Settled::All => true,
+            Settled::All | Settled::None => true,
             Settled::Only { at_rest, .. } => at_rest.contains(key),
         }
     }
@@ -117,16 +124,23 @@ pub(super) struct Turn {
     /// Revisions that the last [`Plugins::collect`] found unused.
     pub(super) unused: BTreeSet<Digest>,
     pub(super) started: bool,
+    /// Requests that are still to be moved from one revision to another.
+    pub(super) moves: Vec<Move>,
+    /// Grows with each decision from outside a scan.
+    pub(super) decisions: u64,
     /// The reason told last why the folder cannot be read.
     error: Option<String>,
 }
 
 /// What a look at one plugin brought.
-enum Finding {
+pub(super) enum Finding {
     /// Nothing to do: as before, or not to be looked at now.
     Same,
     /// What serves is in the folder (again).
     Serving,
+    /// What is there is not to serve.
+    Aside,
+    Stopped,
     /// Look again later.
     Moving,
     Gone,
@@ -140,25 +154,37 @@ impl Plugins {
         let mut entries = BTreeMap::new();
         for (key, recorded) in &record.plugins {
             let mut entry = Entry::default();
-            entry.previous = recorded.previous;
-            match self.kept_manifest(recorded.active) {
-                Ok(manifest) => {
-                    entry.held = Some(Held { digest: recorded.active, manifest: Arc::new(manifest), loaded: None })
-                }
-                Err(reason) => {
-                    tracing::error!(plugin = key, revision = %recorded.active.short(), reason, "The last good revision of {key} cannot be used");
-                    entry.lost = Some(recorded.active);
+            (entry.previous, entry.pushed) = (recorded.previous, recorded.pushed);
+            (entry.aside, entry.stopped) = (recorded.aside.clone(), recorded.stopped.clone());
+            if let Some(active) = recorded.active {
+                match self.kept_manifest(active) {
+                    Ok(manifest) => {
+                        let (manifest, since) = (Arc::new(manifest), recorded.since);
+                        entry.held = Some(Held { digest: active, manifest, loaded: None, since });
+                    }
+                    Err(reason) => {
+                        tracing::error!(plugin = key, revision = %active.short(), reason, "The last good revision of {key} cannot be used");
+                        entry.lost = Some(active);
+                    }
                 }
             }
             entries.insert(key.clone(), entry);
         }
-        Turn { entries, record, ..Turn::default() }
+        let moves = record.moves.clone();
+        Turn { entries, record, moves, ..Turn::default() }
     }
 
     fn kept_manifest(&self, digest: Digest) -> Result<Manifest, String> {
+        self.kept(digest, Above::Refuse).map(|source| source.manifest)
+    }
+
+    /// A revision from the data folder.
+    pub(super) fn kept(&self, digest: Digest, above: Above) -> Result<Source, String> {
         let revision: Revision = self.revisions.load(&digest).map_err(|error| error.to_string())?;
         let text = revision.manifest().ok_or("it has no manifest")?;
-        Manifest::parse(super::FILE_NAME, text, &self.bounds(Above::Refuse)).map_err(|error| error.to_string())
+        let manifest =
+            Manifest::parse(super::FILE_NAME, text, &self.bounds(above)).map_err(|error| error.to_string())?;
+        Ok(Source { manifest, revision })
     }
 
     pub(super) async fn scan_with(self: &Arc<Self>, look: Look) -> ScanReport {
@@ -172,16 +198,40 @@ impl Plugins {
         }
     }
 
-    fn scan_now(&self, look: &Look) -> ScanReport {
-        let mut turn = lock(&self.turn);
-        let turn = &mut *turn;
+    pub(super) fn scan_now(&self, look: &Look) -> ScanReport {
+        let _scanning = lock(&self.scanning);
         let mut report = ScanReport::default();
-        lock(&self.permits).settle();
         let mut plan = Plan::default();
+        lock(&self.permits).settle();
+        let served = {
+            let mut turn = lock(&self.turn);
+            self.examine_all(&mut turn, look, &mut plan, &mut report);
+            // What served when the host was stopped comes first, and needs no compiling: whatever a new revision makes the
+            // compiler do, it keeps nobody else from being served.
+            (!turn.started).then(|| plan.split_off_what_served(&turn))
+        };
+        if let Some(served) = served {
+            self.carry_out(served, &mut report);
+        }
+        self.carry_out(plan, &mut report);
+        let mut turn = lock(&self.turn);
+        turn.started = true;
+        self.publish(&mut turn);
+        let rejected = self.status.load();
+        let rejected = rejected.iter().filter(|status| status.state == State::Rejected);
+        report.rejected = rejected.map(|status| Rejected::from(&**status)).collect();
+        report
+    }
+
+    fn examine_all(&self, turn: &mut Turn, look: &Look, plan: &mut Plan, report: &mut ScanReport) {
+        self.examine_pushed(turn, look, plan);
+        if let Settled::None = look.settled {
+            return;
+        }
         match source::places(&self.config.folder) {
             Ok(places) => {
                 turn.error = None;
-                self.examine_all(turn, &places, look, &mut plan, &mut report);
+                self.examine_places(turn, &places, look, plan, report);
             }
             Err(error) => {
                 let error = format!("reading {}: {error}{}", self.config.folder, wall::hint_replaced(&error));
@@ -192,25 +242,30 @@ impl Plugins {
                 report.error = Some(error);
             }
         }
-        if !turn.started {
-            // What served when the host was stopped comes first, and needs no compiling: whatever a new revision makes the
-            // compiler do, it keeps nobody else from being served.
-            let mut served = plan.split_off_what_served(turn);
-            self.prepare(turn, &mut served);
-            let _ = self.swap(turn, served, &mut report);
-        }
-        self.prepare(turn, &mut plan);
-        // A record that cannot be written rejects the candidates, which is told there.
-        let _ = self.swap(turn, plan, &mut report);
-        turn.started = true;
-        self.publish(turn);
-        let rejected = self.status.load();
-        report.rejected =
-            rejected.iter().filter(|status| status.state == State::Rejected).map(Rejected::from).collect();
-        report
     }
 
-    fn examine_all(&self, turn: &mut Turn, places: &[Place], look: &Look, plan: &mut Plan, report: &mut ScanReport) {
+    /// What was pushed and does not serve, unless it was found bad.
+    fn examine_pushed(&self, turn: &mut Turn, look: &Look, plan: &mut Plan) {
+        for (key, entry) in &mut turn.entries {
+            let Some(pushed) = entry.pushed else { continue };
+            if look.again {
+                entry.refused = None;
+            }
+            match self.decided(entry, pushed) {
+                Some(Finding::Serving) => self.tell(entry, key, News::active()),
+                Some(Finding::Aside | Finding::Stopped) => self.tell_decision(entry, key),
+                Some(_) => {}
+                None => match self.kept(pushed, Above::Refuse) {
+                    Ok(source) => {
+                        plan.candidates.insert(key.clone(), Candidate::new(source, None, entry.decisions));
+                    }
+                    Err(reason) => self.tell(entry, key, News::rejected(Some(pushed), Stage::Discover, reason)),
+                },
+            }
+        }
+    }
+
+    fn examine_places(&self, turn: &mut Turn, places: &[Place], look: &Look, plan: &mut Plan, report: &mut ScanReport) {
         for place in places {
             let entry = turn.entries.entry(place.key.clone()).or_default();
             match self.examine(entry, place, look) {
@@ -218,6 +273,10 @@ impl Plugins {
                 Finding::Serving => {
                     entry.gone_since = None;
                     self.tell(entry, &place.key, News::active());
+                }
+                Finding::Aside | Finding::Stopped => {
+                    entry.gone_since = None;
+                    self.tell_decision(entry, &place.key);
                 }
                 Finding::Moving => report.look_again_in(self.config.quiet),
                 Finding::Gone if entry.held.is_some() => self.miss(entry, &place.key, turn.started, report),
@@ -236,9 +295,12 @@ impl Plugins {
         }
         let there: HashSet<&str> = places.iter().map(|place| place.key.as_str()).collect();
         // One that never served leaves nothing behind.
-        turn.entries.retain(|key, entry| there.contains(key.as_str()) || entry.held.is_some() || entry.lost.is_some());
+        turn.entries.retain(|key, entry| there.contains(key.as_str()) || entry.recorded().is_some());
         let started = turn.started;
-        for (key, entry) in turn.entries.iter_mut().filter(|(key, _)| !there.contains(key.as_str())) {
+        let gone = turn.entries.iter_mut().filter(|(key, entry)| {
+            entry.origin() == Origin::Folder && entry.stopped.is_none() && !there.contains(key.as_str())
+        });
+        for (key, entry) in gone {
             self.miss(entry, key, started, report);
         }
     }
@@ -276,15 +338,42 @@ impl Plugins {
             }
         };
         let digest = source.revision.digest();
-        if entry.held.as_ref().is_some_and(|held| held.digest == digest && held.loaded.is_some()) {
-            (entry.seen, entry.refused) = (judged, None);
-            return Finding::Serving;
+        match self.decided(entry, digest) {
+            None => Finding::Changed(Box::new(Candidate::new(source, judged, entry.decisions))),
+            Some(finding) => {
+                entry.seen = judged;
+                if let Finding::Serving = finding {
+                    entry.refused = None;
+                }
+                finding
+            }
         }
-        if entry.refused == Some(digest) && entry.gone_since.is_none() && entry.state() == Some(State::Rejected) {
-            entry.seen = judged;
-            return Finding::Same;
+    }
+
+    /// What there is to say of a revision without making it ready; none: it is to be made ready.
+    pub(super) fn decided(&self, entry: &Entry, digest: Digest) -> Option<Finding> {
+        if entry.stopped.as_ref().is_some_and(|stopped| stopped.digests.contains(&digest)) {
+            return Some(Finding::Stopped);
         }
-        Finding::Changed(Box::new(Candidate::new(source, judged)))
+        if entry.aside.as_ref().is_some_and(|aside| aside.digest == digest) {
+            return Some(Finding::Aside);
+        }
+        let loaded = entry.serving().is_some_and(|loaded| loaded.digest == digest);
+        if loaded {
+            return Some(Finding::Serving);
+        }
+        let refused = entry.refused == Some(digest) && entry.gone_since.is_none();
+        (refused && entry.state() == Some(State::Rejected)).then_some(Finding::Same)
+    }
+
+    /// Tells of what the operator or its own failures decided about a plugin.
+    pub(super) fn tell_decision(&self, entry: &mut Entry, key: &str) {
+        let news = match (&entry.stopped, &entry.aside) {
+            (Some(_), _) => News::stopped(key),
+            (None, Some(aside)) => News::aside(key, aside),
+            (None, None) => News::active(),
+        };
+        self.tell(entry, key, news);
     }
 
     /// Editors delete and create: only what stays away is missing, and it goes on serving even then.
@@ -304,8 +393,9 @@ impl Plugins {
         }
     }
 
-    pub(super) fn publish(&self, turn: &Turn) {
-        let status: Vec<PluginStatus> = turn.entries.iter().filter_map(|(key, entry)| entry.status(key)).collect();
+    pub(super) fn publish(&self, turn: &mut Turn) {
+        let status: Vec<Arc<PluginStatus>> =
+            turn.entries.iter_mut().filter_map(|(key, entry)| entry.status(key)).collect();
         self.status.store(Arc::new(status));
     }
 }
@@ -323,7 +413,7 @@ fn finding(error: SourceError) -> Finding {
 impl From<&PluginStatus> for Rejected {
     fn from(status: &PluginStatus) -> Self {
         Self {
-            folder: status.folder.clone(),
+            key: status.key.clone(),
             stage: status.stage.unwrap_or(Stage::Discover),
             reason: status.reason.clone().unwrap_or_default(),
         }

@@ -143,6 +143,10 @@ impl Stamp {
 }
 
 impl Fingerprint {
+    fn lens(&self) -> Lens<'_> {
+        self.0.iter().map(|(name, stamp)| (name.as_str(), stamp.len)).collect()
+    }
+
     /// Whether every change since `now` would show: no stamp is so young that another write could leave the same.
     pub(super) fn is_conclusive(&self, now: Timestamp) -> bool {
         self.0.values().all(|stamp| {
@@ -241,7 +245,7 @@ impl Place {
             return Err(SourceError::Refused(format!("{file} is not UTF-8 text; save it as UTF-8")));
         };
         let manifest = Manifest::parse(&file, &text, bounds)?;
-        self.with_components(manifest, text, before, bounds, &self.path)
+        assemble(manifest, text, &before.lens(), bounds, |name, len| self.read_file(&self.path, name, len))
     }
 
     fn read_bare(&self, before: &Fingerprint, bounds: &Bounds, bare: Bare) -> Result<Source, SourceError> {
@@ -261,43 +265,7 @@ impl Place {
             SourceError::Refused(format!("{} cannot be the API local/{name}: {}", self.key, error.message))
         })?;
         let folder = self.path.parent().expect("a place is inside the plugins folder");
-        self.with_components(manifest, text, before, bounds, folder)
-    }
-
-    fn with_components(
-        &self,
-        manifest: Manifest,
-        text: String,
-        before: &Fingerprint,
-        bounds: &Bounds,
-        folder: &Utf8Path,
-    ) -> Result<Source, SourceError> {
-        let mut files = BTreeMap::from([(manifest::FILE_NAME.to_owned(), text.into_bytes())]);
-        for (file, (role, bytes_max)) in manifest.components(bounds.transform.component_bytes_max) {
-            let Some(stamp) = before.0.get(file) else {
-                let message = format!("the {role} `{file}` is not in the folder; build it, or correct its name");
-                return Err(SourceError::Refused(message));
-            };
-            if stamp.len > bytes_max as u64 {
-                let has = format!(
-                    "the {role} `{file}` has {} bytes and the limit `component` is {}",
-                    stamp.len,
-                    Value::Bytes(bytes_max)
-                );
-                let remedy = match role {
-                    "handler" => "raise `component` in [api.limits]",
-                    _ => "have the operator raise `component` in [sandbox.transform]",
-                };
-                return Err(SourceError::Refused(format!("{has}; make it smaller, or {remedy}")));
-            }
-            files.insert(file.to_owned(), self.read_file(folder, file, stamp.len)?);
-        }
-        for cases in manifest.cases() {
-            for (name, len) in cases_in(before, cases).map_err(SourceError::Refused)? {
-                files.insert(name.to_owned(), self.read_file(folder, name, len)?);
-            }
-        }
-        Ok(Source { manifest, revision: Revision::new(files) })
+        assemble(manifest, text, &before.lens(), bounds, |name, len| self.read_file(folder, name, len))
     }
 
     /// Reads a file of a known length that is inside `folder`, wherever links may lead.
@@ -321,6 +289,68 @@ impl Place {
     }
 }
 
+/// The files that there are, with their lengths.
+type Lens<'a> = BTreeMap<&'a str, u64>;
+
+/// A plugin of files that came some other way than through the plugins folder: all that the manifest names, and nothing
+/// else.
+pub(super) fn of_files(
+    mut files: BTreeMap<String, Vec<u8>>,
+    file: &str,
+    bounds: &Bounds,
+) -> Result<Source, SourceError> {
+    let refused = |message: String| Err(SourceError::Refused(message));
+    let Some(text) = files.remove(manifest::FILE_NAME) else { return Err(SourceError::Gone) };
+    if text.len() > manifest::BYTES_MAX {
+        let message = format!("{file} has {} bytes and a manifest has at most {}", text.len(), manifest::BYTES_MAX);
+        return refused(message);
+    }
+    let Ok(text) = String::from_utf8(text) else {
+        return refused(format!("{file} is not UTF-8 text; save it as UTF-8"));
+    };
+    let manifest = Manifest::parse(file, &text, bounds)?;
+    let names: Vec<(String, u64)> = files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect();
+    let lens: Lens<'_> = names.iter().map(|(name, len)| (name.as_str(), *len)).collect();
+    let source = assemble(manifest, text, &lens, bounds, |name, _| files.remove(name).ok_or(SourceError::Torn))?;
+    match files.keys().next() {
+        None => Ok(source),
+        Some(stray) => refused(format!("nothing in the manifest names `{stray}`; leave it out")),
+    }
+}
+
+/// All that a manifest names, within its limits.
+fn assemble(
+    manifest: Manifest,
+    text: String,
+    lens: &Lens<'_>,
+    bounds: &Bounds,
+    mut read: impl FnMut(&str, u64) -> Result<Vec<u8>, SourceError>,
+) -> Result<Source, SourceError> {
+    let mut files = BTreeMap::from([(manifest::FILE_NAME.to_owned(), text.into_bytes())]);
+    for (file, (role, bytes_max)) in manifest.components(bounds.transform.component_bytes_max) {
+        let Some(len) = lens.get(file) else {
+            let message = format!("the {role} `{file}` is not in the folder; build it, or correct its name");
+            return Err(SourceError::Refused(message));
+        };
+        if *len > bytes_max as u64 {
+            let has =
+                format!("the {role} `{file}` has {len} bytes and the limit `component` is {}", Value::Bytes(bytes_max));
+            let remedy = match role {
+                "handler" => "raise `component` in [api.limits]",
+                _ => "have the operator raise `component` in [sandbox.transform]",
+            };
+            return Err(SourceError::Refused(format!("{has}; make it smaller, or {remedy}")));
+        }
+        files.insert(file.to_owned(), read(file, *len)?);
+    }
+    for cases in manifest.cases() {
+        for (name, len) in cases_in(lens, cases).map_err(SourceError::Refused)? {
+            files.insert(name.to_owned(), read(name, len)?);
+        }
+    }
+    Ok(Source { manifest, revision: Revision::new(files) })
+}
+
 /// The stamps of what may be cases in a folder of the plugin's. With more than there can be, the folder stands for them.
 fn stamp_cases(entry: &DirEntry, name: &str, stamps: &mut BTreeMap<String, Stamp>) {
     let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
@@ -341,11 +371,14 @@ fn stamp_cases(entry: &DirEntry, name: &str, stamps: &mut BTreeMap<String, Stamp
 }
 
 /// The cases in a folder with their lengths, or what is wrong with them.
-fn cases_in<'a>(fingerprint: &'a Fingerprint, folder: &str) -> Result<Vec<(&'a str, u64)>, String> {
+fn cases_in<'a>(lens: &Lens<'a>, folder: &str) -> Result<Vec<(&'a str, u64)>, String> {
     let prefix = format!("{folder}/");
-    let of_folder = fingerprint.0.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
-    let cases: Vec<(&str, u64)> = of_folder.map(|(name, stamp)| (name.as_str(), stamp.len)).collect();
+    let of_folder = lens.iter().filter(|(name, _)| name.starts_with(&prefix));
+    let cases: Vec<(&str, u64)> = of_folder.map(|(name, len)| (*name, *len)).collect();
     match cases.first() {
+        Some(_) if cases.len() > CASES_MAX => {
+            return Err(format!("the folder `{folder}` has more than {CASES_MAX} cases; leave some out"));
+        }
         None => return Err(format!("there is no case in the folder `{folder}`; write one, or leave out `cases`")),
         Some((name, _)) if *name == prefix => {
             return Err(format!("the folder `{folder}` has more than {CASES_MAX} cases; leave some out"));

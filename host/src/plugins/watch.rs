@@ -1,8 +1,8 @@
 //! The loop that notices changes: an event or a timer, and in both cases the same scan.
 
-use super::Plugins;
 use super::pending::{Change, Pending};
 use super::scan::Look;
+use super::{Plugins, WatchMode};
 use camino::{Utf8Path, Utf8PathBuf};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -27,8 +27,11 @@ enum Hint {
 }
 
 impl Plugins {
-    /// Watches the plugins folder until `token` is cancelled. A compilation that is going on then is left to its thread.
+    /// Watches the plugins folder until `token` is cancelled, as the configuration has it. A compilation that is going on then is left to its thread.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
+        if self.config.watch == WatchMode::Off {
+            return;
+        }
         let (sender, mut hints) = mpsc::channel(HINTS_MAX);
         let mut watch = Watch { folder: self.config.folder.clone(), hints: sender, watcher: None, told: false };
         let wait_max = self.config.rescan.max(self.config.quiet * 4);
@@ -51,7 +54,9 @@ impl Plugins {
             }
             let now = Instant::now();
             if rescan_at <= now {
-                watch = watch.renewed().await;
+                if self.config.watch == WatchMode::Auto {
+                    watch = watch.renewed().await;
+                }
                 let every = if watch.watcher.is_some() { self.config.rescan } else { self.config.rescan.min(POLL) };
                 rescan_at = now + every;
             }

@@ -179,6 +179,9 @@ pub struct Metrics {
     pub(crate) requests: Family<State, Gauge>,
     pub(crate) deliveries: Family<State, Gauge>,
     pub(crate) reloads: Family<Outcome, Gauge>,
+    pub(crate) plugins: Family<State, Gauge>,
+    pub(crate) plugin_apis: Family<State, Gauge>,
+    pub(crate) quarantines: Gauge,
     apis: ApiFamilies,
     /// Components given to the compiler, by what came of it.
     pub compilations: Family<Outcome, Counter>,
@@ -215,6 +218,9 @@ impl Metrics {
             requests: Family::default(),
             deliveries: Family::default(),
             reloads: Family::default(),
+            plugins: Family::default(),
+            plugin_apis: Family::default(),
+            quarantines: Gauge::default(),
             apis: ApiFamilies::default(),
             compilations: Family::default(),
             compile_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
@@ -269,6 +275,10 @@ impl Metrics {
         registry.register("ripost_requests", "Requests not ended, by state", self.requests.clone());
         registry.register("ripost_deliveries", "Deliveries not delivered, by state", self.deliveries.clone());
         registry.register("ripost_plugin_reloads_total", "Revisions swapped in or rejected", self.reloads.clone());
+        registry.register("ripost_plugins", "Plugins, by state", self.plugins.clone());
+        registry.register("ripost_apis", "APIs of plugins, by state", self.plugin_apis.clone());
+        let quarantines = self.quarantines.clone();
+        registry.register("ripost_quarantines_total", "Revisions put aside for their failures", quarantines);
         self.apis.register(&mut registry);
         registry.register("ripost_compilations", "Components compiled, by outcome", self.compilations.clone());
         registry.register(

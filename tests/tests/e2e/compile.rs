@@ -25,7 +25,7 @@ async fn assert_answers(host: &Host) -> Test {
 async fn status(host: &Host, plugin: &str) -> Result<Value> {
     let status = host.cli(&["status", "--json"]).await?.expect(0)?.json()?;
     let plugins = status["plugins"].as_array().cloned().unwrap_or_default();
-    Ok(plugins.into_iter().find(|status| status["folder"] == plugin).unwrap_or_default())
+    Ok(plugins.into_iter().find(|status| status["key"] == plugin).unwrap_or_default())
 }
 
 /// The reason for which a plugin was rejected, and at which stage.

@@ -196,7 +196,7 @@ async fn a_form_that_is_none_refuses_the_plugin() -> Test {
     until("a reason", Duration::from_secs(10), async || {
         let status = host.cli(&["status", "--json"]).await?.expect(0)?.json()?;
         let plugins = status["plugins"].as_array().cloned().unwrap_or_default();
-        let odd = plugins.into_iter().find(|plugin| plugin["folder"] == "odd");
+        let odd = plugins.into_iter().find(|plugin| plugin["key"] == "odd");
         Ok(odd.and_then(|odd| odd["reason"].as_str().filter(|reason| reason.contains("xml")).map(str::to_owned)))
     })
     .await?;

@@ -31,7 +31,7 @@ async fn until_said(consumer: &Consumer, api: &str, text: &str) -> Test {
 async fn status(host: &Host, plugin: &str) -> Result<Value> {
     let status = host.cli(&["status", "--json"]).await?.expect(0)?.json()?;
     let plugins = status["plugins"].as_array().cloned().unwrap_or_default();
-    Ok(plugins.into_iter().find(|status| status["folder"] == plugin).unwrap_or_default())
+    Ok(plugins.into_iter().find(|status| status["key"] == plugin).unwrap_or_default())
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn a_schedule_that_cannot_be_used_refuses_the_plugin_and_says_why() -> Tes
         let reason = until(&format!("a reason for {schedule}"), Duration::from_secs(10), async || {
             let status = host.cli(&["status", "--json"]).await?.expect(0)?.json()?;
             let plugins = status["plugins"].as_array().cloned().unwrap_or_default();
-            let found = plugins.into_iter().find(|plugin| plugin["folder"] == *name);
+            let found = plugins.into_iter().find(|plugin| plugin["key"] == *name);
             Ok(found.and_then(|plugin| plugin["reason"].as_str().map(str::to_owned)))
         })
         .await?;

@@ -15,7 +15,7 @@ async fn until_status(host: &Host, plugin: &str, holds: impl Fn(&Value) -> bool)
     until(&format!("status of {plugin}"), Duration::from_secs(10), async || {
         let status = host.cli(&["status", "--json"]).await?.expect(0)?.json()?;
         let plugins = status["plugins"].as_array().context("plugins")?;
-        Ok(plugins.iter().find(|status| status["folder"] == plugin && holds(status)).cloned())
+        Ok(plugins.iter().find(|status| status["key"] == plugin && holds(status)).cloned())
     })
     .await
 }

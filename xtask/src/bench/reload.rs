@@ -60,6 +60,6 @@ pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
 async fn digest(host: &ripost_tests::Host) -> Result<String> {
     let status = host.admin(hyper::Method::GET, "/admin/v1/status").await?.expect(200)?.json()?;
     let plugins = status["plugins"].as_array().context("plugins")?;
-    let reports = plugins.iter().find(|plugin| plugin["folder"] == "reports").context("reports")?;
+    let reports = plugins.iter().find(|plugin| plugin["key"] == "reports").context("reports")?;
     Ok(reports["active"].as_str().unwrap_or_default().to_owned())
 }

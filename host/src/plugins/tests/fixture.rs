@@ -120,11 +120,11 @@ pub(super) trait View {
 
     fn about(&self, folder: &str) -> PluginStatus {
         let status = self.plugins().status();
-        status.into_iter().find(|status| status.folder == folder).unwrap_or_else(|| panic!("no plugin {folder}"))
+        status.into_iter().find(|status| status.key == folder).unwrap_or_else(|| panic!("no plugin {folder}"))
     }
 
     fn state(&self, folder: &str) -> Option<State> {
-        self.plugins().status().into_iter().find(|status| status.folder == folder).map(|status| status.state)
+        self.plugins().status().into_iter().find(|status| status.key == folder).map(|status| status.state)
     }
 
     fn reason(&self, folder: &str) -> String {

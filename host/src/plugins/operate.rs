@@ -1,0 +1,160 @@
+//! What an operator decides about a plugin: remove, stop, start.
+
+use super::manifest::Manifest;
+use super::record::Record;
+use super::scan::Turn;
+use super::state::{News, Origin, Stopped};
+use super::{Above, FILE_NAME, PluginError, Plugins, lock, source};
+use ripost_domain::api::Digest;
+use std::sync::Arc;
+
+/// The record of what is known now.
+pub(super) fn record_of(turn: &Turn) -> Record {
+    let lines = turn.entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.recorded()?)));
+    Record::new(lines.collect(), turn.moves.clone())
+}
+
+impl Turn {
+    /// A plugin is decided about: what a scan is making ready of it is out of date.
+    pub(super) fn decide(&mut self, key: &str) {
+        self.decisions += 1;
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.decisions += 1;
+            entry.touch();
+        }
+    }
+}
+
+impl Plugins {
+    /// Runs a decision off the async threads, to its end whoever goes away.
+    pub(super) async fn decide<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, PluginError> + Send + 'static,
+    ) -> Result<T, PluginError> {
+        let plugins = self.clone();
+        tokio::task::spawn_blocking(move || work(&plugins)).await.map_err(|_| PluginError::Lost)?
+    }
+
+    /// Ends a plugin that was pushed, or whose folder is gone: its APIs are unknown from now on, and requests that were
+    /// accepted run to their end.
+    ///
+    /// # Errors
+    /// No such plugin, its folder is still there, or what serves cannot be written down.
+    pub async fn remove(self: &Arc<Self>, key: &str) -> Result<(), PluginError> {
+        let key = key.to_owned();
+        self.decide(move |plugins| plugins.remove_now(&key)).await
+    }
+
+    fn remove_now(&self, key: &str) -> Result<(), PluginError> {
+        let mut turn = lock(&self.turn);
+        let entry = turn.entries.get(key).ok_or_else(|| PluginError::Unknown(key.to_owned()))?;
+        if entry.origin() == Origin::Folder {
+            let there = source::places(&self.config.folder).map_err(PluginError::Record)?;
+            if there.iter().any(|place| place.key == key) {
+                return Err(PluginError::StillThere(key.to_owned()));
+            }
+        }
+        let mut record = record_of(&turn);
+        record.plugins.remove(key);
+        self.write(&mut turn, record).map_err(PluginError::Record)?;
+        turn.decide(key);
+        if let Some(loaded) = turn.entries.remove(key).and_then(|entry| entry.held?.loaded) {
+            self.replaced(&mut turn, loaded);
+        }
+        self.renew_registry(&turn);
+        self.publish(&mut turn);
+        tracing::info!(plugin = key, "Plugin {key} is removed");
+        Ok(())
+    }
+
+    /// Takes a plugin out of service, until another revision comes or [`Plugins::start`]; returns its revisions, whose
+    /// unfinished requests are for the caller to end. Its names stay its own: nobody else takes them over meanwhile.
+    ///
+    /// # Errors
+    /// No such plugin, or what serves cannot be written down.
+    pub async fn stop(self: &Arc<Self>, key: &str) -> Result<Vec<Digest>, PluginError> {
+        let key = key.to_owned();
+        self.decide(move |plugins| plugins.stop_now(&key)).await
+    }
+
+    fn stop_now(&self, key: &str) -> Result<Vec<Digest>, PluginError> {
+        let manifest = {
+            let mut turn = lock(&self.turn);
+            let since = self.clock.now();
+            let entry = turn.entries.get(key).ok_or_else(|| PluginError::Unknown(key.to_owned()))?;
+            let held = entry.held.as_ref();
+            let mut digests: Vec<Digest> = [held.map(|held| held.digest), entry.candidate(), entry.pushed]
+                .into_iter()
+                .chain(entry.stopped.iter().flat_map(|stopped| stopped.digests.iter().copied().map(Some)))
+                .flatten()
+                .collect();
+            digests.sort_unstable();
+            digests.dedup();
+            let (manifest, loaded) =
+                (held.map(|held| held.manifest.clone()), held.and_then(|held| held.loaded.clone()));
+            let stopped = Stopped { digests, since };
+            let mut record = record_of(&turn);
+            if let Some(line) = record.plugins.get_mut(key) {
+                line.stopped = Some(stopped.clone());
+            }
+            self.write(&mut turn, record).map_err(PluginError::Record)?;
+            turn.decide(key);
+            // Runs that are under way find it until they end.
+            if let Some(loaded) = loaded {
+                self.replaced(&mut turn, loaded);
+            }
+            if let Some(entry) = turn.entries.get_mut(key) {
+                entry.stopped = Some(stopped);
+                self.tell(entry, key, News::stopped(key));
+            }
+            self.renew_registry(&turn);
+            self.publish(&mut turn);
+            manifest
+        };
+        let Some(manifest) = manifest else { return Ok(Vec::new()) };
+        Ok(self.revisions_of(&manifest)?)
+    }
+
+    /// All kept revisions of a plugin: those of its name that offer one of its APIs.
+    fn revisions_of(&self, manifest: &Manifest) -> Result<Vec<Digest>, super::RevisionError> {
+        let bounds = self.bounds(Above::Lower);
+        let mut revisions = self.revisions.list()?;
+        revisions.retain(|digest| {
+            let Some(text) = self.revisions.manifest(digest) else { return false };
+            let Ok(other) = Manifest::parse(FILE_NAME, &text, &bounds) else { return false };
+            other.plugin == manifest.plugin && other.apis.iter().any(|api| manifest.offers(&api.name))
+        });
+        Ok(revisions)
+    }
+
+    /// Lets a plugin serve what is there again, whatever was decided before: after a stop, a rollback or a quarantine.
+    ///
+    /// # Errors
+    /// No such plugin, or what serves cannot be written down.
+    pub async fn start(self: &Arc<Self>, key: &str) -> Result<(), PluginError> {
+        let key = key.to_owned();
+        self.decide(move |plugins| plugins.start_now(&key)).await?;
+        self.scan().await;
+        Ok(())
+    }
+
+    fn start_now(&self, key: &str) -> Result<(), PluginError> {
+        let mut turn = lock(&self.turn);
+        if !turn.entries.contains_key(key) {
+            return Err(PluginError::Unknown(key.to_owned()));
+        }
+        let mut record = record_of(&turn);
+        if let Some(line) = record.plugins.get_mut(key) {
+            (line.stopped, line.aside) = (None, None);
+        }
+        self.write(&mut turn, record).map_err(PluginError::Record)?;
+        turn.decide(key);
+        if let Some(entry) = turn.entries.get_mut(key) {
+            (entry.stopped, entry.aside, entry.seen, entry.refused) = (None, None, None, None);
+            self.tell_decision(entry, key);
+        }
+        self.renew_registry(&turn);
+        self.publish(&mut turn);
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Plugins that come over the wire: looked at once they are there, kept durably, and then on the same way into service as
+//! a folder.
+
+use super::manifest::{Above, FILE_NAME};
+use super::operate::record_of;
+use super::scan::Look;
+use super::source::{self, Source};
+use super::state::{News, Stage};
+use super::{Plugins, RevisionError, lock};
+use ripost_domain::api::{ApiName, Digest, Name};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// What a pushed plugin is asked for by; written `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PushKey {
+    /// Who offers its APIs.
+    pub owner: Name,
+    /// `[plugin] name`.
+    pub name: Name,
+}
+
+impl fmt::Display for PushKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// What was pushed is not taken. Split by whose turn it is.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// Its author's: what is wrong with it, and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// An API of somebody else's.
+    #[error(
+        "the plugin offers `{api}`, and {owner} can only offer APIs of its own; change `owner`, or push it as that owner"
+    )]
+    Foreign {
+        /// The API.
+        api: ApiName,
+        /// Who pushes.
+        owner: Name,
+    },
+    /// The disk's: it could not be kept.
+    #[error("the plugin could not be kept: {0}")]
+    Kept(#[from] RevisionError),
+    /// The disk's: that it was pushed could not be written down.
+    #[error("writing down what was pushed: {0}")]
+    Record(#[from] io::Error),
+    /// The thread that did the work broke down.
+    #[error("the work on a plugin was lost; try again")]
+    Lost,
+}
+
+impl Plugins {
+    /// Takes a plugin's files, by name: `plugin.toml`, all that it names (`cases/x.json` with its folder), and nothing
+    /// else. When this returns they are kept durably; then they go the way of every revision, which
+    /// [`Plugins::plugin_status`] tells.
+    ///
+    /// The same files again change nothing, and are judged again if they were rejected.
+    ///
+    /// # Errors
+    /// The manifest is wrong, names what is not there or belongs to somebody else, or the disk fails. Nothing is changed
+    /// then.
+    pub async fn push(self: &Arc<Self>, key: PushKey, files: BTreeMap<String, Vec<u8>>) -> Result<Digest, PushError> {
+        let plugins = self.clone();
+        let taking = tokio::task::spawn_blocking(move || plugins.take(&key, files));
+        let digest = taking.await.map_err(|_| PushError::Lost)??;
+        let plugins = self.clone();
+        // To its end, whoever waits.
+        tokio::task::spawn_blocking(move || plugins.scan_now(&Look::pushed()));
+        Ok(digest)
+    }
+
+    fn take(&self, key: &PushKey, files: BTreeMap<String, Vec<u8>>) -> Result<Digest, PushError> {
+        let source = source::of_files(files, FILE_NAME, &self.bounds(Above::Refuse));
+        let Source { manifest, revision } = source.map_err(|error| PushError::Refused(error.to_string()))?;
+        if manifest.plugin != key.name {
+            return Err(PushError::Refused(format!(
+                "the manifest says [plugin] name = \"{}\" and it is pushed as `{}`; make them the same",
+                manifest.plugin, key.name
+            )));
+        }
+        if let Some(api) = manifest.apis.iter().find(|api| api.name.owner != key.owner) {
+            return Err(PushError::Foreign { api: api.name.clone(), owner: key.owner.clone() });
+        }
+        let digest = revision.digest();
+        self.revisions.save(&revision)?;
+        let key = key.to_string();
+        let mut turn = lock(&self.turn);
+        let mut record = record_of(&turn);
+        record.plugins.entry(key.clone()).or_default().pushed = Some(digest);
+        self.write(&mut turn, record)?;
+        let entry = turn.entries.entry(key.clone()).or_default();
+        (entry.pushed, entry.refused) = (Some(digest), None);
+        if self.decided(entry, digest).is_none() {
+            self.tell(entry, &key, News::compiling(digest, Stage::Compile, &manifest));
+        }
+        turn.decide(&key);
+        self.publish(&mut turn);
+        Ok(digest)
+    }
+}
