@@ -230,6 +230,7 @@ impl App {
                 news: news.clone(),
                 metrics: metrics.clone(),
                 runtime: runtime.clone(),
+                plugins: plugins.clone(),
                 clock: clock.clone(),
                 tasks: tasks.clone(),
                 stopping: stopping.clone(),

@@ -28,6 +28,7 @@ pub use test::Tested;
 use crate::config;
 use crate::egress::EgressClient;
 use crate::keyring::{self, Keyring};
+use crate::plugins::Plugins;
 use crate::telemetry::metrics::{Metrics, State as StateLabel};
 use lanes::{Lanes, Verdict, Work};
 use ripost_domain::address::UrlPolicy;
@@ -67,6 +68,8 @@ pub struct Needs {
     pub metrics: Arc<Metrics>,
     /// Who runs webhook transforms.
     pub runtime: Arc<Runtime>,
+    /// Who hears of those that broke.
+    pub plugins: Arc<Plugins>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who owns the tasks.

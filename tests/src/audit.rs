@@ -68,14 +68,17 @@ const RULES: &[(&str, &str)] = &[
                                     WHERE e.transfer_id = t.id AND a.name = 'owner:' || r.owner || ':earned'), 0)",
     ),
     (
-        "I8: a request that ended and has a webhook has one delivery, and before it has none",
-        "SELECT hex(id) || ' ' || state FROM requests r WHERE (SELECT count(*) FROM deliveries WHERE request_id = r.id) <>
-           (webhook_url IS NOT NULL AND state IN ('completed', 'failed', 'cancelled', 'expired'))",
+        "I8: a request that ended and whose end is wanted as a webhook has one delivery of it, and before it has none",
+        "SELECT hex(id) || ' ' || state FROM requests r WHERE
+           (SELECT count(*) FROM deliveries WHERE request_id = r.id AND event = 'completed') <>
+           (webhook_url IS NOT NULL AND events & 4 <> 0 AND state IN ('completed', 'failed', 'cancelled', 'expired'))",
     ),
     (
-        "I8: a delivery has its payload, its request's consumer and its request's URL",
-        "SELECT hex(d.id) FROM deliveries d LEFT JOIN requests r ON r.id = d.request_id LEFT JOIN payloads p ON p.delivery_id = d.id
-         WHERE r.id IS NULL OR p.delivery_id IS NULL OR d.consumer_id <> r.consumer_id OR d.url <> r.webhook_url",
+        "I8: a delivery has its request's consumer and its request's URL, and its payload or what could not become one",
+        "SELECT hex(d.id) FROM deliveries d LEFT JOIN requests r ON r.id = d.request_id WHERE r.id IS NULL
+           OR d.consumer_id <> r.consumer_id OR d.url <> r.webhook_url
+           OR (SELECT count(*) FROM payloads WHERE delivery_id = d.id)
+            + (SELECT count(*) FROM unmade WHERE delivery_id = d.id AND d.state = 'exhausted') <> 1",
     ),
     (
         "a request that completed has its result, one that did not has its problem",

@@ -4,7 +4,7 @@
 use super::payload::Made;
 use super::webhooks::Webhooks;
 use super::{Sender, Ticket, payload};
-use crate::plugins::ActiveApi;
+use crate::plugins::{ActiveApi, Ran};
 use crate::problem::{Kind, Problem};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of};
@@ -121,6 +121,9 @@ impl Sender {
             },
             Err(stopped) => {
                 let label = if stopped.is_broken() { "transform-failed" } else { "refused" };
+                if stopped.is_broken() {
+                    needs.plugins.ran(active.digest, &active.name, Ran::Broke);
+                }
                 (Err(stopped.sentence()), label)
             }
         };

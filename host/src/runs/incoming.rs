@@ -5,7 +5,7 @@
 
 use super::Runs;
 use super::run::Asked;
-use crate::plugins::ActiveApi;
+use crate::plugins::{ActiveApi, Ran};
 use crate::problem::{Kind, Problem};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of};
@@ -61,6 +61,7 @@ impl Runs {
                 if stopped.is_broken() {
                     let (revision, error) = (active.digest.short(), stopped.sentence());
                     tracing::warn!(request.id = id, api = %active.name, revision, error, "A request could not be transformed");
+                    needs.plugins.ran(active.digest, &active.name, Ran::Broke);
                 }
                 Err(stopped.problem(&active.name, "Nothing was accepted and nothing was held."))
             }

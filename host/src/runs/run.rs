@@ -4,7 +4,7 @@ use super::Runs;
 use super::decide::{self, Context, Decision};
 use crate::keyring::Keyring;
 use crate::live::Entry;
-use crate::plugins::ActiveApi;
+use crate::plugins::{ActiveApi, Ran};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of, Stopped};
 use bytes::Bytes;
@@ -163,7 +163,7 @@ impl Runs {
         }
     }
 
-    /// Adds a run to the metrics; how its outcome is called.
+    /// Adds a run to the metrics, and to what is known of its revision; how its outcome is called.
     pub(super) fn count(
         &self,
         active: &ActiveApi,
@@ -181,6 +181,15 @@ impl Runs {
         };
         metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
         metrics.of_api(&active.name).add(usage, stopped);
+        let ran = match outcome {
+            Ok(Ok(_)) => Some(Ran::Answered),
+            Ok(Err(error)) => error.is_owners().then_some(Ran::Broke),
+            Err(stopped) if stopped.is_hosts() => None,
+            Err(stopped) => Some(if stopped.is_broken() { Ran::Broke } else { Ran::Answered }),
+        };
+        if let Some(ran) = ran {
+            self.needs.plugins.ran(active.digest, &active.name, ran);
+        }
         label
     }
 

@@ -22,9 +22,9 @@ async fn start(plugin: Plugin) -> Result<(Host, Consumer, Sink)> {
 
 #[tokio::test]
 async fn a_handler_sees_what_the_request_transforms_make_in_their_order() -> Test {
-    let plugin = Plugin::new("t", [echo("chain", "request = [\"one.wasm\", \"two.wasm\"]").price("0.010000")])
-        .file("one.wasm", transforms::appends(Kind::Request, " one"))
-        .file("two.wasm", transforms::appends(Kind::Request, " two"));
+    let plugin = Plugin::new("t", [echo("chain", "request = [\"x-one.wasm\", \"x-two.wasm\"]").price("0.010000")])
+        .file("x-one.wasm", transforms::appends(Kind::Request, " one"))
+        .file("x-two.wasm", transforms::appends(Kind::Request, " two"));
     let (host, consumer, _) = start(plugin).await?;
     let answer = consumer.call("demo/chain").raw("text/plain", "sent").send().await?.expect(200)?;
     assert_eq!(answer.body, "sent one two");
@@ -40,17 +40,17 @@ async fn a_request_transform_may_refuse_and_then_nothing_is_accepted_or_held() -
     let plugin = Plugin::new(
         "t",
         [
-            echo("refuses", "request = [\"refuses.wasm\"]").price("0.010000"),
-            echo("odd", "request = [\"odd.wasm\"]").price("0.010000"),
-            echo("traps", "request = [\"traps.wasm\"]").price("0.010000"),
-            echo("spins", "request = [\"spins.wasm\"]").price("0.010000"),
-            echo("sync", "request = [\"refuses.wasm\"]").line("delivery = \"off\""),
+            echo("refuses", "request = [\"x-refuses.wasm\"]").price("0.010000"),
+            echo("odd", "request = [\"x-odd.wasm\"]").price("0.010000"),
+            echo("traps", "request = [\"x-traps.wasm\"]").price("0.010000"),
+            echo("spins", "request = [\"x-spins.wasm\"]").price("0.010000"),
+            echo("sync", "request = [\"x-refuses.wasm\"]").line("delivery = \"off\""),
         ],
     )
-    .file("refuses.wasm", transforms::refuses(Kind::Request, "old-shape", 409))
-    .file("odd.wasm", transforms::refuses(Kind::Request, "old-shape", 200))
-    .file("traps.wasm", transforms::traps(Kind::Request))
-    .file("spins.wasm", transforms::spins(Kind::Request));
+    .file("x-refuses.wasm", transforms::refuses(Kind::Request, "old-shape", 409))
+    .file("x-odd.wasm", transforms::refuses(Kind::Request, "old-shape", 200))
+    .file("x-traps.wasm", transforms::traps(Kind::Request))
+    .file("x-spins.wasm", transforms::spins(Kind::Request));
     let (host, consumer, _) = start(plugin).await?;
     for (api, status, kind) in [
         ("refuses", 409, "urn:ripost:owner:demo:problem:old-shape"),
@@ -62,7 +62,7 @@ async fn a_request_transform_may_refuse_and_then_nothing_is_accepted_or_held() -
         let problem = consumer.call(&format!("demo/{api}")).json(&json!({})).send().await?.expect(status)?.json()?;
         assert_eq!(problem["type"], kind, "{api}");
         let file = if api == "sync" { "refuses" } else { api };
-        assert_eq!(problem["transform"], format!("{file}.wasm"), "{api}: {problem}");
+        assert_eq!(problem["transform"], format!("x-{file}.wasm"), "{api}: {problem}");
     }
     assert_eq!(consumer.balances().await?, (1_000_000, 0));
     assert_eq!(audit::count(host.data(), "requests")?, 0);
@@ -71,7 +71,7 @@ async fn a_request_transform_may_refuse_and_then_nothing_is_accepted_or_held() -
 
 #[tokio::test]
 async fn the_same_key_again_has_its_request_whatever_the_transform_has_become() -> Test {
-    let plugin = |component| Plugin::new("t", [echo("a", "request = [\"t.wasm\"]")]).file("t.wasm", component);
+    let plugin = |component| Plugin::new("t", [echo("a", "request = [\"x-t.wasm\"]")]).file("x-t.wasm", component);
     let (host, consumer, _) = start(plugin(transforms::appends(Kind::Request, "!"))).await?;
     let call = || consumer.call("demo/a").header("idempotency-key", "k").raw("text/plain", "x");
     let first = call().send().await?.expect(200)?;
@@ -89,17 +89,17 @@ async fn the_same_key_again_has_its_request_whatever_the_transform_has_become() 
 #[tokio::test]
 async fn what_a_response_transform_makes_is_all_there_is() -> Test {
     let teapot = Api::new("demo", "teapot", guests::answers(418, &[], b"tip"))
-        .line("transforms = { response = [\"one.wasm\"] }");
+        .line("transforms = { response = [\"x-one.wasm\"] }");
     let plugin = Plugin::new(
         "t",
         [
-            echo("chain", "response = [\"one.wasm\", \"two.wasm\"]"),
+            echo("chain", "response = [\"x-one.wasm\", \"x-two.wasm\"]"),
             teapot,
-            echo("sync", "response = [\"two.wasm\", \"one.wasm\"]").line("delivery = \"off\""),
+            echo("sync", "response = [\"x-two.wasm\", \"x-one.wasm\"]").line("delivery = \"off\""),
         ],
     )
-    .file("one.wasm", transforms::appends(Kind::Response, "-one"))
-    .file("two.wasm", transforms::appends(Kind::Response, "-two"));
+    .file("x-one.wasm", transforms::appends(Kind::Response, "-one"))
+    .file("x-two.wasm", transforms::appends(Kind::Response, "-two"));
     let (host, consumer, sink) = start(plugin).await?;
     let body = json!({ "webhook_url": sink.url("/") });
     let id = consumer.call("demo/chain").json(&body).accepted().await?;
@@ -120,13 +120,13 @@ async fn a_response_transform_that_fails_fails_the_request_and_names_itself() ->
     let plugin = Plugin::new(
         "t",
         [
-            echo("traps", "response = [\"traps.wasm\"]").price("0.010000"),
-            echo("refuses", "response = [\"refuses.wasm\"]").price("0.010000"),
-            echo("sync", "response = [\"traps.wasm\"]").line("delivery = \"off\""),
+            echo("traps", "response = [\"x-traps.wasm\"]").price("0.010000"),
+            echo("refuses", "response = [\"x-refuses.wasm\"]").price("0.010000"),
+            echo("sync", "response = [\"x-traps.wasm\"]").line("delivery = \"off\""),
         ],
     )
-    .file("traps.wasm", transforms::traps(Kind::Response))
-    .file("refuses.wasm", transforms::refuses(Kind::Response, "not-redactable", 404));
+    .file("x-traps.wasm", transforms::traps(Kind::Response))
+    .file("x-refuses.wasm", transforms::refuses(Kind::Response, "not-redactable", 404));
     let (host, consumer, sink) = start(plugin).await?;
     let body = json!({ "secret": "marmalade", "webhook_url": sink.url("/") });
     for (api, kind) in
@@ -138,7 +138,7 @@ async fn a_response_transform_that_fails_fails_the_request_and_names_itself() ->
         assert_eq!(view["error"]["type"], kind);
         assert_eq!(
             (&view["error"]["status"], &view["error"]["transform"]),
-            (&502.into(), &format!("{api}.wasm").into())
+            (&502.into(), &format!("x-{api}.wasm").into())
         );
         consumer.get(&format!("/requests/{id}/result")).await?.expect(404)?;
         let told = sink.first(&id).await?;
@@ -147,10 +147,10 @@ async fn a_response_transform_that_fails_fails_the_request_and_names_itself() ->
             "what could not be transformed is not told"
         );
         let runs = host.cli(&["runs", &id]).await?.expect(0)?;
-        assert!(runs.stdout.contains(&format!("{api}.wasm")), "the owner finds out which: {}", runs.stdout);
+        assert!(runs.stdout.contains(&format!("x-{api}.wasm")), "the owner finds out which: {}", runs.stdout);
     }
     let sync = consumer.call("demo/sync").json(&json!({})).send().await?.expect(502)?;
-    assert_eq!(sync.json()?["transform"], "traps.wasm");
+    assert_eq!(sync.json()?["transform"], "x-traps.wasm");
     assert_eq!(consumer.balances().await?, (1_000_000, 0));
     audit::check(host.data())
 }
@@ -196,14 +196,14 @@ async fn a_webhook_transform_makes_the_payload_once_and_it_is_signed_as_it_is() 
     let plugin = Plugin::new(
         "t",
         [
-            echo("slack", "webhook = [\"made.wasm\"]"),
-            echo("kept", "webhook = [\"kept.wasm\"]"),
-            echo("seen", "webhook = [\"seen.wasm\"]"),
+            echo("slack", "webhook = [\"x-made.wasm\"]"),
+            echo("kept", "webhook = [\"x-kept.wasm\"]"),
+            echo("seen", "webhook = [\"x-seen.wasm\"]"),
         ],
     )
-    .file("made.wasm", made)
-    .file("kept.wasm", transforms::appends(Kind::Webhook, " "))
-    .file("seen.wasm", transforms::appends(Kind::Webhook, "]"));
+    .file("x-made.wasm", made)
+    .file("x-kept.wasm", transforms::appends(Kind::Webhook, " "))
+    .file("x-seen.wasm", transforms::appends(Kind::Webhook, "]"));
     let (host, consumer, sink) = start(plugin).await?;
     let secret = consumer.webhook_secret().await?;
     let call = json!({ "n": 1, "webhook_url": sink.url("/hook"), "webhook_events": ["started", "completed"] });
@@ -234,7 +234,7 @@ async fn a_webhook_transform_makes_the_payload_once_and_it_is_signed_as_it_is() 
 #[tokio::test]
 async fn a_webhook_that_cannot_be_made_is_not_sent_and_the_money_stays_captured() -> Test {
     let api = |slug: &str, file: &str, more: &str| {
-        echo(slug, &format!("webhook = [\"{file}.wasm\"]{more}")).price("0.010000")
+        echo(slug, &format!("webhook = [\"x-{file}.wasm\"]{more}")).price("0.010000")
     };
     let plugin = Plugin::new(
         "t",
@@ -245,9 +245,9 @@ async fn a_webhook_that_cannot_be_made_is_not_sent_and_the_money_stays_captured(
             api("original", "traps", ", webhook_on_error = \"send_original\""),
         ],
     )
-    .file("traps.wasm", transforms::traps(Kind::Webhook))
-    .file("refuses.wasm", transforms::refuses(Kind::Webhook, "no", 500))
-    .file("forbidden.wasm", transforms::makes(&[("webhook-signature", "v1,forged")], "{}"));
+    .file("x-traps.wasm", transforms::traps(Kind::Webhook))
+    .file("x-refuses.wasm", transforms::refuses(Kind::Webhook, "no", 500))
+    .file("x-forbidden.wasm", transforms::makes(&[("webhook-signature", "v1,forged")], "{}"));
     let (host, consumer, sink) = start(plugin).await?;
     let call = json!({ "n": 7, "webhook_url": sink.url("/") });
     for api in ["traps", "refuses", "forbidden"] {
@@ -278,7 +278,7 @@ async fn a_webhook_that_cannot_be_made_is_not_sent_and_the_money_stays_captured(
 
 #[tokio::test]
 async fn a_webhook_that_could_not_be_made_is_made_by_the_mended_transform_when_it_is_sent_again() -> Test {
-    let plugin = |component| Plugin::new("t", [echo("a", "webhook = [\"t.wasm\"]")]).file("t.wasm", component);
+    let plugin = |component| Plugin::new("t", [echo("a", "webhook = [\"x-t.wasm\"]")]).file("x-t.wasm", component);
     let (host, consumer, sink) = start(plugin(transforms::traps(Kind::Webhook))).await?;
     let call = json!({ "webhook_url": sink.url("/") });
     let mut ids = Vec::new();
