@@ -3,6 +3,7 @@
 //! The load generator is this process; it shares the cores with what it measures, and BENCHMARKS.md says so.
 
 mod accept;
+mod apis;
 mod deliver;
 mod figures;
 mod flood;
@@ -15,6 +16,7 @@ mod peers;
 mod reload;
 mod sandbox;
 mod synchronous;
+mod transforms;
 
 use crate::products;
 use anyhow::{Context as _, Result};
@@ -25,8 +27,19 @@ use std::time::Duration;
 
 pub(crate) use peers::serve_echo;
 
-const PARTS: [&str; 9] =
-    ["accept", "deliver", "memory", "reload", "isolation", "sandbox", "synchronous", "many", "flood"];
+const PARTS: [&str; 11] = [
+    "accept",
+    "deliver",
+    "memory",
+    "reload",
+    "isolation",
+    "sandbox",
+    "synchronous",
+    "transforms",
+    "many",
+    "apis",
+    "flood",
+];
 
 /// What `--only` takes.
 pub(crate) fn part_names() -> clap::builder::PossibleValuesParser {
@@ -44,7 +57,7 @@ struct Size {
     requests: u64,
     /// Renames into place.
     renames: usize,
-    /// Distinct components in one process.
+    /// Distinct components in one process; also plugins of ten APIs each.
     components: usize,
 }
 
@@ -80,8 +93,14 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
         if wanted("synchronous") {
             synchronous::measure(size, &mut table).await.context("measuring the synchronous path")?;
         }
+        if wanted("transforms") {
+            transforms::measure(size, &mut table).await.context("measuring transforms")?;
+        }
         if wanted("many") {
             many::measure(size, &mut table).await.context("measuring many components")?;
+        }
+        if wanted("apis") {
+            apis::measure(size, &mut table).await.context("measuring many APIs")?;
         }
         if wanted("flood") {
             flood::measure(size, &mut table).await.context("measuring a flood")?;

@@ -26,34 +26,34 @@ pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
     let host = host("").await?;
     let consumer = host.demo();
     let component = std::fs::read(products::plugins_dir().join("reports/reports.wasm")).context("the built example")?;
-    let mut latencies = Latencies::default();
-    for mark in 0..size.renames {
-        let before = digest(&host).await?;
-        let bytes = marked(&component, mark);
-        let begun = Instant::now();
-        rename_into_place(host.stage(), &host.plugins().join("reports/reports.wasm"), &bytes)?;
-        while digest(&host).await? == before {
-            if begun.elapsed() > LIMIT {
-                bail!("the new revision did not serve within {} s", LIMIT.as_secs());
+    table.section(&format!(
+        "(d) Hot reload: from the rename of `reports` ({} KB) into place to its first answer, {} times",
+        component.len() / 1000,
+        size.renames
+    ));
+    // The second time the compiler has been asked before.
+    for (what, aim_ms) in [("compiled for it", 250.0), ("compiled before", 60.0)] {
+        let mut latencies = Latencies::default();
+        for mark in 0..size.renames {
+            let before = digest(&host).await?;
+            let bytes = marked(&component, mark);
+            let begun = Instant::now();
+            rename_into_place(host.stage(), &host.plugins().join("reports/reports.wasm"), &bytes)?;
+            while digest(&host).await? == before {
+                if begun.elapsed() > LIMIT {
+                    bail!("the new revision did not serve within {} s", LIMIT.as_secs());
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            let call = json!({ "action": "generate-report", "format": "json", "rows": 10 });
+            consumer.call("demo/bb-webhook-receiver").json(&call).send().await?.expect(200)?;
+            latencies.add(begun.elapsed());
         }
-        let call = json!({ "action": "generate-report", "format": "json", "rows": 10 });
-        consumer.call("demo/bb-webhook-receiver").json(&call).send().await?.expect(200)?;
-        latencies.add(begun.elapsed());
+        let (median, worst) = (latencies.percentile(0.5), latencies.percentile(1.0));
+        let met = Some(median < aim_ms);
+        let aim = format!("median under {aim_ms:.0} ms");
+        table.figure(what, format!("median {median:.0} ms, worst {worst:.0} ms"), &aim, met);
     }
-    let (median, worst) = (latencies.percentile(0.5), latencies.percentile(1.0));
-    table.section("(d) Hot reload");
-    table.figure(
-        &format!(
-            "rename of `reports` ({} KB) into place to its first answer, {} times",
-            component.len() / 1000,
-            size.renames
-        ),
-        format!("median {median:.0} ms, worst {worst:.0} ms"),
-        "under 300 ms",
-        Some(worst < 300.0),
-    );
     Ok(())
 }
 

@@ -14,14 +14,19 @@ const CONNECTIONS: u64 = 64;
 
 /// Figures of one server over all rounds.
 #[derive(Default)]
-struct Rounds {
+pub(super) struct Rounds {
     rates: Vec<f64>,
     latencies: Latencies,
     cpu_us: Vec<f64>,
 }
 
 impl Rounds {
-    async fn add(&mut self, server: (SocketAddr, u32), template: &Template, size: Size) -> Result<()> {
+    pub(super) async fn add(
+        &mut self,
+        server: (SocketAddr, u32),
+        template: &Template,
+        size: Size,
+    ) -> Result<()> {
         let (address, pid) = server;
         let before = cpu_seconds(pid)?;
         let (rate, latencies) = closed_loop(address, template, CONNECTIONS, size.round, 200).await?;
@@ -31,11 +36,16 @@ impl Rounds {
         Ok(())
     }
 
-    fn rate(&self) -> f64 {
+    /// What the server's process took for one call, in the round where it was least: what disturbs only adds.
+    pub(super) fn cpu_us(&self) -> f64 {
+        self.cpu_us.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    pub(super) fn rate(&self) -> f64 {
         self.rates.iter().sum::<f64>() / self.rates.len() as f64
     }
 
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         let (p50, p99) = (self.latencies.percentile(0.5), self.latencies.percentile(0.99));
         let cpu = self.cpu_us.iter().sum::<f64>() / self.cpu_us.len() as f64;
         format!("{:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms, {cpu:.0} µs of CPU each", self.rate())
