@@ -3,7 +3,7 @@
 mod development;
 mod folder;
 
-use crate::admin::{Admin, Tokens};
+use crate::admin::{Admin, Tokens, Uploads};
 use crate::capability::outbound::Outlet;
 use crate::capability::{Capabilities, KvOfStore, OwnerSecrets};
 use crate::cli;
@@ -320,6 +320,7 @@ impl App {
         tasks.spawn(reconcile.revisions());
         tasks.spawn(plugins.clone().run(stopping.clone()));
 
+        let uploads = Uploads::new(app.config.push.clone());
         let admin = |gateway: Option<Arc<Gateway>>| {
             Arc::new(Admin {
                 store: store.clone(),
@@ -328,6 +329,7 @@ impl App {
                 keyring: keyring.clone(),
                 owner_secrets: owner_secrets.clone(),
                 tokens: tokens.clone(),
+                uploads: uploads.clone(),
                 access: access.clone(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),

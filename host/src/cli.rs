@@ -12,6 +12,7 @@ mod doctor;
 mod ledger;
 mod limits;
 mod listen;
+mod push;
 mod runs;
 mod secrets;
 mod serve;
@@ -58,6 +59,7 @@ enum Command {
     /// Set, list and remove secrets of owners' components
     #[command(subcommand)]
     Secrets(secrets::Command),
+    Push(push::Push),
     /// Show the runs of a request and what they used
     Runs(runs::Runs),
     /// Check or show the configuration
@@ -186,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Deliveries(command) => command.run(),
         Command::WebhookTest(test) => test.run(),
         Command::Secrets(command) => command.run(),
+        Command::Push(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Limits(command) => command.run(),

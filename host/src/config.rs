@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod outbound;
 mod plugins;
+mod push;
 mod runs;
 mod sandbox;
 mod settlement;
@@ -24,6 +25,7 @@ pub use limits::Limits;
 pub use log::{Format, Log};
 pub use outbound::{Outbound, SecretForm};
 pub use plugins::{Plugins, WatchMode};
+pub use push::Push;
 pub use runs::Runs;
 pub(crate) use sandbox::CONCURRENCY;
 pub use sandbox::Sandbox;
@@ -96,6 +98,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Reload of plugins.
     pub plugins: Plugins,
+    /// Plugins that come over the wire.
+    pub push: Push,
     /// Compiling of components.
     pub compile: Compile,
     /// Shares.
@@ -127,6 +131,7 @@ impl Default for Config {
             outbound: Outbound::default(),
             alerts: Alerts::default(),
             plugins: Plugins::default(),
+            push: Push::default(),
             compile: Compile::default(),
             settlement: Settlement::default(),
             shutdown: Shutdown::default(),
@@ -208,6 +213,7 @@ impl Config {
             .and_then(|()| self.delivery.check())
             .and_then(|()| self.outbound.check())
             .and_then(|()| self.alerts.check())
+            .and_then(|()| self.push.check())
             .and_then(|()| self.compile.check())
             .or_else(contradiction)
     }
@@ -249,6 +255,8 @@ mod tests {
             "[outbound]\nallow = [\"10.0.0.0/33\"]",
             "[outbound]\nsecrets = \"visible\"",
             "[limits]\nbody = \"0 B\"",
+            "[push]\nbytes_max = \"1 KiB\"",
+            "[push]\ntime = \"0 s\"",
             "[compile]\nwall = \"99 ms\"",
             "[compile]\nmemory = \"31 MiB\"",
             "[compile]\ncache = \"1 KiB\"",

@@ -9,6 +9,7 @@ extern crate self as ripost;
 
 pub mod admin;
 pub mod app;
+mod archive;
 pub mod capability;
 mod check;
 pub mod cli;

@@ -43,6 +43,10 @@ pub enum Kind {
     PriceChanged,
     NameTaken,
     BodyTooLarge,
+    UnsupportedMediaType,
+    UploadTorn,
+    InvalidArchive,
+    PluginRefused,
     IdempotencyMismatch,
     WebhookUrlInvalid,
     WebhookUrlForbidden,
@@ -103,6 +107,12 @@ impl Kind {
             Self::PriceChanged => (409, "price-changed", "The price is above the maximum that the request allows"),
             Self::NameTaken => (409, "name-taken", "The name is taken"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
+            Self::UnsupportedMediaType => {
+                (415, "unsupported-media-type", "The body is of another kind than is taken here")
+            }
+            Self::UploadTorn => (400, "upload-torn", "The upload did not arrive whole"),
+            Self::InvalidArchive => (400, "invalid-archive", "The archive is no plugin's folder"),
+            Self::PluginRefused => (422, "plugin-refused", "The plugin cannot be taken"),
             Self::IdempotencyMismatch => {
                 (422, "idempotency-mismatch", "The idempotency key was used for another request")
             }

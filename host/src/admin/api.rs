@@ -1,6 +1,7 @@
 //! Who may ask what.
 
 use super::access::Principal;
+use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
 use super::{apis, consumers, inputs, owners, runs, status, webhooks};
@@ -43,6 +44,8 @@ pub struct Admin {
     pub owner_secrets: Arc<OwnerSecrets>,
     /// Lets operators and owners in.
     pub tokens: Arc<Tokens>,
+    /// Room for plugins that come over the wire.
+    pub uploads: Uploads,
     /// Who may call what.
     pub access: Arc<Access>,
     /// Numbers.
@@ -122,6 +125,9 @@ impl Admin {
             Endpoint::Subscribers => json(200, &apis::subscribers(self, parameters).await?),
             Endpoint::Subscribe => done(apis::subscribe(self, parameters).await),
             Endpoint::Unsubscribe => done(apis::unsubscribe(self, parameters).await),
+            Endpoint::Plugin => json(200, &push::get(self, parameters)?),
+            Endpoint::Push => json(202, &push::put(self, parameters, &head.headers, body).await?),
+            Endpoint::RemovePlugin => done(push::remove(self, parameters).await),
             Endpoint::Consumers => json(200, &consumers::list(self).await?),
             Endpoint::AddConsumer => json(201, &consumers::add(self, fields(body).await?).await?),
             Endpoint::Tokens => json(200, &tokens::list(self)),

@@ -10,7 +10,7 @@ mod names;
 pub(crate) mod receiver;
 mod reuse;
 mod slow;
-mod tls;
+pub(crate) mod tls;
 
 use super::resolve::{Resolve, ResolveError};
 use super::{Answer, EgressClient, Exchange, Outgoing, OwnAddresses, Party, SendError, Settings};

@@ -51,6 +51,11 @@ impl Revision {
         self.files.get(name).map(|file| file.bytes.as_slice())
     }
 
+    /// All files, by name.
+    pub(super) fn into_files(self) -> BTreeMap<String, Vec<u8>> {
+        self.files.into_iter().map(|(name, file)| (name, file.bytes)).collect()
+    }
+
     /// SHA-256 of one file.
     pub(super) fn file_digest(&self, name: &str) -> Option<Digest> {
         self.files.get(name).map(|file| file.digest)

@@ -97,6 +97,12 @@ impl Files {
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.revision.file(name)
     }
+
+    /// Manifest, components and cases, by name.
+    #[must_use]
+    pub fn into_files(self) -> BTreeMap<String, Vec<u8>> {
+        self.revision.into_files()
+    }
 }
 
 /// A folder is no plugin. In words for its owner.

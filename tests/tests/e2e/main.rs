@@ -30,6 +30,7 @@ mod origin;
 mod outbound;
 mod owner_secrets;
 mod payloads;
+mod push;
 mod receipts;
 mod redeliver;
 mod reload;

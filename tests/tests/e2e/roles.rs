@@ -87,7 +87,7 @@ async fn an_owner_sees_its_own_and_nothing_of_how_busy_the_host_is() -> Test {
     let get = async |path: &str| anyhow::Ok(ask(&host, Some(&owner), "GET", path).await?.expect(200)?.json()?);
     let status: Value = get("/admin/v1/status").await?;
     assert_eq!(status["plugins"].as_array().map(Vec::len), Some(1), "{status}");
-    assert_eq!((&status["plugins"][0]["folder"], &status["queues"]), (&json!("echo"), &Value::Null));
+    assert_eq!((&status["plugins"][0]["plugin"], &status["queues"]), (&json!("echo"), &Value::Null));
     for path in ["/admin/v1/apis", "/admin/v1/secrets"] {
         let shown = get(path).await?.to_string();
         assert!(shown.contains("demo") && !shown.contains("other"), "{path}: {shown}");

@@ -10,14 +10,14 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     _folder: tempfile::TempDir,
-    file: Utf8PathBuf,
+    pub(crate) file: Utf8PathBuf,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -27,7 +27,7 @@ impl Authority {
         Self { issuer, _folder: folder, file }
     }
 
-    fn acceptor(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
@@ -48,14 +48,15 @@ impl Authority {
     }
 }
 
-async fn https_receiver(acceptor: TlsAcceptor) -> Receiver {
+/// Answers every request with an empty JSON object.
+pub(crate) async fn https_receiver(acceptor: TlsAcceptor) -> Receiver {
     Receiver::start(move |stream, _, log| {
         let acceptor = acceptor.clone();
         async move {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
             while log.request(&mut stream).await.is_some() {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
                 stream.flush().await.unwrap();
             }
         }
@@ -73,7 +74,7 @@ async fn a_certificate_of_an_added_authority_is_accepted_and_the_connection_reus
     let receiver = https_receiver(authority.acceptor(&["localhost", "127.0.0.1"], |_| {})).await;
     let client = authority.trusting_client();
     for _ in 0..10 {
-        assert_eq!(&send(&client, &https(&receiver, "localhost")).await.unwrap().excerpt[..], b"ok");
+        assert_eq!(&send(&client, &https(&receiver, "localhost")).await.unwrap().excerpt[..], b"{}");
     }
     assert_eq!((receiver.accepted(), receiver.requests().len()), (1, 10));
     send(&client, &https(&receiver, "127.0.0.1")).await.unwrap();
