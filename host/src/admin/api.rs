@@ -112,7 +112,10 @@ impl Admin {
         let query = head.uri.query();
         let id = || parameters.at(0).parse::<RequestId>().map_err(|_| unknown_request());
         match endpoint {
-            Endpoint::Routes => json(200, &serde_json::json!({ "routes": routes::shown() })),
+            Endpoint::Routes => {
+                let bytes_max = self.uploads.bytes_max();
+                json(200, &serde_json::json!({ "routes": routes::shown(), "push_bytes_max": bytes_max }))
+            }
             Endpoint::Metrics => self.metrics_page().await,
             Endpoint::Status => json(200, &status::read(self, principal).await?),
             Endpoint::Reload => {

@@ -43,6 +43,11 @@ impl Uploads {
     pub fn new(config: config::Push) -> Self {
         Self { config, room: Arc::new(Semaphore::new(AT_ONCE)) }
     }
+
+    /// Of one upload: whoever asks first need not send in vain.
+    pub(super) const fn bytes_max(&self) -> usize {
+        self.config.bytes_max
+    }
 }
 
 /// A plugin that was pushed.

@@ -115,8 +115,9 @@ impl Gateway {
         let mut headers = HeaderMap::new();
         headers.insert("x-consumer-key", HeaderValue::from_str(key).context("the key is not text")?);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let exchange = exchange(&base, self.ca_file.as_deref(), method, path, headers, Bytes::from(body.to_string()));
-        finish(exchange, ANSWER_TIME, &format!("no gateway answers at {base}"))
+        let (ca_file, absent) = (self.ca_file.as_deref(), format!("no gateway answers at {base}"));
+        let body = Bytes::from(body.to_string());
+        finish(exchange(&base, ca_file, method, path, headers, body, &absent), ANSWER_TIME)
     }
 }
 
@@ -153,8 +154,7 @@ impl Client {
         let mut token = HeaderValue::from_str(&token).context("the token is not text")?;
         token.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, token);
-        let exchange = exchange(&self.base, self.ca_file.as_deref(), method, path, headers, body);
-        finish(exchange, time, &self.absent)
+        finish(exchange(&self.base, self.ca_file.as_deref(), method, path, headers, body, &self.absent), time)
     }
 }
 
@@ -183,30 +183,30 @@ async fn exchange(
     path: &str,
     headers: HeaderMap,
     body: Bytes,
+    absent: &str,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
-    let mut sender = connect(base, ca_file).await?;
+    let mut sender = connect(base, ca_file).await.with_context(|| absent.to_owned())?;
     let target = format!("{}{path}", base.path().trim_end_matches('/'));
     let mut request =
         Request::builder().method(method).uri(target).body(Full::new(body)).context("making the request")?;
     *request.headers_mut() = headers;
     let host = &base[url::Position::BeforeHost..url::Position::AfterPort];
     request.headers_mut().insert(header::HOST, HeaderValue::from_str(host).context("making the request")?);
-    let response = sender.send_request(request).await?;
+    let broke_off = || format!("the gateway at {base} broke off before it had answered; its log may say why");
+    let response = sender.send_request(request).await.with_context(broke_off)?;
     let status = response.status();
-    Ok((status, response.into_body().collect().await?.to_bytes()))
+    Ok((status, response.into_body().collect().await.with_context(broke_off)?.to_bytes()))
 }
 
 fn finish<T: DeserializeOwned>(
     exchange: impl Future<Output = anyhow::Result<(StatusCode, Bytes)>>,
     time: Duration,
-    absent: &str,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a thread")?;
     let exchanged = runtime.block_on(async {
         tokio::time::timeout(time, exchange).await.map_err(|_| anyhow!("no answer within {} s", time.as_secs()))?
     });
-    let (status, body) =
-        exchanged.with_context(|| absent.to_owned()).map_err(|error| Failure::new(Exit::Unavailable, error))?;
+    let (status, body) = exchanged.map_err(|error| Failure::new(Exit::Unavailable, error))?;
     if status.is_success() {
         let body = if body.is_empty() { Bytes::from_static(b"null") } else { body };
         return Ok(serde_json::from_slice(&body).context("the gateway's answer is of another version")?);

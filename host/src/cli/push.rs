@@ -13,10 +13,13 @@ use clap::Args;
 use http::{HeaderMap, HeaderValue, Method, header};
 use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{Digest, Name};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// For an upload and its answer; the gateway has a bound of its own.
 const UPLOAD_TIME: Duration = Duration::from_secs(900);
+/// Components are read whole; which are too large, the gateway says.
+const COMPONENT_BYTES_MAX: usize = 1 << 30;
 /// Between two looks at how far the plugin is, and how long it is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_TIME: Duration = Duration::from_secs(900);
@@ -43,6 +46,16 @@ impl Push {
         let (plugin, revision) = (format!("{owner}/{}", files.manifest.plugin), files.digest());
         let files = files.into_files();
         let archive = archive::pack(&files).context("packing the plugin")?;
+        // Asked first: whoever is refused while sending may not get to read why.
+        let gateway_has: Value = gateway.ask(Method::GET, "/admin/v1", None)?;
+        let bytes_max = gateway_has["push_bytes_max"].as_u64().unwrap_or(u64::MAX);
+        if archive.len() as u64 > bytes_max {
+            let has = archive.len();
+            let text = format!(
+                "{plugin} has {has} bytes and the gateway takes {bytes_max} ([push] bytes_max); send less, or have the operator raise it"
+            );
+            return Err(anyhow!(text).into());
+        }
         println!("sending {plugin}: {} files, {} bytes, revision {}", files.len(), archive.len(), revision.short());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
@@ -83,7 +96,10 @@ impl Push {
 
 /// The gateway judges by its own; here nothing is refused that it might take.
 fn bounds() -> Bounds {
-    let sandbox = Sandbox::default();
+    let mut sandbox = Sandbox::default();
+    for limits in [&mut sandbox.handler, &mut sandbox.ceiling, &mut sandbox.transform] {
+        limits.component_bytes_max = COMPONENT_BYTES_MAX;
+    }
     Bounds {
         default: sandbox.handler,
         ceiling: sandbox.ceiling,

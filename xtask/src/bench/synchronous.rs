@@ -21,12 +21,7 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) async fn add(
-        &mut self,
-        server: (SocketAddr, u32),
-        template: &Template,
-        size: Size,
-    ) -> Result<()> {
+    pub(super) async fn add(&mut self, server: (SocketAddr, u32), template: &Template, size: Size) -> Result<()> {
         let (address, pid) = server;
         let before = cpu_seconds(pid)?;
         let (rate, latencies) = closed_loop(address, template, CONNECTIONS, size.round, 200).await?;

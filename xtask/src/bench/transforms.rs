@@ -12,7 +12,8 @@ use ripost_tests::{Api, Host, Plugin};
 const ADDS_MAX_US: f64 = 20.0;
 
 pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
-    let read = |path: &str| std::fs::read(products::plugins_dir().join(path)).with_context(|| format!("the built {path}"));
+    let read =
+        |path: &str| std::fs::read(products::plugins_dir().join(path)).with_context(|| format!("the built {path}"));
     let echo = read("echo/echo.wasm")?;
     let api = |slug: &str, transforms: &str| {
         let api = Api::new("test", slug, echo.clone()).line("delivery = \"off\"");
@@ -37,7 +38,9 @@ pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
             rounds.add((address, host.pid()), &template, size).await?;
         }
     }
-    table.section("(l) What a transform adds: `echo`, `delivery = \"off\"`, 64 connections, CPU of the gateway's process");
+    table.section(
+        "(l) What a transform adds: `echo`, `delivery = \"off\"`, 64 connections, CPU of the gateway's process",
+    );
     let without = rounds[0].cpu_us();
     for ((slug, _, what), rounds) in cases.iter().zip(&mut rounds) {
         if *slug == "none" {
