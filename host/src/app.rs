@@ -2,6 +2,7 @@
 
 mod development;
 mod folder;
+mod pins;
 
 use crate::admin::{Admin, Tokens, Uploads};
 use crate::capability::outbound::Outlet;
@@ -194,6 +195,8 @@ impl App {
         let plugins_config = plugins_config(&config);
         let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())
             .map_err(|error| StartError::Other(error.into()))?;
+        // Before anything runs: what was rolled back shortly before a crash takes its requests along now.
+        plugins.set_pins(Arc::new(pins::PinsOfStore(store.clone()))).await;
         if tokio::time::timeout(config.plugins.start_wait, plugins.scan()).await.is_err() {
             // It goes on by itself.
             tracing::warn!("Some plugins are still being made ready; calls are answered without them until they are");
@@ -306,7 +309,7 @@ impl App {
 
         let reconcile = Reconcile {
             store: store.clone(),
-            runs,
+            runs: runs.clone(),
             sender: sender.clone(),
             plugins: plugins.clone(),
             clock: clock.clone(),
@@ -319,12 +322,14 @@ impl App {
         tasks.spawn(reconcile.clone().kv());
         tasks.spawn(reconcile.revisions());
         tasks.spawn(plugins.clone().run(stopping.clone()));
+        tasks.spawn(reload_on_hangup(plugins.clone(), stopping.clone()));
 
         let uploads = Uploads::new(app.config.push.clone());
         let admin = |gateway: Option<Arc<Gateway>>| {
             Arc::new(Admin {
                 store: store.clone(),
                 plugins: plugins.clone(),
+                runs: runs.clone(),
                 live: live.clone(),
                 keyring: keyring.clone(),
                 owner_secrets: owner_secrets.clone(),
@@ -400,6 +405,25 @@ impl App {
         if tokio::time::timeout(Duration::from_secs(10), self.store.close()).await.is_err() {
             tracing::error!("The store did not close in time; its log is replayed at the next start");
         }
+    }
+}
+
+/// SIGHUP reads the plugins folder again, and judges again what was rejected.
+async fn reload_on_hangup(plugins: Arc<Plugins>, stopping: CancellationToken) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be received; `ripost reload` does the same");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            heard = hangup.recv() => if heard.is_none() { return },
+        }
+        tracing::info!(signal = "SIGHUP", "Reading the plugins folder");
+        plugins.reload().await;
     }
 }
 

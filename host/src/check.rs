@@ -2,9 +2,12 @@
 //! the same words.
 
 mod report;
+mod trial;
 
 pub(crate) use report::{Component, Finding, Grade, Plugin, Report, Use};
+pub(crate) use trial::test;
 
+use crate::cases::{Case, CaseError};
 use crate::compile::{Compile, Process};
 use crate::config::Config;
 use crate::plugins::{Above, ApiManifest, ApiTransforms, Bounds, FILE_NAME, Files, read_folder};
@@ -76,16 +79,7 @@ impl Checker<'_> {
     }
 
     fn folder(mut self, folder: &Utf8Path) -> Report {
-        let sandbox = &self.config.sandbox;
-        let bounds = Bounds {
-            default: sandbox.handler.clone(),
-            ceiling: sandbox.ceiling.clone(),
-            transform: sandbox.transform.clone(),
-            concurrency: sandbox.concurrency,
-            plain_http: self.config.outbound.plain_http(self.config.dev),
-            above: Above::Refuse,
-        };
-        let files = match read_folder(folder, &bounds) {
+        let files = match read_folder(folder, &bounds(self.config)) {
             Ok(files) => files,
             Err(error) => {
                 let name = folder.file_name().unwrap_or(folder.as_str()).to_owned();
@@ -115,11 +109,28 @@ impl Checker<'_> {
             }
         }
         self.transforms(&files);
+        self.cases(&files);
         for (_, _, component) in judged {
             let component = component.filter(|component| !self.report.components.contains(component));
             self.report.components.extend(component);
         }
         self.report
+    }
+
+    /// Read, and not tried: that is for `ripost test`.
+    fn cases(&mut self, files: &Files) {
+        for api in &files.manifest.apis {
+            let Some(folder) = &api.cases else { continue };
+            let mut good = 0;
+            for (file, text) in files.cases(folder) {
+                match Case::read(file, text, &api.grants) {
+                    Ok(_) => good += 1,
+                    Err(CaseError { file, message }) => self.find(Grade::Error, &file, message),
+                }
+            }
+            let cases = if good == 1 { "1 case".to_owned() } else { format!("{good} cases") };
+            self.find(Grade::Ok, folder, format!("{cases} for {}, which `ripost test` tries", api.name));
+        }
     }
 
     /// Each transform once for each kind that it is used as.
@@ -241,6 +252,19 @@ impl Checker<'_> {
 
     fn find(&mut self, grade: Grade, subject: &str, message: String) {
         self.report.findings.push(Finding { grade, subject: subject.to_owned(), message });
+    }
+}
+
+/// What this host's configuration allows.
+fn bounds(config: &Config) -> Bounds {
+    let sandbox = &config.sandbox;
+    Bounds {
+        default: sandbox.handler.clone(),
+        ceiling: sandbox.ceiling.clone(),
+        transform: sandbox.transform.clone(),
+        concurrency: sandbox.concurrency,
+        plain_http: config.outbound.plain_http(config.dev),
+        above: Above::Refuse,
     }
 }
 

@@ -12,11 +12,16 @@ mod doctor;
 mod ledger;
 mod limits;
 mod listen;
+mod plugins;
 mod push;
+mod reload;
+mod revisions;
+mod rollback;
 mod runs;
 mod secrets;
 mod serve;
 mod status;
+mod test;
 mod tokens;
 mod verify;
 mod webhook_test;
@@ -67,6 +72,13 @@ enum Command {
     Config(config::Command),
     Limits(limits::Limits),
     Check(check::Check),
+    Test(test::Test),
+    Reload(reload::Reload),
+    Rollback(rollback::Rollback),
+    Revisions(revisions::Revisions),
+    /// List, stop, start and remove plugins; print the schema of a manifest
+    #[command(subcommand)]
+    Plugins(plugins::Command),
     Doctor(doctor::Doctor),
     /// Check the books of a data folder
     #[command(subcommand)]
@@ -193,6 +205,11 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Limits(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Reload(command) => command.run(),
+        Command::Rollback(command) => command.run(),
+        Command::Revisions(command) => command.run(),
+        Command::Plugins(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Listen(command) => command.run(),

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod app;
 mod archive;
 pub mod capability;
+mod cases;
 mod check;
 pub mod cli;
 pub mod compile;

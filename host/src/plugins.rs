@@ -22,6 +22,7 @@ mod revisions;
 mod rollback;
 mod scan;
 mod shared;
+mod smoke;
 mod source;
 mod state;
 mod swap;
@@ -57,7 +58,7 @@ use ripost_runtime::{Limits, Runtime};
 use rollback::Successors;
 use scan::{Look, Turn};
 use shared::Shared;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -172,6 +173,9 @@ pub enum PluginError {
     /// No plugin serves this API.
     #[error("no plugin serves {0}; `ripost status` lists what is served")]
     NotServed(ApiName),
+    /// The operator stopped the plugin, and its requests with it.
+    #[error("the operator stopped the plugin of revision {}", .0.short())]
+    Stopped(Digest),
     /// There is no revision before the one that serves.
     #[error(
         "there is no revision of `{0}` before the one that serves; put the older files in place, or stop it with `ripost plugins stop {0}`"
@@ -243,6 +247,8 @@ pub struct Plugins {
     no_transforms: Arc<Transforms>,
     probations: ArcSwap<HashMap<Digest, Arc<Probation>>>,
     successors: ArcSwap<Successors>,
+    /// Revisions of stopped plugins.
+    stopped: ArcSwap<HashSet<Digest>>,
     pins: OnceLock<Arc<dyn Pins>>,
     /// Held while requests are moved.
     moving: tokio::sync::Mutex<()>,
@@ -290,6 +296,7 @@ impl Plugins {
             no_transforms,
             probations: ArcSwap::default(),
             successors: ArcSwap::default(),
+            stopped: ArcSwap::default(),
             pins: OnceLock::new(),
             moving: tokio::sync::Mutex::default(),
             quarantines: AtomicU64::new(0),
@@ -300,6 +307,7 @@ impl Plugins {
         let asides =
             turn.entries.values().filter_map(|entry| Some((entry.aside.as_ref()?.digest, entry.held.as_ref()?.digest)));
         plugins.successors.store(Arc::new(asides.collect()));
+        plugins.renew_stopped(&turn);
         *lock(&plugins.turn) = turn;
         Ok(Arc::new(plugins))
     }
@@ -365,11 +373,23 @@ impl Plugins {
     /// since, its successor answers.
     ///
     /// # Errors
-    /// The revision is not in the data folder, is damaged, cannot be made ready, or never had that API.
+    /// The revision is not in the data folder, is damaged, cannot be made ready, never had that API, or is of a plugin that
+    /// the operator stopped.
     pub async fn api_at(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
         if let Some(active) = self.active(digest, api) {
             return Ok(active);
         }
+        if self.stopped.load().contains(&digest) {
+            return Err(PluginError::Stopped(digest));
+        }
+        self.api_of(digest, api).await
+    }
+
+    /// The same, and of a stopped plugin too: for what there is to say of its requests.
+    ///
+    /// # Errors
+    /// As [`Plugins::api_at`].
+    pub async fn api_of(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
         let successor = self.successor(digest);
         if successor != digest {
             match self.loaded_at(successor, api).await {

@@ -64,6 +64,8 @@ pub enum Kind {
     OwnerUnavailable,
     ConsumerError,
     RevisionUnavailable,
+    PluginStopped,
+    PluginConflict,
     RunLost,
     DeadlineExceeded,
     Overloaded,
@@ -138,6 +140,8 @@ impl Kind {
             Self::RevisionUnavailable => {
                 (502, "revision-unavailable", "The revision that this request was accepted under cannot be run")
             }
+            Self::PluginConflict => (409, "plugin-conflict", "The plugin cannot be changed like that"),
+            Self::PluginStopped => (503, "plugin-stopped", "The operator stopped the plugin"),
             Self::RunLost => (502, "run-lost", "The runs of this request were lost to restarts of the gateway"),
             Self::DeadlineExceeded => (504, "deadline-exceeded", "The request was not answered before its deadline"),
             Self::Overloaded => (503, "overloaded", "The gateway has more work than it may take on"),

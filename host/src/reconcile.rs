@@ -203,6 +203,8 @@ impl Reconcile {
     /// Removes revisions that neither an API nor an unfinished request names.
     pub async fn revisions(self) {
         loop {
+            // What failed when it was due.
+            self.plugins.carry_out_moves().await;
             match self.store.revisions_in_use().await {
                 Ok(in_use) => match self.plugins.collect(&in_use.into_iter().collect::<HashSet<_>>()).await {
                     Ok(removed) if removed.is_empty() => {}

@@ -11,6 +11,7 @@ mod finish;
 mod incoming;
 mod news;
 mod run;
+mod stop;
 
 pub(crate) use self::direct::NotRun;
 pub(crate) use self::run::Asked;

@@ -4,7 +4,7 @@ use super::access::Principal;
 use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{apis, consumers, inputs, owners, runs, status, webhooks};
+use super::{apis, consumers, inputs, owners, plugins, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
@@ -14,6 +14,7 @@ use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
+use crate::runs::Runs;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use http::request::Parts;
@@ -36,6 +37,8 @@ pub struct Admin {
     pub store: Arc<dyn Store>,
     /// What is loaded.
     pub plugins: Arc<Plugins>,
+    /// Ends what a stopped plugin leaves.
+    pub runs: Arc<Runs>,
     /// What is under way.
     pub live: Arc<Live>,
     /// Seals secrets.
@@ -151,6 +154,11 @@ impl Admin {
             }
             Endpoint::RequestRuns => json(200, &runs::of(self, id()?).await?),
             Endpoint::RequestInput => json(200, &inputs::of(self, id()?).await?),
+            Endpoint::Revisions => json(200, &plugins::revisions(self, principal, query).await?),
+            Endpoint::RollBack => json(200, &plugins::roll_back(self, parameters, principal).await?),
+            Endpoint::StopPlugin => json(200, &plugins::stop(self, parameters.at(0)).await?),
+            Endpoint::StartPlugin => done(plugins::start(self, parameters.at(0)).await),
+            Endpoint::RemoveByKey => done(plugins::remove(self, parameters.at(0)).await),
             Endpoint::Receipt => json(200, &webhooks::receipt(self, id()?).await?),
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn list(admin: &Admin, principal: &Principal) -> Vec<ApiLine> {
 }
 
 /// The API that a path names, whether there is one or not.
-fn named(parameters: &Parameters<'_>) -> Result<ApiName, Problem> {
+pub(super) fn named(parameters: &Parameters<'_>) -> Result<ApiName, Problem> {
     let part = |index| parameters.at(index).parse().map_err(|_| unknown(parameters));
     Ok(ApiName { owner: part(0)?, slug: part(1)? })
 }

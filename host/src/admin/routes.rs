@@ -40,6 +40,11 @@ pub(super) enum Endpoint {
     RequestRuns,
     RequestInput,
     Receipt,
+    Revisions,
+    RollBack,
+    StopPlugin,
+    StartPlugin,
+    RemoveByKey,
 }
 
 /// One line of the table.
@@ -89,6 +94,11 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/admin/v1/requests/{id}/runs", Who::Operator, Endpoint::RequestRuns),
     route(Method::GET, "/admin/v1/requests/{id}/input", Who::Operator, Endpoint::RequestInput),
     route(Method::GET, "/admin/v1/requests/{id}/receipt", Who::Operator, Endpoint::Receipt),
+    route(Method::GET, "/admin/v1/revisions", Who::Everyone, Endpoint::Revisions),
+    route(Method::POST, "/admin/v1/apis/{owner}/{slug}/rollback", Who::Owner, Endpoint::RollBack),
+    route(Method::POST, "/admin/v1/plugins/{key}/stop", Who::Operator, Endpoint::StopPlugin),
+    route(Method::POST, "/admin/v1/plugins/{key}/start", Who::Operator, Endpoint::StartPlugin),
+    route(Method::DELETE, "/admin/v1/plugins/{key}", Who::Operator, Endpoint::RemoveByKey),
 ];
 
 /// What a method and a path name.

@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-fn print_plugin(plugin: &PluginStatus) {
+pub(super) fn print_plugin(plugin: &PluginStatus) {
     let digest = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.short());
     let version = plugin.version.as_deref().unwrap_or("-");
     let pushed = match plugin.source {

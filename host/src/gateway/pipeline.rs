@@ -68,6 +68,12 @@ impl Gateway {
         // One snapshot for the whole call: a reload never changes a request half way.
         let registry = self.plugins.registry();
         let Some(api) = registry.api(owner, slug).cloned() else {
+            if registry.is_stopped(owner, slug) {
+                let detail = format!(
+                    "The operator stopped the plugin of `{owner}/{slug}`. Nothing was accepted; call again later."
+                );
+                return Err(Problem::new(Kind::PluginStopped, detail).retry_after(Duration::from_secs(60)));
+            }
             let detail = format!("`{owner}` offers no API `{slug}` here. Check both names.");
             return Err(Problem::new(Kind::UnknownApi, detail));
         };

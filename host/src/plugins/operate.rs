@@ -6,6 +6,7 @@ use super::scan::Turn;
 use super::state::{News, Origin, Stopped};
 use super::{Above, FILE_NAME, PluginError, Plugins, lock, source};
 use ripost_domain::api::Digest;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The record of what is known now.
@@ -78,41 +79,42 @@ impl Plugins {
     }
 
     fn stop_now(&self, key: &str) -> Result<Vec<Digest>, PluginError> {
-        let manifest = {
-            let mut turn = lock(&self.turn);
-            let since = self.clock.now();
-            let entry = turn.entries.get(key).ok_or_else(|| PluginError::Unknown(key.to_owned()))?;
-            let held = entry.held.as_ref();
-            let mut digests: Vec<Digest> = [held.map(|held| held.digest), entry.candidate(), entry.pushed]
-                .into_iter()
-                .chain(entry.stopped.iter().flat_map(|stopped| stopped.digests.iter().copied().map(Some)))
-                .flatten()
-                .collect();
-            digests.sort_unstable();
-            digests.dedup();
-            let (manifest, loaded) =
-                (held.map(|held| held.manifest.clone()), held.and_then(|held| held.loaded.clone()));
-            let stopped = Stopped { digests, since };
-            let mut record = record_of(&turn);
-            if let Some(line) = record.plugins.get_mut(key) {
-                line.stopped = Some(stopped.clone());
-            }
-            self.write(&mut turn, record).map_err(PluginError::Record)?;
-            turn.decide(key);
-            // Runs that are under way find it until they end.
-            if let Some(loaded) = loaded {
-                self.replaced(&mut turn, loaded);
-            }
-            if let Some(entry) = turn.entries.get_mut(key) {
-                entry.stopped = Some(stopped);
-                self.tell(entry, key, News::stopped(key));
-            }
-            self.renew_registry(&turn);
-            self.publish(&mut turn);
-            manifest
-        };
-        let Some(manifest) = manifest else { return Ok(Vec::new()) };
-        Ok(self.revisions_of(&manifest)?)
+        let since = self.clock.now();
+        let mut turn = lock(&self.turn);
+        let entry = turn.entries.get(key).ok_or_else(|| PluginError::Unknown(key.to_owned()))?;
+        let held = entry.held.as_ref();
+        let before = entry.stopped.iter().flat_map(|stopped| stopped.digests.iter().copied());
+        let now = [held.map(|held| held.digest), entry.candidate(), entry.pushed];
+        let digests: BTreeSet<Digest> = now.into_iter().flatten().chain(before).collect();
+        let (manifest, loaded) = (held.map(|held| held.manifest.clone()), held.and_then(|held| held.loaded.clone()));
+        let revisions = manifest.map(|manifest| self.revisions_of(&manifest)).transpose()?.unwrap_or_default();
+        let stopped = Stopped { digests: digests.into_iter().collect(), revisions: revisions.clone(), since };
+        let mut record = record_of(&turn);
+        if let Some(line) = record.plugins.get_mut(key) {
+            line.stopped = Some(stopped.clone());
+        }
+        self.write(&mut turn, record).map_err(PluginError::Record)?;
+        turn.decide(key);
+        // Runs that are under way find it until they end.
+        if let Some(loaded) = loaded {
+            self.replaced(&mut turn, loaded);
+        }
+        if let Some(entry) = turn.entries.get_mut(key) {
+            entry.stopped = Some(stopped);
+            self.tell(entry, key, News::stopped(key));
+        }
+        self.renew_registry(&turn);
+        self.publish(&mut turn);
+        Ok(revisions)
+    }
+
+    /// Whose requests are not run any more.
+    pub(super) fn renew_stopped(&self, turn: &Turn) {
+        let stopped = turn.entries.values().filter_map(|entry| entry.stopped.as_ref());
+        let revisions: HashSet<Digest> = stopped.flat_map(|stopped| stopped.revisions.iter().copied()).collect();
+        if !(revisions.is_empty() && self.stopped.load().is_empty()) {
+            self.stopped.store(Arc::new(revisions));
+        }
     }
 
     /// All kept revisions of a plugin: those of its name that offer one of its APIs.

@@ -72,7 +72,7 @@ impl Plugins {
             match work {
                 None => return,
                 Some(Work::Candidate { key, revision, manifest, proven }) => {
-                    let made = self.make_ready(&revision, manifest, proven);
+                    let made = self.make_ready(&key, &revision, manifest, proven);
                     let mut turn = lock(&self.turn);
                     plan.renew(&turn);
                     match (made, plan.candidates.get_mut(&key)) {
@@ -101,11 +101,27 @@ impl Plugins {
         }
     }
 
-    /// Compile, link, keep. Under no lock.
-    fn make_ready(&self, revision: &Revision, manifest: Arc<Manifest>, proven: Proven) -> Result<Arc<Loaded>, Failure> {
-        let loaded = Arc::new(self.load(revision, manifest)?);
+    /// Compile, link, try, keep. Under no lock.
+    fn make_ready(
+        &self,
+        key: &str,
+        revision: &Revision,
+        manifest: Arc<Manifest>,
+        proven: Proven,
+    ) -> Result<Arc<Loaded>, Failure> {
+        let loaded = Arc::new(self.load(revision, manifest.clone())?);
         if proven == Proven::Yes {
             return Ok(loaded);
+        }
+        if manifest.apis.iter().any(|api| api.cases.is_some()) {
+            {
+                let mut turn = lock(&self.turn);
+                if let Some(entry) = turn.entries.get_mut(key) {
+                    self.tell(entry, key, News::compiling(revision.digest(), Stage::Smoke, &manifest));
+                }
+                self.publish(&mut turn);
+            }
+            self.smoke(revision, &loaded)?;
         }
         let failed = |error: super::RevisionError| Failure {
             stage: Stage::Swap,

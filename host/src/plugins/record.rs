@@ -117,7 +117,7 @@ mod tests {
             since: Some(now),
             pushed: Some(digest(2)),
             aside: Some(Aside { digest: digest(2), why: Why::Quarantine, reason: "5 of 6".to_owned(), since: now }),
-            stopped: Some(Stopped { digests: vec![digest(1)], since: now }),
+            stopped: Some(Stopped { digests: vec![digest(1)], revisions: vec![digest(3)], since: now }),
             ..Recorded::default()
         };
         let plugins = BTreeMap::from([("reports".to_owned(), recorded)]);

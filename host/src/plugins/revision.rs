@@ -56,6 +56,13 @@ impl Revision {
         self.files.into_iter().map(|(name, file)| (name, file.bytes)).collect()
     }
 
+    /// The cases in one of its folders, by name.
+    pub(super) fn cases<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let prefix = format!("{folder}/");
+        let files = self.files.iter().filter(move |(name, _)| name.starts_with(&prefix));
+        files.map(|(name, file)| (name.as_str(), file.bytes.as_slice()))
+    }
+
     /// SHA-256 of one file.
     pub(super) fn file_digest(&self, name: &str) -> Option<Digest> {
         self.files.get(name).map(|file| file.digest)

@@ -105,6 +105,13 @@ impl Files {
     }
 }
 
+impl Files {
+    /// The cases in a folder of the plugin's, by name.
+    pub fn cases<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.revision.cases(folder)
+    }
+}
+
 /// A folder is no plugin. In words for its owner.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

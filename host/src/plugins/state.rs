@@ -162,8 +162,11 @@ pub(super) enum Why {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stopped {
-    /// What served, and what was on its way then.
+    /// What served, and what was on its way then: not to serve again by itself.
     pub(super) digests: Vec<Digest>,
+    /// Whose requests end with it.
+    #[serde(default)]
+    pub(super) revisions: Vec<Digest>,
     pub(super) since: Timestamp,
 }
 

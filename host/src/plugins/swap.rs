@@ -117,6 +117,7 @@ impl Plugins {
         let registry = Registry::new(serving.clone().flat_map(|loaded| &loaded.apis), stopped.map(|api| &api.name));
         self.registry.store(Arc::new(registry));
         self.renew_probations(turn);
+        self.renew_stopped(turn);
         let mut permits = lock(&self.permits);
         for api in serving.flat_map(|loaded| &loaded.apis) {
             permits.resize(&api.name, api.spec.concurrency);

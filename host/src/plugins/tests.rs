@@ -7,6 +7,7 @@ mod push;
 mod quarantine;
 mod reload;
 mod restart;
+mod smoke;
 
 use super::*;
 use fixture::{Folders, View as _, manifest, name};

@@ -218,6 +218,12 @@ pub(super) fn lost(attempts: u32) -> End {
     End::Failed(Problem::new(Kind::RunLost, detail), None)
 }
 
+/// The end of a request whose plugin the operator has stopped.
+pub(super) fn stopped() -> End {
+    let detail = "The operator stopped the plugin before the request had ended. The hold was released. Send it again once the API answers.";
+    End::Failed(Problem::new(Kind::PluginStopped, detail), None)
+}
+
 /// The problem of a request whose revision cannot be loaded any more.
 pub(super) fn unavailable(reason: &str) -> End {
     End::Failed(Problem::new(Kind::RevisionUnavailable, format!("{reason}. The hold was released.")), None)

@@ -4,7 +4,7 @@ use super::Runs;
 use super::decide::{self, Context, Decision};
 use crate::keyring::Keyring;
 use crate::live::Entry;
-use crate::plugins::{ActiveApi, Ran};
+use crate::plugins::{ActiveApi, PluginError, Ran};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of, Stopped};
 use bytes::Bytes;
@@ -68,7 +68,10 @@ impl Runs {
             Ok(active) => active,
             Err(error) => {
                 tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
-                let end = decide::unavailable(&error.to_string());
+                let end = match error {
+                    PluginError::Stopped(_) => decide::stopped(),
+                    error => decide::unavailable(&error.to_string()),
+                };
                 return self.finish(claimed, State::Running, end, None, &entry, None).await;
             }
         };

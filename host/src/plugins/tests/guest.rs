@@ -10,6 +10,12 @@ pub(crate) fn handler(mark: &str) -> Vec<u8> {
     component(mark, "", "ripost:plugin/handler@1.0.0")
 }
 
+/// A handler that never ends.
+pub(crate) fn spins() -> Vec<u8> {
+    let spins = "(func $spin (loop $again (br $again))) (start $spin)";
+    component("spins", spins, "ripost:plugin/handler@1.0.0")
+}
+
 /// One that imports `kv`, which no guest is granted.
 pub(crate) fn asks_kv() -> Vec<u8> {
     let import = "(import \"ripost:plugin/kv@1.0.0\" \"delete\" (func (param i32 i32 i32)))";

@@ -34,11 +34,15 @@ async fn a_stopped_plugin_serves_nothing_until_another_revision_comes() {
     let plugins = folders.open();
     plugins.scan().await;
     assert_eq!((plugins.find("a").is_none(), plugins.state("a")), (true, Some(State::Stopped)));
-    assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, second, "what it had is kept");
+    for revision in [first, second] {
+        assert!(matches!(plugins.api_at(revision, &name("a")).await, Err(PluginError::Stopped(_))), "its requests end");
+        assert_eq!(plugins.api_of(revision, &name("a")).await.unwrap().digest, revision);
+    }
     fs::write(folder.join("a.wasm"), guest::handler("4")).unwrap();
     plugins.scan().await;
     assert_eq!(plugins.state("a"), Some(State::Active));
     assert!(!plugins.registry().is_stopped("demo", "a"));
+    assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, second);
 }
 
 #[tokio::test]

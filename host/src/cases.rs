@@ -1,0 +1,162 @@
+//! Smoke cases: what an owner says a revision must answer, tried in the real sandbox with production limits before it
+//! serves, and by `ripost test`.
+//!
+//! A case is JSON in the folder that the manifest names as `cases`. Request transforms run before the handler and response
+//! transforms after it, as in production. Nothing outside is touched: secrets, the store and the outside answer from the
+//! case, and what a case does not answer is refused in words that say so.
+
+mod difference;
+mod granted;
+mod read;
+
+pub(crate) use read::{Case, CaseError};
+
+use crate::plugins::{ApiGrants, Transforms};
+use crate::transforms::{self, Chained, Of, Why};
+use granted::Sandboxed;
+use ripost_domain::api::ApiName;
+use ripost_runtime::{
+    Call, Clock, Failure, Handler, Limits, LogLine, NoProgress, Problem, Request, Response, Run, RunError, Runtime,
+    Usage,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// When it is in every case: 2026-01-01, and from then on as time goes by.
+const BEGINS_AT_MS: u64 = 1_767_225_600_000;
+/// Everything random in a case is drawn from this.
+const SEED: [u8; 32] = *b"ripost smoke case: always alike.";
+/// Waits for a free place in a busy host, before a case is given up.
+const PLACE_WAIT: Duration = Duration::from_millis(100);
+
+/// What is tried: an API of a revision.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject<'a> {
+    pub(crate) api: &'a ApiName,
+    pub(crate) handler: &'a Handler,
+    pub(crate) transforms: &'a Transforms,
+    pub(crate) limits: &'a Arc<Limits>,
+    pub(crate) config: &'a Arc<BTreeMap<String, String>>,
+    pub(crate) grants: &'a ApiGrants,
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    /// A line for each thing that is not as the case expects it; none: it has passed.
+    pub(crate) differences: Vec<String>,
+    /// Of all its runs together.
+    pub(crate) usage: Usage,
+    /// What the guests wrote.
+    pub(crate) logs: Vec<LogLine>,
+    /// The host's doing and not the revision's.
+    pub(crate) is_hosts: bool,
+}
+
+/// What an API made of a case's request.
+enum Answer {
+    Response(Response),
+    /// `invalid`, `retry` or `failed`, the problem's kind, and the whole story.
+    Failure(&'static str, String, String),
+}
+
+/// Tries one case. Must be called inside a tokio runtime with time enabled.
+///
+/// # Cancel safety
+/// Dropping it stops the guest.
+pub(crate) async fn run(runtime: &Runtime, subject: &Subject<'_>, case: &Case) -> Tried {
+    let mut tried = Tried { differences: Vec::new(), usage: Usage::default(), logs: Vec::new(), is_hosts: false };
+    let answer = answer(runtime, subject, case, &mut tried).await;
+    tried.differences = match &answer {
+        Answer::Response(response) => difference::of_response(&case.expect, response),
+        Answer::Failure(kind, problem, story) => difference::of_failure(&case.expect, kind, problem, story),
+    };
+    tried
+}
+
+async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &mut Tried) -> Answer {
+    let Subject { api, handler, transforms, limits, config, grants } = subject;
+    let begun = Instant::now();
+    let now: Clock = Arc::new(move || BEGINS_AT_MS + u64::try_from(begun.elapsed().as_millis()).unwrap_or_default());
+    let of = Of { id: "req_case", owner: api.owner.as_str(), seed: SEED, now_ms: BEGINS_AT_MS };
+    let wall_ms = u64::try_from(limits.wall.as_millis()).unwrap_or(u64::MAX);
+    let request = Request {
+        id: "req_case".to_owned(),
+        owner: api.owner.as_str().to_owned(),
+        api: api.slug.as_str().to_owned(),
+        consumer: "case".to_owned(),
+        attempt: 1,
+        deadline_ms: BEGINS_AT_MS.saturating_add(wall_ms),
+        ..case.request.clone()
+    };
+    let chained = transforms::request(runtime, &of, transforms, request).await;
+    let request = match tried.chained(chained) {
+        Ok(request) => request,
+        Err(stopped) => return stopped,
+    };
+    let outcome = loop {
+        let call = Call {
+            request: request.clone(),
+            limits: Arc::clone(limits),
+            config: Arc::clone(config),
+            seed: SEED,
+            now: now.clone(),
+            progress: Arc::new(NoProgress),
+            grants: Sandboxed::grants(case, grants),
+        };
+        let Run { outcome, usage, logs, .. } = runtime.run(handler, call).await;
+        match outcome {
+            // Whoever tries the cases says for how long.
+            Err(RunError::PoolExhausted(_)) => tokio::time::sleep(PLACE_WAIT).await,
+            outcome => {
+                tried.usage = transforms::sum(&tried.usage, &usage);
+                tried.logs.extend(logs);
+                break outcome;
+            }
+        }
+    };
+    let response = match outcome {
+        Ok(Ok(response)) => response,
+        Ok(Err(Failure::Invalid(problem))) => return refused("invalid", problem),
+        Ok(Err(Failure::Retry { problem, .. })) => return refused("retry", problem),
+        Ok(Err(Failure::Failed(problem))) => return refused("failed", problem),
+        Err(error) => {
+            tried.is_hosts = !error.is_owners();
+            return Answer::Failure("failed", error.kind().to_owned(), error.to_string());
+        }
+    };
+    let chained = transforms::response(runtime, &of, transforms, &request, response).await;
+    match tried.chained(chained) {
+        Ok(response) => Answer::Response(response),
+        Err(stopped) => stopped,
+    }
+}
+
+impl Tried {
+    fn chained<T>(&mut self, chained: Chained<T>) -> Result<T, Answer> {
+        let Chained { outcome, usage, logs, .. } = chained;
+        self.usage = transforms::sum(&self.usage, &usage);
+        self.logs.extend(logs);
+        outcome.map_err(|stopped| {
+            self.is_hosts = stopped.is_hosts();
+            let story = stopped.sentence();
+            match (stopped.kind, stopped.why) {
+                (ripost_runtime::TransformKind::Request, Why::Refused(problem)) => {
+                    Answer::Failure("invalid", problem.kind, story)
+                }
+                (_, Why::Refused(problem)) => Answer::Failure("failed", problem.kind, story),
+                (_, Why::Broke(_)) => Answer::Failure("failed", "transform-failed".to_owned(), story),
+            }
+        })
+    }
+}
+
+fn refused(kind: &'static str, problem: Problem) -> Answer {
+    let Problem { kind: problem, title, detail, .. } = problem;
+    let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+    Answer::Failure(kind, problem.clone(), format!("{problem}: {title}{detail}"))
+}
+
+#[cfg(test)]
+mod tests;

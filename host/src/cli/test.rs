@@ -1,0 +1,50 @@
+//! `ripost test DIR`
+
+use super::{Common, Exit, Failure, Listening};
+use crate::check;
+use anyhow::{Context as _, anyhow};
+use camino::Utf8PathBuf;
+use clap::Args;
+use std::io;
+
+/// Try a plugin's smoke cases, as the host does before it serves a revision
+///
+/// In the real sandbox, under the limits of this host's configuration. Nothing outside is touched: secrets, the store and
+/// the outside answer from the case.
+///
+/// Exits with 0 if all pass, 1 if one fails or the plugin would be refused, 66 if there is no such folder.
+#[derive(Args)]
+pub(super) struct Test {
+    /// A plugin's folder
+    #[arg(value_name = "DIR")]
+    path: Utf8PathBuf,
+    /// Print what guests wrote to their logs
+    #[arg(long)]
+    logs: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Test {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.common.load(Listening::default())?;
+        let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
+        let lines = threads.block_on(check::test(&self.path, &config)).map_err(|error| {
+            let missing = error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
+            Failure::new(if missing { Exit::NoInput } else { Exit::Failure }, error)
+        })?;
+        let failed = lines.iter().filter(|line| !line.differences.is_empty()).count();
+        for line in &lines {
+            print!("{line}");
+            for entry in line.logs.iter().filter(|_| self.logs) {
+                println!("      {} {}", entry.level.as_str(), entry.message.escape_debug());
+            }
+        }
+        match (lines.len(), failed) {
+            (0, _) => println!("no cases: name a folder of them with `cases` in plugin.toml"),
+            (all, 0) => println!("{all} passed"),
+            (all, failed) => return Err(anyhow!("{failed} of {all} cases failed").into()),
+        }
+        Ok(())
+    }
+}
