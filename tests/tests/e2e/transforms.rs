@@ -157,14 +157,14 @@ async fn a_response_transform_that_fails_fails_the_request_and_names_itself() ->
 
 #[tokio::test]
 async fn what_a_response_transform_takes_away_is_nowhere_in_the_data_folder() -> Test {
-    let handler = guests::answers(200, &[("content-type", "application/json")], br#"{"card":"4242-marmalade"}"#);
+    let handler = guests::answers(200, &[("content-type", "application/json")], br#"{"n":1,"revenue_cents":"4242-marmalade"}"#);
     let redacting = Api::new("demo", "redacts", handler).line("transforms = { response = [\"redact.wasm\"] }");
     let redact = std::fs::read(places::built_plugin("redact")?.join("redact.wasm"))?;
     let plugin = Plugin::new("t", [redacting]).file("redact.wasm", redact);
     let (host, consumer, sink) = start(plugin).await?;
     let id = consumer.call("demo/redacts").json(&json!({ "webhook_url": sink.url("/") })).accepted().await?;
     let webhook = sink.first(&id).await?;
-    assert_eq!(webhook.json()?["status"], "completed");
+    assert_eq!((&webhook.json()?["status"], &webhook.json()?["result"]), (&"completed".into(), &json!({ "n": 1 })));
     consumer.delivery(&id, "delivered").await?;
     let data = host.data().to_owned();
     host.sigterm().await?;
