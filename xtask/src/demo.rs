@@ -36,8 +36,8 @@ pub(crate) fn run(once: bool, listen: SocketAddr) -> Result<()> {
     say(&format!(
         "plugin   {} ({} KB, imports {})",
         told::relative(&plugin.dir),
-        plugin.size_bytes / 1000,
-        plugin.imports.len()
+        plugin.first().size_bytes / 1000,
+        plugin.first().imports.len()
     ));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
     runtime.block_on(async {
@@ -172,8 +172,8 @@ async fn new_revision(host: &Host, consumer: &Consumer, sink: &Sink, secret: &st
     })?;
     say(&format!("rebuilt in {}", terminal::seconds(fresh.took)));
 
-    let name = fresh.component.file_name().context("a component has a name")?;
-    let bytes = std::fs::read(&fresh.component).with_context(|| format!("reading {}", fresh.component))?;
+    let name = fresh.first().path.file_name().context("a component has a name")?;
+    let bytes = std::fs::read(&fresh.first().path).with_context(|| format!("reading {}", fresh.first().path))?;
     let place = host.plugins().join(PLUGIN).join(name);
     rename_into_place(host.stage(), &place, &bytes)?;
     let renamed = Instant::now();

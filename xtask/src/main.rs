@@ -81,9 +81,12 @@ fn main() -> ExitCode {
 
 fn build_guests() -> Result<()> {
     for plugin in terminal::task("guests", products::plugins)? {
-        let guests::BuiltPlugin { name, dir, digest, size_bytes, imports, took, component: _ } = plugin;
-        println!("{name}: {dir}, {size_bytes} bytes, sha256 {digest}, in {}", terminal::seconds(took));
-        println!("  imports {}", imports.join(", "));
+        let guests::BuiltPlugin { name, dir, components, took } = plugin;
+        println!("{name}: {dir}, in {}", terminal::seconds(took));
+        for guests::BuiltComponent { path, digest, size_bytes, imports } in components {
+            println!("  {}: {size_bytes} bytes, sha256 {digest}", path.file_name().unwrap_or_default());
+            println!("    imports {}", imports.join(", "));
+        }
     }
     Ok(())
 }

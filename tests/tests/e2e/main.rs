@@ -46,6 +46,7 @@ mod stop;
 mod synchronous;
 mod transforms;
 mod wall;
+mod wasi_http;
 mod webhook_test;
 
 use ripost_tests::{Host, HostBuilder};
