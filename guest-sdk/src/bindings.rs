@@ -53,3 +53,42 @@ pub mod handler {
         export_macro_name: "export_handler",
     });
 }
+
+pub mod request_transform {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "ripost:plugin/request-transform",
+        with: {
+            "ripost:plugin/types@1.0.0": super::base::ripost::plugin::types,
+            "ripost:plugin/log@1.0.0": super::base::ripost::plugin::log,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_request_transform",
+    });
+}
+
+pub mod response_transform {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "ripost:plugin/response-transform",
+        with: {
+            "ripost:plugin/types@1.0.0": super::base::ripost::plugin::types,
+            "ripost:plugin/log@1.0.0": super::base::ripost::plugin::log,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_response_transform",
+    });
+}
+
+pub mod webhook_transform {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "ripost:plugin/webhook-transform",
+        with: {
+            "ripost:plugin/types@1.0.0": super::base::ripost::plugin::types,
+            "ripost:plugin/log@1.0.0": super::base::ripost::plugin::log,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_webhook_transform",
+    });
+}

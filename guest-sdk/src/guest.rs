@@ -1,6 +1,9 @@
 //! The component's side of the contract: calls the host, and turns its values into this crate's and back.
 
 mod outside;
+mod transforms;
+
+pub use self::transforms::{apply_response, apply_webhook, rewrite_request};
 
 use std::{fmt::Display, panic, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! Write [Ripost](https://github.com/ripost/ripost) handlers in Rust: a plain function, typed JSON in and out.
+//! Write [Ripost](https://github.com/ripost/ripost) handlers and transforms in Rust: a plain function, typed JSON in
+//! and out.
 //!
 //! **Invariant**: this crate knows the contract in `wit/` and nothing of the host that fulfils it.
 //!
@@ -52,7 +53,38 @@
 //! - A handler may run more than once for one request (`ctx.request().attempt` counts).
 //! - `SystemTime::now()` compiles and panics: there is [`Context::now_ms`]. A panic is logged with file and line
 //!   and ends the run as the owner's failure.
-//! - One handler a crate, and `crate-type = ["cdylib"]` alone: an `rlib` beside it makes components larger.
+//! - One handler or transform a crate, and `crate-type = ["cdylib"]` alone: an `rlib` beside it makes components larger.
+//!
+//! # Transforms
+//! A component of its own that rewrites what comes and goes, named in the manifest under `transforms`. It takes the
+//! message, or [`Json<T>`](Json) from its body; it returns the message, or [`Json<T>`](Json) as its new body, or a
+//! `Result` of one of these whose error is a [`Failure`]. Of a failure only the problem counts: a transform has no other
+//! run, so `retry` is final too.
+//!
+//! ```
+//! use ripost_sdk::{Json, Log, Request, Response, Webhook};
+//! use serde_json::{Value, json};
+//!
+//! #[ripost_sdk::response_transform]
+//! fn count(log: &Log, request: &Request, Json(mut result): Json<Value>) -> Json<Value> {
+//!     ripost_sdk::debug!(log, "counting for {}", request.consumer);
+//!     result["fields"] = json!(result.as_object().map_or(0, |fields| fields.len()));
+//!     Json(result)
+//! }
+//!
+//! let log = Log::test();
+//! let request = ripost_sdk::testing::request("");
+//! assert_eq!(count(&log, &request, Json(json!({ "a": 1 }))), Json(json!({ "a": 1, "fields": 1 })));
+//! ```
+//!
+//! | macro | takes last | may take before it |
+//! |---|---|---|
+//! | [`request_transform`] | [`Request`], [`Json<T>`](Json) | [`&Log`](Log) |
+//! | [`response_transform`] | [`Response`], [`Json<T>`](Json) | [`&Log`](Log), [`&Request`](Request) |
+//! | [`webhook_transform`] | [`Webhook`], [`Json<T>`](Json) | [`&Log`](Log) |
+//!
+//! A transform is a pure function: no clock, no configuration, no secrets, no store, no calls to the outside. The host
+//! refuses a transform that imports them.
 
 mod context;
 mod failure;
@@ -67,6 +99,7 @@ mod secret;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
+mod transform;
 
 #[cfg(target_arch = "wasm32")]
 mod bindings;
@@ -78,22 +111,29 @@ pub use failure::{Failure, Problem, Verdict};
 pub use headers::Headers;
 pub use json::Json;
 pub use kv::{Kv, KvEntry, KvError};
-pub use log::Level;
+pub use log::{Level, Log};
 pub use outbound::{OutboundError, OutboundRequest, OutboundResponse};
 pub use request::{FromRequest, Head, Request};
 pub use response::{IntoResponse, Response};
-pub use ripost_sdk_macros::handler;
+pub use ripost_sdk_macros::{handler, request_transform, response_transform, webhook_transform};
 pub use secret::SecretError;
+pub use transform::{Beside, FromMessage, IntoMessage, Message, Webhook};
 
 /// For the code that the macros write, and for nobody else: may change in any release.
 #[doc(hidden)]
 pub mod __rt {
     #[cfg(target_arch = "wasm32")]
-    pub use crate::bindings::handler::export_handler;
+    pub use crate::bindings::{
+        handler, handler::export_handler, handler::exports::ripost::plugin::handle::Guest, types,
+    };
     #[cfg(target_arch = "wasm32")]
-    pub use crate::bindings::handler::exports::ripost::plugin::handle::Guest;
+    pub use crate::bindings::{
+        request_transform, request_transform::export_request_transform,
+        request_transform::exports::ripost::plugin::transform_request, response_transform,
+        response_transform::export_response_transform, response_transform::exports::ripost::plugin::transform_response,
+        webhook_transform, webhook_transform::export_webhook_transform,
+        webhook_transform::exports::ripost::plugin::transform_webhook,
+    };
     #[cfg(target_arch = "wasm32")]
-    pub use crate::bindings::types;
-    #[cfg(target_arch = "wasm32")]
-    pub use crate::{bindings::handler, guest::handle};
+    pub use crate::guest::{apply_response, apply_webhook, handle, rewrite_request};
 }

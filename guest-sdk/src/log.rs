@@ -1,5 +1,42 @@
 //! The owner's log: levels, and a macro for each.
 
+use std::fmt::Display;
+
+use crate::context::Host;
+
+/// The owner's log, which is all that a transform may reach: [`info!`](crate::info!) and its like take it where they
+/// take a handler's [`Context`](crate::Context).
+pub struct Log {
+    host: Host,
+}
+
+impl Log {
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn new(host: Host) -> Self {
+        Self { host }
+    }
+
+    /// Writes one line, kept with the request.
+    pub fn log(&self, level: Level, message: &str, fields: &[(&str, &dyn Display)]) {
+        self.host.log(level, message, fields);
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Log {
+    /// A log for tests: it records instead of calling a host.
+    #[must_use]
+    pub fn test() -> Self {
+        Self { host: Host::default() }
+    }
+
+    /// What was logged so far.
+    #[must_use]
+    pub fn recorded(&self) -> &Host {
+        &self.host
+    }
+}
+
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

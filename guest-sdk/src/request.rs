@@ -1,6 +1,9 @@
 //! One call of an API, and what a handler can take it as.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use crate::{Failure, Headers};
 
@@ -52,6 +55,13 @@ impl Deref for Request {
 
     fn deref(&self) -> &Head {
         &self.head
+    }
+}
+
+/// For request transforms: `request.path = …`.
+impl DerefMut for Request {
+    fn deref_mut(&mut self) -> &mut Head {
+        Arc::make_mut(&mut self.head)
     }
 }
 

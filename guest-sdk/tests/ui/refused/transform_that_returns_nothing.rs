@@ -1,0 +1,6 @@
+#[ripost_sdk::webhook_transform]
+fn slack(webhook: ripost_sdk::Webhook) {
+    drop(webhook);
+}
+
+fn main() {}
