@@ -1,7 +1,8 @@
 //! Takes named fields out of a JSON result, however deep they are: what the handler knows and the consumer need not.
 
+mod copy;
+
 use ripost_sdk::{Failure, Log, Response};
-use serde_json::Value;
 
 /// Names of fields that no consumer sees.
 const REDACTED: [&str; 2] = ["generated_at", "revenue_cents"];
@@ -12,10 +13,9 @@ fn redact(log: &Log, mut response: Response) -> Result<Response, Failure> {
     if !is_json(&response) {
         return Err(Failure::failed("not-redactable", "This API gives its results as JSON only"));
     }
-    let mut result: Value = serde_json::from_slice(&response.body)?;
-    let removed = remove(&mut result);
+    let (body, removed) = copy::without(&REDACTED, &response.body)?;
     ripost_sdk::debug!(log, removed = removed, "redacted");
-    response.body = serde_json::to_vec(&result)?;
+    response.body = body;
     Ok(response)
 }
 
@@ -24,19 +24,6 @@ fn is_json(response: &Response) -> bool {
     let content_type = response.headers.get("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     media_type == "application/json" || media_type.ends_with("+json")
-}
-
-/// How many there were.
-fn remove(value: &mut Value) -> usize {
-    match value {
-        Value::Object(fields) => {
-            let before = fields.len();
-            fields.retain(|name, _| !REDACTED.contains(&name.as_str()));
-            before - fields.len() + fields.values_mut().map(remove).sum::<usize>()
-        }
-        Value::Array(items) => items.iter_mut().map(remove).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What one call in a fresh instance costs, everything included: for `cargo xtask bench`, and for choosing the settings
 //! of the two engines.
 //!
-//! `call ROUNDS component FILE BODY` measures a component as it is, `call ROUNDS border` made ones with more and more
-//! first memory. Each figure is a line of JSON. A round is as many calls as fit into [`ROUND`], on one thread or on two.
+//! `call ROUNDS component FILE BODY` measures a handler as it is, `call ROUNDS transform FILE BODY` a response transform,
+//! `call ROUNDS border` made ones with more and more first memory. Each figure is a line of JSON. A round is as many calls as fit into [`ROUND`], on one thread or on two.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends with its reason")]
 
@@ -13,6 +13,8 @@ mod border;
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "call/transform.rs"]
+mod transform;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
@@ -31,9 +33,10 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         [rounds, "component", file, body] => component(rounds.parse().unwrap(), file, body),
+        [rounds, "transform", file, body] => transform::measure(rounds.parse().unwrap(), file, body),
         [rounds, "border"] => border::measure(rounds.parse().unwrap()),
         _ => {
-            eprintln!("call ROUNDS component FILE BODY | call ROUNDS border");
+            eprintln!("call ROUNDS component FILE BODY | call ROUNDS transform FILE BODY | call ROUNDS border");
             std::process::exit(64);
         }
     }
