@@ -307,7 +307,8 @@ impl Plugins {
         let asides =
             turn.entries.values().filter_map(|entry| Some((entry.aside.as_ref()?.digest, entry.held.as_ref()?.digest)));
         plugins.successors.store(Arc::new(asides.collect()));
-        plugins.renew_stopped(&turn);
+        // Nothing serves yet; what is stopped is.
+        plugins.renew_registry(&turn);
         *lock(&plugins.turn) = turn;
         Ok(Arc::new(plugins))
     }
@@ -414,6 +415,12 @@ impl Plugins {
         let loaded = Arc::new(loading.await.map_err(|_| PluginError::Lost)??);
         lock(&self.older).insert(loaded.clone());
         find(&loaded, api)
+    }
+
+    /// Whether a revision was put aside, or its plugin stopped, since somebody was given it. Once for each run; no lock.
+    #[must_use]
+    pub fn is_out_of_service(&self, digest: Digest) -> bool {
+        self.successors.load().contains_key(&digest) || self.stopped.load().contains(&digest)
     }
 
     fn active(&self, digest: Digest, api: &ApiName) -> Option<Arc<ActiveApi>> {

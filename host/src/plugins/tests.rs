@@ -2,6 +2,7 @@
 
 mod fixture;
 pub(crate) mod guest;
+mod many;
 mod operate;
 mod push;
 mod quarantine;

@@ -66,14 +66,7 @@ impl Runs {
         let needs = &self.needs;
         let active = match needs.plugins.api_at(claimed.digest, &claimed.api).await {
             Ok(active) => active,
-            Err(error) => {
-                tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
-                let end = match error {
-                    PluginError::Stopped(_) => decide::stopped(),
-                    error => decide::unavailable(&error.to_string()),
-                };
-                return self.finish(claimed, State::Running, end, None, &entry, None).await;
-            }
+            Err(error) => return self.finish_without_a_run(claimed, &error, &entry).await,
         };
         if claimed.attempt > active.spec.max_attempts.saturating_add(self.config.crashes_max) {
             let end = decide::lost(claimed.attempt - 1);
@@ -82,6 +75,14 @@ impl Runs {
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
         let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let _instance = self.instances.acquire(&active.owner, active.handler.weight()).await;
+        // Its revision may have been put aside, or its plugin stopped, while it waited for its turn.
+        let active = match needs.plugins.is_out_of_service(active.digest) {
+            false => active,
+            true => match needs.plugins.api_at(claimed.digest, &claimed.api).await {
+                Ok(active) => active,
+                Err(error) => return self.finish_without_a_run(claimed, &error, &entry).await,
+            },
+        };
         let now = needs.clock.now();
         if now >= claimed.expires_at {
             return self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
@@ -132,6 +133,19 @@ impl Runs {
                 self.finish(claimed, State::Running, end, run, &entry, Some(&active)).await;
             }
         }
+    }
+
+    /// Ends a request whose revision is not to be run, or cannot be.
+    async fn finish_without_a_run(&self, claimed: ClaimedRun, error: &PluginError, entry: &Arc<Entry>) {
+        let end = match error {
+            PluginError::Stopped(_) => decide::stopped(),
+            error => {
+                tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
+                decide::unavailable(&error.to_string())
+            }
+        };
+        let active = self.needs.plugins.api_of(claimed.digest, &claimed.api).await.ok();
+        self.finish(claimed, State::Running, end, None, entry, active.as_deref()).await;
     }
 
     /// Calls the handler and transforms what it answers.

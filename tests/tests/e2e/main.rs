@@ -31,6 +31,7 @@ mod outbound;
 mod owner_secrets;
 mod payloads;
 mod push;
+mod quarantine;
 mod receipts;
 mod redeliver;
 mod reload;

@@ -1,11 +1,14 @@
 //! Handlers that change while the host runs.
 
 use crate::{PAUSED, QUICK, Test, host};
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use ripost_tests::plugin::rename_into_place;
 use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests, until};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 async fn start(plugin: &Plugin) -> Result<(Host, Consumer)> {
     let host = host().plugin(plugin).start().await?;
@@ -237,4 +240,116 @@ async fn in_development_mode_a_bare_component_is_an_api() -> Test {
     until_said(&consumer, "local/hello", "bare").await?;
     rename_into_place(host.stage(), &host.plugins().join("hello.wasm"), &guests::says("bare again"))?;
     until_said(&consumer, "local/hello", "bare again").await
+}
+
+/// The number that handler and transform of one revision both say.
+fn number(body: &[u8]) -> Result<usize> {
+    let text = std::str::from_utf8(body)?;
+    let (handler, transform) = text.split_once('-').with_context(|| format!("`{text}`"))?;
+    ensure!(handler == transform, "`{text}` is of two revisions");
+    Ok(handler.parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_swaps_under_load_fail_no_call_and_never_mix_two_revisions() -> Test {
+    const SWAPS: usize = 200;
+    const CONNECTIONS: usize = 64;
+    let revision = |number: usize| {
+        let api = Api::new("demo", "word", guests::says(&number.to_string()));
+        let api = api.line("transforms = { response = [\"x-after.wasm\"] }").limit("concurrency = 64");
+        let after = guests::transforms::appends(guests::transforms::Kind::Response, &format!("-{number}"));
+        Plugin::new("word", [api]).file("x-after.wasm", after)
+    };
+    let host = host().plugin(&revision(0)).start().await?;
+    let consumer = host.demo();
+    let load = Arc::new(Load::default());
+    let mut callers = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        callers.spawn(load.clone().call_on(host.demo()));
+    }
+    for next in 1..=SWAPS {
+        load.may_serve.store(next, Ordering::SeqCst);
+        revision(next).install(host.stage(), host.plugins())?;
+        until(&format!("revision {next}"), Duration::from_secs(20), async || {
+            let answer = consumer.call("demo/word").json(&json!({})).send().await?.expect(200)?;
+            Ok((number(&answer.body)? == next).then_some(()))
+        })
+        .await?;
+        load.serves.store(next, Ordering::SeqCst);
+    }
+    load.over.store(true, Ordering::SeqCst);
+    for caller in callers.join_all().await {
+        caller?;
+    }
+    assert!(load.calls.load(Ordering::SeqCst) > SWAPS, "{load:?}");
+    Ok(())
+}
+
+/// Calls that go on while revisions are swapped.
+#[derive(Debug, Default)]
+struct Load {
+    /// What surely serves.
+    serves: AtomicUsize,
+    /// The youngest that may.
+    may_serve: AtomicUsize,
+    calls: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Load {
+    async fn call_on(self: Arc<Self>, consumer: Consumer) -> Test {
+        while !self.over.load(Ordering::SeqCst) {
+            let at_least = self.serves.load(Ordering::SeqCst);
+            let answer = consumer.call("demo/word").json(&json!({})).send().await?.expect(200)?;
+            let (number, at_most) = (number(&answer.body)?, self.may_serve.load(Ordering::SeqCst));
+            ensure!((at_least..=at_most).contains(&number), "{number} is not within {at_least} and {at_most}");
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_and_a_command_read_the_folder_although_nothing_is_watched() -> Test {
+    let config = "[plugins]\nwatch = \"off\"\n";
+    let host = host().config(config).plugin(&Plugin::one("word", guests::says("one"))).start().await?;
+    let consumer = host.demo();
+    assert_eq!(said(&consumer, "demo/word").await?, "one");
+    Plugin::one("word", guests::says("two")).install(host.stage(), host.plugins())?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(said(&consumer, "demo/word").await?, "one");
+    let text = host.cli(&["reload"]).await?.expect(0)?.stdout;
+    assert!(text.starts_with("word 1.0.0: active"), "{text}");
+    assert_eq!(said(&consumer, "demo/word").await?, "two");
+    Plugin::one("word", guests::says("three")).install(host.stage(), host.plugins())?;
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(host.pid())?);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP)?;
+    until_said(&consumer, "demo/word", "three").await
+}
+
+#[tokio::test]
+async fn a_volume_that_swaps_a_link_is_one_swap() -> Test {
+    use std::os::unix::fs::symlink;
+    let host = host().plugin(&Plugin::one("other", guests::says("other"))).start().await?;
+    let consumer = host.demo();
+    // As Kubernetes mounts a volume: files are links into `..data`, which is a link to a folder with a date.
+    let place = host.plugins().join("word");
+    let set = |name: &str, text: &str| -> Result<()> {
+        let made =
+            Plugin::one("word", guests::says(text)).install(host.stage(), host.stage().join("made").as_path())?;
+        std::fs::create_dir_all(&place)?;
+        std::fs::rename(made, place.join(name))?;
+        symlink(name, place.join("..data_tmp"))?;
+        std::fs::rename(place.join("..data_tmp"), place.join("..data"))?;
+        Ok(())
+    };
+    std::fs::create_dir(host.stage().join("made"))?;
+    set("..2026_1", "one")?;
+    for file in ["plugin.toml", "word.wasm"] {
+        symlink(format!("..data/{file}"), place.join(file))?;
+    }
+    until_said(&consumer, "demo/word", "one").await?;
+    set("..2026_2", "two")?;
+    until_said(&consumer, "demo/word", "two").await
 }

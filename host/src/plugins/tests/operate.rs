@@ -34,6 +34,7 @@ async fn a_stopped_plugin_serves_nothing_until_another_revision_comes() {
     let plugins = folders.open();
     plugins.scan().await;
     assert_eq!((plugins.find("a").is_none(), plugins.state("a")), (true, Some(State::Stopped)));
+    assert!(plugins.registry().is_stopped("demo", "a"));
     for revision in [first, second] {
         assert!(matches!(plugins.api_at(revision, &name("a")).await, Err(PluginError::Stopped(_))), "its requests end");
         assert_eq!(plugins.api_of(revision, &name("a")).await.unwrap().digest, revision);
