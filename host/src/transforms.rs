@@ -111,8 +111,10 @@ impl Stopped {
             .with("transform", file)
             .retry_after(Duration::from_secs(1)),
             Why::Broke(error) => {
-                let detail =
-                    format!("The {kind} `{file}` gave no answer ({}). {consequence} Ask the owner.", error.kind());
+                let detail = format!(
+                    "The {kind} `{file}` gave no answer ({}). {consequence} Ask the owner.",
+                    error.kind().trim_start_matches("handler-")
+                );
                 Problem::new(Kind::TransformFailed, detail).with("transform", file)
             }
         }

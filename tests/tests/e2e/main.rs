@@ -14,6 +14,7 @@ mod delivery;
 mod disabled;
 mod doctor;
 mod echo;
+mod examples;
 mod failures;
 mod feed;
 mod fields;

@@ -157,7 +157,8 @@ async fn a_response_transform_that_fails_fails_the_request_and_names_itself() ->
 
 #[tokio::test]
 async fn what_a_response_transform_takes_away_is_nowhere_in_the_data_folder() -> Test {
-    let handler = guests::answers(200, &[("content-type", "application/json")], br#"{"n":1,"revenue_cents":"4242-marmalade"}"#);
+    let handler =
+        guests::answers(200, &[("content-type", "application/json")], br#"{"n":1,"revenue_cents":"4242-marmalade"}"#);
     let redacting = Api::new("demo", "redacts", handler).line("transforms = { response = [\"redact.wasm\"] }");
     let redact = std::fs::read(places::built_plugin("redact")?.join("redact.wasm"))?;
     let plugin = Plugin::new("t", [redacting]).file("redact.wasm", redact);
@@ -166,9 +167,8 @@ async fn what_a_response_transform_takes_away_is_nowhere_in_the_data_folder() ->
     let webhook = sink.first(&id).await?;
     assert_eq!((&webhook.json()?["status"], &webhook.json()?["result"]), (&"completed".into(), &json!({ "n": 1 })));
     consumer.delivery(&id, "delivered").await?;
-    let data = host.data().to_owned();
-    host.sigterm().await?;
-    for entry in walk(&data.join("ripost.sqlite3"))? {
+    let stopped = host.sigterm().await?;
+    for entry in walk(&stopped.data().join("ripost.sqlite3"))? {
         let bytes = std::fs::read(&entry)?;
         assert!(!bytes.windows(9).any(|window| window == b"marmalade"), "{} has it", entry.display());
     }
