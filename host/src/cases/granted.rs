@@ -47,7 +47,7 @@ impl Sandboxed {
         Grants {
             kv: grants.kv.then(|| sandboxed.clone() as Arc<dyn Kv>),
             secrets: (!grants.secrets.is_empty()).then(|| sandboxed.clone() as Arc<dyn Secrets>),
-            outbound: (!grants.outbound.is_empty()).then(|| sandboxed as Arc<dyn Outbound>),
+            outbound: (!grants.outbound.is_empty()).then_some(sandboxed as Arc<dyn Outbound>),
         }
     }
 

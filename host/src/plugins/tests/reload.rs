@@ -2,7 +2,7 @@
 
 use super::fixture::{Folders, View as _, manifest, write};
 use super::guest;
-use crate::plugins::{PluginsConfig, Stage, State};
+use crate::plugins::{PluginsConfig, Stage, State, WatchMode};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::time::Duration;
@@ -14,7 +14,9 @@ async fn a_component_renamed_into_place_serves_at_once() {
     let watching = folders.watching().await;
     let (first, snapshot) = (watching.digest("a"), watching.plugins().registry());
     folders.rename_into(&folder.join("a.wasm"), &guest::handler("2"));
-    let took = watching.until("swapped", |plugins| plugins.digest("a") != first).await;
+    let took = watching
+        .until("swapped", |plugins| plugins.digest("a") != first && plugins.state("a") == Some(State::Active))
+        .await;
     assert!(took < watching.plugins().config.quiet, "no quiet time is needed: {took:?}");
     assert_eq!(snapshot.api("demo", "a").unwrap().digest, first, "a call keeps the registry that it took");
     let status = watching.about("a");
@@ -164,4 +166,75 @@ async fn without_events_the_rescan_finds_what_changed() {
     fs::remove_dir_all(&folders.plugins).unwrap();
     watching.until("missing", |plugins| plugins.state("a") == Some(State::Missing)).await;
     assert!(watching.find("a").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_is_swapped_is_one_swap_and_both_files_are_of_one_folder() {
+    use std::os::unix::fs::symlink;
+    let folders = Folders::new();
+    for mark in ["1", "2"] {
+        write(&folders.stage.join(mark), &manifest("a", "a"), &[("a.wasm", &guest::handler(mark))]);
+    }
+    symlink(folders.stage.join("1"), folders.plugins.join("a")).unwrap();
+    let watching = folders.watching().await;
+    let first = watching.digest("a");
+    // As a deploy does it that never leaves a name without a target.
+    symlink(folders.stage.join("2"), folders.stage.join("next")).unwrap();
+    fs::rename(folders.stage.join("next"), folders.plugins.join("a")).unwrap();
+    watching.until("swapped", |plugins| plugins.digest("a") != first).await;
+    // A link behind the link: no event tells of it, the rescan does.
+    symlink("1", folders.stage.join("current")).unwrap();
+    symlink(folders.stage.join("current"), folders.stage.join("next")).unwrap();
+    fs::rename(folders.stage.join("next"), folders.plugins.join("a")).unwrap();
+    watching.until("back", |plugins| plugins.digest("a") == first).await;
+    symlink("2", folders.stage.join("next")).unwrap();
+    fs::rename(folders.stage.join("next"), folders.stage.join("current")).unwrap();
+    watching.plugins().scan().await;
+    assert_ne!(watching.digest("a"), first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_come_by_copies_with_other_names_first_are_seen_when_they_have_their_own() {
+    let folders = Folders::new();
+    let folder = folders.write_one("a", &guest::handler("1"));
+    let watching = folders.watching().await;
+    let first = watching.digest("a");
+    // As rsync does it: a hidden name beside, then a rename.
+    let draft = folder.join(".a.wasm.Xk29Qs");
+    let whole = guest::handler("2");
+    fs::write(&draft, &whole[..whole.len() / 2]).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!((watching.digest("a"), watching.state("a")), (first, Some(State::Active)));
+    fs::write(&draft, &whole).unwrap();
+    fs::rename(&draft, folder.join("a.wasm")).unwrap();
+    let took = watching.until("swapped", |plugins| plugins.digest("a") != first).await;
+    assert!(took < Duration::from_millis(900), "a rename needs no quiet time: {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_watcher_the_folder_is_read_and_a_torn_write_waits_until_it_looks_the_same_twice() {
+    let folders = Folders::new();
+    let folder = folders.write_one("a", &guest::handler("1"));
+    let config = PluginsConfig {
+        watch: WatchMode::Poll,
+        rescan: Duration::from_millis(50),
+        quiet: Duration::from_millis(50),
+        ..folders.config()
+    };
+    let plugins = folders.open_with(config);
+    plugins.scan().await;
+    let first = plugins.digest("a");
+    let token = tokio_util::sync::CancellationToken::new();
+    let polling = tokio_util::task::TaskTracker::new().spawn(plugins.clone().run(token.clone()));
+    fs::write(folder.join("a.wasm"), guest::handler("2")).unwrap();
+    for _ in 0..10_000 {
+        if plugins.digest("a") != first {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_ne!(plugins.digest("a"), first);
+    assert_eq!(plugins.reloads().rejected, 0);
+    token.cancel();
+    polling.await.unwrap();
 }
