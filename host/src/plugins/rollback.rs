@@ -114,7 +114,7 @@ impl Plugins {
         }
         record.moves.push(step);
         self.write(&mut turn, record).map_err(PluginError::Record)?;
-        failpoint::hit("revision.before_rollback");
+        failpoint::hit("rollback.after_record");
         turn.moves.push(step);
         turn.decide(key);
         let held = Held { digest: to, manifest: loaded.manifest.clone(), loaded: Some(loaded), since: Some(now) };
@@ -154,11 +154,11 @@ impl Plugins {
                 }
                 Err(_) => continue,
             };
-            failpoint::hit("revision.before_repin");
+            failpoint::hit("rollback.before_repin");
             match pins.repin(step.from, step.to, apis).await {
                 Ok(requests) => {
                     tracing::info!(from = %step.from.short(), to = %step.to.short(), requests, "Moved what had not ended to the revision that serves");
-                    failpoint::hit("revision.after_repin");
+                    failpoint::hit("rollback.after_repin");
                     let done = self.decide(move |plugins| plugins.moved(step)).await;
                     if let Err(error) = done {
                         tracing::warn!(%error, "That requests were moved could not be written down; it is done again");

@@ -38,6 +38,9 @@ pub const NAMES: &[&str] = &[
     "revision.before_rename",
     "revision.after_rename",
     "revision.before_swap",
+    "rollback.after_record",
+    "rollback.before_repin",
+    "rollback.after_repin",
     // a consumer
     "consumer.before_commit",
     "consumer.after_commit",

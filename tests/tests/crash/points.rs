@@ -44,6 +44,9 @@ points! {
     killed_before_a_revision_is_renamed_into_place: "revision.before_rename" => scenario::activating;
     killed_after_a_revision_is_renamed_into_place: "revision.after_rename" => scenario::activating;
     killed_before_a_revision_is_swapped_in: "revision.before_swap" => scenario::activating;
+    killed_after_a_rollback_is_written_down: "rollback.after_record" => scenario::rolling_back;
+    killed_before_requests_go_with_a_rollback: "rollback.before_repin" => scenario::rolling_back;
+    killed_after_requests_went_with_a_rollback: "rollback.after_repin" => scenario::rolling_back;
     killed_before_a_consumer_is_committed: "consumer.before_commit" => scenario::adding_a_consumer;
     killed_after_a_consumer_is_committed: "consumer.after_commit" => scenario::adding_a_consumer;
 }

@@ -241,6 +241,31 @@ pub(crate) async fn activating(point: &str) -> Test {
     promises.are_kept(host).await
 }
 
+/// A revision is taken back while a request waits that was accepted under it.
+pub(crate) async fn rolling_back(point: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let stopped = host.sigterm().await?;
+    let host = stopped.with(|host| host.only_config(PAUSED).failpoint(point)).start().await?;
+    let bad = Plugin::new("crash", [Api::new("demo", "echo", guests::traps()).price("0.050000")]);
+    bad.install(host.stage(), host.plugins())?;
+    until("the bad revision serves", Duration::from_secs(10), async || {
+        let kept = host.cli(&["revisions", "demo/echo", "--json"]).await?.expect(0)?.json()?;
+        Ok((kept[1]["state"] == "previous").then_some(()))
+    })
+    .await?;
+    let consumer = promises.consumer(&host);
+    let waits = promises.call(&consumer, "demo/echo").accepted().await?;
+    promises.accepted.push(waits.clone());
+    tokio::select! {
+        output = host.cli(&["rollback", "demo/echo"]) => anyhow::bail!("{point} was not reached before {output:?}"),
+        reached = host.reached(point) => reached?,
+    }
+    let host = host.sigkill()?.with(|host| host.only_config(QUICK)).start().await?;
+    let consumer = promises.consumer(&host);
+    assert_eq!(consumer.ended(&waits).await?["status"], "completed", "the one before answers it");
+    promises.are_kept(host).await
+}
+
 /// The operator hears nothing, looks, and adds the consumer if it is not there.
 pub(crate) async fn adding_a_consumer(point: &str) -> Test {
     // Not development mode: that adds a consumer of its own at the first start.
