@@ -124,6 +124,9 @@ fn progress(status: &PluginStatus, revision: Digest) -> String {
     if status.candidate != Some(revision) {
         return one_line(status.state.as_str());
     }
+    if let (State::Compiling, Some(stage)) = (status.state, status.stage) {
+        return format!("{stage} …");
+    }
     let stage = status.stage.map_or_else(String::new, |stage| format!(" at {stage}"));
     let reason = status.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", one_line(reason)));
     format!("{}{stage}{reason}", status.state.as_str())
