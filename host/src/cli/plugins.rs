@@ -68,7 +68,12 @@ impl Command {
                 println!("started: {key}");
             }
             Self::Remove { key, gateway } => {
-                gateway.ask::<Value>(Method::DELETE, &format!("/admin/v1/plugins/{}", segment(&key)), None)?;
+                // A pushed one by its owner's name, so that its owner may.
+                let path = match key.split_once('/') {
+                    Some((owner, name)) => format!("/admin/v1/plugins/{}/{}", segment(owner), segment(name)),
+                    None => format!("/admin/v1/plugins/{}", segment(&key)),
+                };
+                gateway.ask::<Value>(Method::DELETE, &path, None)?;
                 println!("removed: {key}");
             }
             Self::Schema => println!("{}", serde_json::to_string_pretty(&schema()).context("writing JSON")?),
