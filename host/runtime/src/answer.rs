@@ -10,6 +10,10 @@ use crate::transform::{Rewrite, Webhook};
 
 type Attributes = Vec<(String, String)>;
 
+/// Header fields of one message. Bytes alone do not bound them: of fields that are one letter each there would be room for
+/// more than a table of them can hold (2^15), and nobody on the way reads more than a few hundred.
+const FIELDS_MAX: usize = 1000;
+
 pub(crate) fn handled(
     answer: Result<types::Response, types::Failure>,
     limits: &Limits,
@@ -99,6 +103,10 @@ fn message(
     limits: &Limits,
 ) -> Result<(Vec<(String, Bytes)>, Bytes), RunError> {
     within("body", body.len(), limits.response_body_bytes)?;
+    if headers.len() > FIELDS_MAX {
+        let has = format!("it has {} header fields and may have {FIELDS_MAX}", headers.len());
+        return Err(RunError::InvalidResponse(has));
+    }
     let fields: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     within("headers", fields + text_bytes, limits.response_headers_bytes)?;
     Ok((headers.into_iter().map(header).collect::<Result<_, _>>()?, body))
@@ -196,6 +204,31 @@ mod tests {
         };
         let error = handled(Err(types::Failure::Failed(problem)), &limits).unwrap_err();
         assert!(matches!(error, RunError::ResponseTooLarge { part: "problem", .. }));
+    }
+
+    #[test]
+    fn no_answer_has_more_header_fields_than_a_table_of_them_can_hold() {
+        let limits = Limits::ceiling();
+        let headers = |many: usize| (0..many).map(|_| ("a".to_owned(), Vec::new())).collect::<Vec<_>>();
+        assert!(handled(Ok(types::Response { headers: headers(FIELDS_MAX), ..answer() }), &limits).is_ok());
+        let many = headers(32_768);
+        let error = handled(Ok(types::Response { headers: many.clone(), ..answer() }), &limits).unwrap_err();
+        assert!(error.to_string().contains("32768 header fields and may have 1000"), "{error}");
+        let made = bindings::Webhook {
+            event: "completed".to_owned(),
+            headers: many.clone(),
+            body: Vec::new(),
+            attributes: Vec::new(),
+        };
+        assert!(webhook(made, &limits).is_err());
+        let made = bindings::Rewrite {
+            path: String::new(),
+            query: None,
+            headers: many,
+            body: Vec::new(),
+            attributes: Vec::new(),
+        };
+        assert!(rewrite(made, &limits).is_err());
     }
 
     #[test]
