@@ -1,6 +1,6 @@
 //! Revisions that nothing needs any more leave the data folder.
 
-use super::revision::RevisionError;
+use super::revision::{Revision, RevisionError};
 use super::scan::Turn;
 use super::{PluginError, Plugins, lock};
 use ripost_domain::api::Digest;
@@ -20,6 +20,13 @@ impl Plugins {
         let (plugins, in_use) = (self.clone(), in_use.clone());
         let collecting = tokio::task::spawn_blocking(move || plugins.collect_now(&in_use));
         Ok(collecting.await.map_err(|_| PluginError::Lost)??)
+    }
+
+    /// Keeps a revision that is to serve. What the last look found unused counts for nothing from now on: it has until the
+    /// second look after this to be named by whatever needs it.
+    pub(super) fn keep(&self, revision: &Revision) -> Result<(), RevisionError> {
+        lock(&self.turn).unused.remove(&revision.digest());
+        self.revisions.save(revision)
     }
 
     fn collect_now(&self, in_use: &HashSet<Digest>) -> Result<Vec<Digest>, RevisionError> {

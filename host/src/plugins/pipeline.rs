@@ -128,7 +128,7 @@ impl Plugins {
             reason: error.to_string(),
             obstacle: Obstacle::Passing,
         };
-        self.revisions.save(revision).map_err(failed)?;
+        self.keep(revision).map_err(failed)?;
         Ok(loaded)
     }
 

@@ -88,7 +88,7 @@ impl Plugins {
             return Err(PushError::Foreign { api: api.name.clone(), owner: key.owner.clone() });
         }
         let digest = revision.digest();
-        self.revisions.save(&revision)?;
+        self.keep(&revision)?;
         let key = key.to_string();
         let mut turn = lock(&self.turn);
         let mut record = record_of(&turn);

@@ -4,7 +4,7 @@
 //! A folder under its final name is whole: it is written beside it, synced, and renamed. Reading one checks its
 //! digest again, so that a damaged disk or a helping hand never becomes code that runs.
 
-use super::manifest;
+use super::{lock, manifest};
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
 use ripost_store::failpoint;
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -114,6 +115,8 @@ fn at<T>(doing: &'static str, path: &Utf8Path, result: io::Result<T>) -> Result<
 pub(super) struct Revisions {
     folder: Utf8PathBuf,
     drafts: AtomicU64,
+    /// Held while one is looked for and written: the same files may come twice at once, pushed or put into a folder.
+    saving: Mutex<()>,
 }
 
 impl Revisions {
@@ -126,7 +129,7 @@ impl Revisions {
                 at("removing", entry.path(), remove(entry.path()))?;
             }
         }
-        Ok(Self { folder, drafts: AtomicU64::new(0) })
+        Ok(Self { folder, drafts: AtomicU64::new(0), saving: Mutex::default() })
     }
 
     pub(super) fn folder(&self) -> &Utf8Path {
@@ -135,6 +138,7 @@ impl Revisions {
 
     /// Copies a revision into the folder and syncs it; one that is there and whole is left alone.
     pub(super) fn save(&self, revision: &Revision) -> Result<(), RevisionError> {
+        let _saving = lock(&self.saving);
         let place = self.place(&revision.digest);
         match self.load(&revision.digest) {
             Ok(_) => return sync_folder(&self.folder),
@@ -326,6 +330,22 @@ mod tests {
         assert_eq!(revisions.folder().read_dir_utf8().unwrap().count(), 1, "no draft is left");
         revisions.remove(&revision.digest()).unwrap();
         assert_eq!(revisions.folder().read_dir_utf8().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_revision_that_comes_twice_at_once_is_kept_once_and_nobody_is_told_otherwise() {
+        let (_folder, revisions) = revisions();
+        let large = vec![7; 1 << 20];
+        let set = |mark: u8| BTreeMap::from([("a.wasm".to_owned(), large.clone()), ("b.wasm".to_owned(), vec![mark])]);
+        for mark in 0..10 {
+            std::thread::scope(|scope| {
+                let saves = [(); 4].map(|()| scope.spawn(|| revisions.save(&Revision::new(set(mark)))));
+                for saved in saves {
+                    saved.join().unwrap().unwrap();
+                }
+            });
+        }
+        assert_eq!(revisions.folder().read_dir_utf8().unwrap().count(), 10, "no draft is left");
     }
 
     #[test]
