@@ -479,4 +479,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 pub(crate) mod tests;

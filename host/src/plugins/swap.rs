@@ -5,11 +5,13 @@ use super::pipeline::Obstacle;
 use super::plan::{Plan, Step};
 use super::record::{Record, Recorded};
 use super::registry::Registry;
+use super::rollback::Successors;
 use super::scan::{Activated, ScanReport, Turn};
 use super::state::{Held, News, Stage};
 use super::{Plugins, lock};
+use ripost_domain::api::Digest;
 use ripost_store::failpoint;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,7 +69,8 @@ impl Plugins {
             };
             Some((key.clone(), line))
         });
-        Record::new(lines.collect(), turn.moves.clone())
+        let served: HashSet<Digest> = batch.iter().filter_map(|key| Some(plan.candidates.get(key)?.digest)).collect();
+        Record::new(lines.collect(), turn.moves.iter().filter(|step| !served.contains(&step.from)).copied().collect())
     }
 
     fn apply(&self, turn: &mut Turn, plan: &mut Plan, batch: &BTreeSet<String>, report: &mut ScanReport) {
@@ -92,6 +95,7 @@ impl Plugins {
             }
             activated.push(Activated { key: key.clone(), digest });
         }
+        self.answer_for_themselves(turn, &activated);
         self.renew_registry(turn);
         self.reloads_ok.fetch_add(activated.len() as u64, Ordering::Relaxed);
         for Activated { key, .. } in &activated {
@@ -101,6 +105,19 @@ impl Plugins {
         }
         self.publish(turn);
         report.activated.extend(activated);
+    }
+
+    /// A revision that was put aside once and serves again: what is accepted under it from now on is its own to answer.
+    fn answer_for_themselves(&self, turn: &mut Turn, activated: &[Activated]) {
+        let again: HashSet<Digest> = activated.iter().map(|activated| activated.digest).collect();
+        turn.moves.retain(|step| !again.contains(&step.from));
+        if self.successors.load().keys().any(|digest| again.contains(digest)) {
+            self.successors.rcu(|successors| {
+                let mut successors = Successors::clone(successors);
+                successors.retain(|digest, _| !again.contains(digest));
+                successors
+            });
+        }
     }
 
     /// Keeps what was replaced at hand. Before the swap: in between, a request of the old revision finds it in both places.
