@@ -121,6 +121,12 @@ async fn a_pushed_plugin_serves_also_after_a_restart_and_until_it_is_removed() -
     remove().send().await?.expect(404)?;
     let host = host.restart().await?;
     host.demo().call("demo/echo").json(&json!({})).send().await?.expect(404)?;
+
+    // The same by command, with the owner's token.
+    host.cli(&["push", folder.as_str(), "--to", host.admin_url(), "--token", &token]).await?.expect(0)?;
+    let remove = ["plugins", "remove", "demo/echo", "--to", host.admin_url(), "--token", &token];
+    host.cli(&remove).await?.expect(0)?;
+    host.demo().call("demo/echo").json(&json!({})).send().await?.expect(404)?;
     Ok(())
 }
 
