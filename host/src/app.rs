@@ -20,7 +20,7 @@ use crate::gateway::listener::{self, Serving};
 use crate::gateway::{Gateway, cors};
 use crate::keyring::{AdminToken, Keyring};
 use crate::live::Live;
-use crate::plugins::{Bare, Plugins, PluginsConfig};
+use crate::plugins::{self, Bare, Plugins, PluginsConfig};
 use crate::reconcile::Reconcile;
 use crate::runs::{self, Runs};
 use crate::telemetry::metrics::Metrics;
@@ -59,6 +59,9 @@ pub enum StartError {
     /// The data folder belongs to a newer version.
     #[error(transparent)]
     NewerData(OpenError),
+    /// What the plugins are was written by a newer version.
+    #[error("{0}")]
+    NewerPlugins(plugins::RecordError),
     /// Another process has the data folder.
     #[error(transparent)]
     DataInUse(OpenError),
@@ -90,6 +93,15 @@ impl From<OpenError> for StartError {
             OpenError::InUse { .. } => Self::DataInUse(error),
             OpenError::NotWritable { path, message } => Self::CannotWrite { path: path.into(), message },
             OpenError::Database { .. } => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<plugins::OpenError> for StartError {
+    fn from(error: plugins::OpenError) -> Self {
+        match error {
+            plugins::OpenError::Record(newer @ plugins::RecordError::Newer { .. }) => Self::NewerPlugins(newer),
+            error => Self::Other(error.into()),
         }
     }
 }
@@ -193,8 +205,7 @@ impl App {
             kv: Some(Arc::new(KvOfStore { store: store.clone(), clock: clock.clone(), quota: config.kv.quota() })),
         };
         let plugins_config = plugins_config(&config);
-        let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())
-            .map_err(|error| StartError::Other(error.into()))?;
+        let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())?;
         // Before anything runs: what was rolled back shortly before a crash takes its requests along now.
         plugins.set_pins(Arc::new(pins::PinsOfStore(store.clone()))).await;
         if tokio::time::timeout(config.plugins.start_wait, plugins.scan()).await.is_err() {

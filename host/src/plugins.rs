@@ -50,6 +50,7 @@ use loaded::{Loaded, Older};
 use permits::Permits;
 use probation::Probation;
 use record::Record;
+pub use record::RecordError;
 use revision::Revisions;
 use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Digest};
@@ -143,6 +144,9 @@ pub enum OpenError {
     /// The revisions folder in the data folder cannot be made, read or cleared.
     #[error("the revisions folder cannot be used: {0}")]
     Revisions(#[from] RevisionError),
+    /// What served last cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// An API of a revision cannot be had, or a plugin not be removed. Split by what the caller can do.
@@ -273,10 +277,7 @@ impl Plugins {
         // File events carry the real path.
         config.folder = usable.map_err(|source| OpenError::Folder { path: config.folder.clone(), source })?;
         let revisions = Revisions::open(config.revisions_folder.clone())?;
-        let record = Record::read(revisions.folder()).unwrap_or_else(|error| {
-            tracing::error!(%error, "Which revisions served last cannot be read; only what is in the plugins folder will serve");
-            None
-        });
+        let record = Record::read_or_set_aside(revisions.folder())?;
         let older_max = config.older_max;
         let no_transforms = Arc::new(Transforms::none(Arc::new(config.transform.clone())));
         let plugins = Self {

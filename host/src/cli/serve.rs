@@ -32,7 +32,7 @@ impl Serve {
 fn refused(error: StartError) -> Failure {
     let exit = match &error {
         StartError::Configuration(_) => Exit::Configuration,
-        StartError::NewerData(_) => Exit::NewerData,
+        StartError::NewerData(_) | StartError::NewerPlugins(_) => Exit::NewerData,
         StartError::AddressInUse { .. } | StartError::DataInUse(_) => Exit::Unavailable,
         StartError::CannotWrite { .. } => Exit::CannotWrite,
         StartError::Other(_) => Exit::Failure,

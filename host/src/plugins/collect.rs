@@ -1,5 +1,6 @@
 //! Revisions that nothing needs any more leave the data folder.
 
+use super::record::Record;
 use super::revision::{Revision, RevisionError};
 use super::scan::Turn;
 use super::{PluginError, Plugins, lock};
@@ -31,7 +32,7 @@ impl Plugins {
 
     fn collect_now(&self, in_use: &HashSet<Digest>) -> Result<Vec<Digest>, RevisionError> {
         let mut turn = lock(&self.turn);
-        if !turn.started {
+        if !turn.started || Record::is_set_aside(self.revisions.folder()) {
             return Ok(Vec::new());
         }
         let kept = self.needed(&turn);

@@ -14,6 +14,8 @@ use std::io::{self, Write as _};
 /// The form that this version writes. It reads 1 as well, which knew `active` and `previous` and nothing else.
 const VERSION: u32 = 2;
 const FILE_NAME: &str = "active.json";
+/// Where one goes that cannot be understood.
+const DAMAGED_NAME: &str = "active.json.damaged";
 
 /// What each plugin serves, by its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,25 +62,84 @@ impl Default for Record {
     }
 }
 
+/// What is there cannot be used. It is never written over: it knows what was pushed and what was stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A newer version of this program has written it.
+    #[error(
+        "{path} is of version {version} and this program reads {VERSION} at most: the data folder was used by a newer version; start that one, or restore a backup"
+    )]
+    Newer {
+        /// The record.
+        path: Utf8PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// It is not what any version writes.
+    #[error("{path} cannot be understood: {source}")]
+    Damaged {
+        /// The record.
+        path: Utf8PathBuf,
+        /// Where it goes wrong.
+        source: serde_json::Error,
+    },
+    /// The disk.
+    #[error("reading {path}: {source}")]
+    Io {
+        /// The record.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 impl Record {
     pub(super) fn new(plugins: BTreeMap<String, Recorded>, moves: Vec<Move>) -> Self {
         Self { version: VERSION, plugins, moves }
     }
 
     /// Reads the record; none if there is none.
-    pub(super) fn read(folder: &Utf8Path) -> io::Result<Option<Self>> {
-        let text = match fs::read(folder.join(FILE_NAME)) {
+    pub(super) fn read(folder: &Utf8Path) -> Result<Option<Self>, RecordError> {
+        let path = folder.join(FILE_NAME);
+        let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text?,
+            Err(source) => return Err(RecordError::Io { path, source }),
+            Ok(text) => text,
         };
-        let record: Self = serde_json::from_slice(&text)?;
-        if (1..=VERSION).contains(&record.version) {
-            return Ok(Some(Self { version: VERSION, ..record }));
+        // Its version first: what a newer one has added is no damage.
+        match serde_json::from_slice(&text) {
+            Ok(Versioned { version }) if version > VERSION => Err(RecordError::Newer { path, version }),
+            Ok(_) => match serde_json::from_slice::<Self>(&text) {
+                Ok(record) => Ok(Some(Self { version: VERSION, ..record })),
+                Err(source) => Err(RecordError::Damaged { path, source }),
+            },
+            Err(source) => Err(RecordError::Damaged { path, source }),
         }
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it has version {}, and this program reads {VERSION} at most", record.version),
-        ))
+    }
+
+    /// The same; one that is damaged is put out of the way, and none of its revisions is removed while it is there.
+    pub(super) fn read_or_set_aside(folder: &Utf8Path) -> Result<Option<Self>, RecordError> {
+        match Self::read(folder) {
+            Err(error @ RecordError::Damaged { .. }) => {
+                let aside = folder.join(DAMAGED_NAME);
+                tracing::error!(%error, %aside, "What served last, what was pushed and what was stopped is not known: only what is in the plugins folder will serve; mend {aside}, put it back as {FILE_NAME} and start again, or remove it");
+                let path = folder.join(FILE_NAME);
+                fs::rename(&path, aside).map_err(|source| RecordError::Io { path, source })?;
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// Whether a record was put out of the way: it names revisions that nothing else does.
+    pub(super) fn is_set_aside(folder: &Utf8Path) -> bool {
+        folder.join(DAMAGED_NAME).exists()
     }
 
     /// Replaces the record, durably: after a crash there is the old one or this one.
@@ -147,11 +208,22 @@ mod tests {
     fn a_record_that_cannot_be_understood_is_an_error_and_not_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
-        for text in
-            ["", "{}", "{\"version\":3,\"plugins\":{}}", "{\"version\":1,\"plugins\":{\"a\":{\"active\":\"00\"}}}"]
-        {
+        for text in [
+            "",
+            "{}",
+            "{\"version\":1,\"plugins\":{\"a\":{\"active\":\"00\"}}}",
+            "{\"version\":2,\"plugins\":{},\"x\":1}",
+        ] {
             fs::write(path.join(FILE_NAME), text).unwrap();
-            assert!(Record::read(path).is_err(), "{text}");
+            let error = Record::read(path).unwrap_err();
+            assert!(matches!(error, RecordError::Damaged { .. }), "{text}: {error}");
+            assert!(Record::read_or_set_aside(path).unwrap().is_none() && Record::is_set_aside(path));
+            assert_eq!(fs::read_to_string(path.join(DAMAGED_NAME)).unwrap(), text, "it can be mended");
+            assert!(Record::read(path).unwrap().is_none());
         }
+        let newer = "{\"version\":3,\"plugins\":[],\"more\":{}}";
+        fs::write(path.join(FILE_NAME), newer).unwrap();
+        let error = Record::read_or_set_aside(path).unwrap_err();
+        assert!(matches!(error, RecordError::Newer { version: 3, .. }), "{error}");
     }
 }

@@ -69,6 +69,19 @@ async fn a_data_folder_of_a_newer_version_is_left_alone_with_65() -> Test {
 }
 
 #[tokio::test]
+async fn plugins_of_a_newer_version_are_left_alone_with_65() -> Test {
+    let stopped = host().start().await?.sigterm().await?;
+    let record = stopped.data().join("revisions/active.json");
+    let newer = "{\"version\":9999,\"plugins\":{},\"more\":true}";
+    std::fs::write(&record, newer)?;
+    let again = stopped.start_unready().await?.ended().await?;
+    assert_eq!(again.status.code(), Some(65), "{}", last_line(&again));
+    assert!(last_line(&again).contains("newer version"), "{}", last_line(&again));
+    assert_eq!(std::fs::read_to_string(record)?, newer, "what it says is not lost");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_ends_the_start_with_64_and_names_the_place() -> Test {
     for (toml, named) in [
         ("[runs]\nconcurency = 3", "concurency"),
