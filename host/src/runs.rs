@@ -19,7 +19,7 @@ use crate::config;
 use crate::delivery::Sender;
 use crate::keyring::Keyring;
 use crate::live::{Entry, Live};
-use crate::plugins::Plugins;
+use crate::plugins::{ActiveApi, Plugins};
 use crate::telemetry::metrics::Metrics;
 use ripost_domain::time::Clock;
 use ripost_runtime::{FairPermit, FairSemaphore, NoProgress, Runtime};
@@ -204,8 +204,14 @@ impl Runs {
     pub(crate) async fn expire(&self, claimed: ClaimedRun) {
         let entry = self.needs.live.enter(claimed.id);
         let from = ripost_domain::request::State::Accepted;
-        let active = self.needs.plugins.api_at(claimed.digest, &claimed.api).await.ok();
+        let active = self.what_tells(&claimed).await;
         self.finish(claimed, from, decide::expired(), None, &entry, active.as_deref()).await;
+    }
+
+    /// Whose form and webhook transforms an end has that no run came to. Those of a stopped plugin too: what receivers are
+    /// sent looks the same, whoever ended it.
+    async fn what_tells(&self, claimed: &ClaimedRun) -> Option<Arc<ActiveApi>> {
+        self.needs.plugins.api_of(claimed.digest, &claimed.api).await.ok()
     }
 
     /// Something may be due: the sweep looks.

@@ -224,9 +224,11 @@ pub(super) fn stopped() -> End {
     End::Failed(Problem::new(Kind::PluginStopped, detail), None)
 }
 
-/// The problem of a request whose revision cannot be loaded any more.
-pub(super) fn unavailable(reason: &str) -> End {
-    End::Failed(Problem::new(Kind::RevisionUnavailable, format!("{reason}. The hold was released.")), None)
+/// The problem of a request whose revision cannot be loaded any more. Why not is in the log: it may name folders of this
+/// machine, and nothing that the consumer could do.
+pub(super) fn unavailable() -> End {
+    let detail = "The code that was to answer it is no longer there. The hold was released. Send it again; if that fails too, ask the operator.";
+    End::Failed(Problem::new(Kind::RevisionUnavailable, detail), None)
 }
 
 /// The bytes of logs as they are kept: one JSON object a line.

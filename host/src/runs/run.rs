@@ -140,11 +140,12 @@ impl Runs {
         let end = match error {
             PluginError::Stopped(_) => decide::stopped(),
             error => {
-                tracing::error!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest, %error, "A revision cannot be run");
-                decide::unavailable(&error.to_string())
+                let (id, api, revision) = (claimed.id, &claimed.api, claimed.digest.short());
+                tracing::error!(request.id = %id, %api, revision, %error, "A revision cannot be run");
+                decide::unavailable()
             }
         };
-        let active = self.needs.plugins.api_of(claimed.digest, &claimed.api).await.ok();
+        let active = self.what_tells(&claimed).await;
         self.finish(claimed, State::Running, end, None, entry, active.as_deref()).await;
     }
 

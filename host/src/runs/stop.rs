@@ -36,7 +36,7 @@ impl Runs {
             after = Some(last.claimed.id);
             for PinnedRun { state, claimed } in page {
                 let entry = self.needs.live.enter(claimed.id);
-                let active = self.needs.plugins.api_of(claimed.digest, &claimed.api).await.ok();
+                let active = self.what_tells(&claimed).await;
                 self.finish(claimed, state, decide::stopped(), None, &entry, active.as_deref()).await;
                 ended += 1;
             }
