@@ -6,6 +6,7 @@ use super::scan::Turn;
 use super::state::{News, Origin, Stopped};
 use super::{Above, FILE_NAME, PluginError, Plugins, lock, source};
 use ripost_domain::api::Digest;
+use ripost_store::failpoint;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -94,6 +95,7 @@ impl Plugins {
             line.stopped = Some(stopped.clone());
         }
         self.write(&mut turn, record).map_err(PluginError::Record)?;
+        failpoint::hit("stop.after_record");
         turn.decide(key);
         // Runs that are under way find it until they end.
         if let Some(loaded) = loaded {

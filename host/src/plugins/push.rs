@@ -8,6 +8,7 @@ use super::source::{self, Source};
 use super::state::{News, Stage};
 use super::{Plugins, RevisionError, lock};
 use ripost_domain::api::{ApiName, Digest, Name};
+use ripost_store::failpoint;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -89,11 +90,13 @@ impl Plugins {
         }
         let digest = revision.digest();
         self.keep(&revision)?;
+        failpoint::hit("push.before_record");
         let key = key.to_string();
         let mut turn = lock(&self.turn);
         let mut record = record_of(&turn);
         record.plugins.entry(key.clone()).or_default().pushed = Some(digest);
         self.write(&mut turn, record)?;
+        failpoint::hit("push.after_record");
         let entry = turn.entries.entry(key.clone()).or_default();
         (entry.pushed, entry.refused) = (Some(digest), None);
         if self.decided(entry, digest).is_none() {

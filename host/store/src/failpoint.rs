@@ -32,15 +32,24 @@ pub const NAMES: &[&str] = &[
     "delivery.after_add_commit",
     "delivery.before_redeliver_commit",
     "delivery.after_redeliver_commit",
+    // a payload that could not be made at first
+    "delivery.before_make_commit",
+    "delivery.after_make_commit",
     "record.before_commit",
     "record.after_commit",
     // a revision
     "revision.before_rename",
     "revision.after_rename",
     "revision.before_swap",
+    // back to the revision before: written down, requests moved, written down that they are
     "rollback.after_record",
     "rollback.before_repin",
     "rollback.after_repin",
+    // a push: kept, written down, made ready
+    "push.before_record",
+    "push.after_record",
+    // a stop: written down, requests ended
+    "stop.after_record",
     // a consumer
     "consumer.before_commit",
     "consumer.after_commit",

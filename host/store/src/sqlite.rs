@@ -85,6 +85,8 @@ pub struct SqliteStore {
     readers: Readers,
     /// Whose turn was the last to have requests claimed.
     served: Mutex<Option<Name>>,
+    /// Held while a payload is made that could not be made before.
+    making: tokio::sync::Mutex<()>,
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -110,6 +112,7 @@ impl SqliteStore {
             checkpoints: Arc::new(checkpoints),
             readers,
             served: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
             _lock: lock,
         })
     }
@@ -429,6 +432,8 @@ impl Store for SqliteStore {
     }
 
     async fn make(&self, made: MakePayload) -> Result<bool, StoreError> {
+        // One at a time: whoever comes second finds it made, and does not write over the file of the first.
+        let _making = self.making.lock().await;
         let delivery = made.delivery;
         let of = self.readers.read(move |connection| unmade::of(connection, delivery)).await?;
         let Some((request, event)) = of else { return Ok(false) };
@@ -439,8 +444,9 @@ impl Store for SqliteStore {
             let write = move || files::write_one(&folder, request, Kind::Webhook, &payload);
             tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)??;
         }
+        let points = Some(("delivery.before_make_commit", "delivery.after_make_commit"));
         let make = move |work: &mut writer::Work<'_>| unmade::make(work, &made, inline_max);
-        let is_new = self.writer.write(Patience::Endless, None, make).await?;
+        let is_new = self.writer.write(Patience::Endless, points, make).await?;
         if is_new && event == COMPLETED {
             let folder = self.folder.clone();
             let remove = move || files::remove(&folder, request, Kind::Unmade);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod many;
+mod plugins;
 mod points;
 mod random;
 mod scenario;

@@ -1,6 +1,7 @@
 //! One test for each named point between durable steps.
 
 use crate::Test;
+use crate::plugins;
 use crate::scenario::{self, Stop};
 
 /// A test for each name, and the list of the names that have one.
@@ -39,14 +40,19 @@ points! {
     killed_after_a_start_is_told: "delivery.after_add_commit" => scenario::telling_of_a_start;
     killed_before_a_webhook_is_to_be_sent_again: "delivery.before_redeliver_commit" => scenario::redelivering;
     killed_after_a_webhook_is_to_be_sent_again: "delivery.after_redeliver_commit" => scenario::redelivering;
+    killed_before_a_payload_that_can_be_made_by_now_is_committed: "delivery.before_make_commit" => plugins::making;
+    killed_after_a_payload_that_can_be_made_by_now_is_committed: "delivery.after_make_commit" => plugins::making;
     killed_before_an_attempt_is_recorded: "record.before_commit" => scenario::running;
     killed_after_an_attempt_is_recorded: "record.after_commit" => scenario::running;
     killed_before_a_revision_is_renamed_into_place: "revision.before_rename" => scenario::activating;
     killed_after_a_revision_is_renamed_into_place: "revision.after_rename" => scenario::activating;
     killed_before_a_revision_is_swapped_in: "revision.before_swap" => scenario::activating;
-    killed_after_a_rollback_is_written_down: "rollback.after_record" => scenario::rolling_back;
-    killed_before_requests_go_with_a_rollback: "rollback.before_repin" => scenario::rolling_back;
-    killed_after_requests_went_with_a_rollback: "rollback.after_repin" => scenario::rolling_back;
+    killed_after_a_rollback_is_written_down: "rollback.after_record" => plugins::rolling_back;
+    killed_before_requests_go_with_a_rollback: "rollback.before_repin" => plugins::rolling_back;
+    killed_after_requests_went_with_a_rollback: "rollback.after_repin" => plugins::rolling_back;
+    killed_before_a_push_is_written_down: "push.before_record" => plugins::pushing;
+    killed_after_a_push_is_written_down: "push.after_record" => plugins::pushing;
+    killed_before_the_requests_of_a_stopped_plugin_end: "stop.after_record" => plugins::stopping;
     killed_before_a_consumer_is_committed: "consumer.before_commit" => scenario::adding_a_consumer;
     killed_after_a_consumer_is_committed: "consumer.after_commit" => scenario::adding_a_consumer;
 }

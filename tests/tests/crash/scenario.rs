@@ -16,8 +16,8 @@ pub(crate) enum Stop {
     After,
 }
 
-const QUICK: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"50 ms\", \"100 ms\", \"200 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\n";
-const PAUSED: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"50 ms\", \"100 ms\", \"200 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\npaused = true\n";
+pub(crate) const QUICK: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"50 ms\", \"100 ms\", \"200 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\n";
+pub(crate) const PAUSED: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"50 ms\", \"100 ms\", \"200 ms\"]\nsweep = \"50 ms\"\n[runs]\nsweep = \"50 ms\"\npaused = true\n";
 
 /// The price of every API here, in micro-USDC.
 const PRICE: i64 = 50_000;
@@ -41,15 +41,15 @@ pub(crate) fn host() -> HostBuilder {
 }
 
 /// What was promised so far: the consumer, where its webhooks go, and the ids that came with a 202.
-struct Promises {
+pub(crate) struct Promises {
     key: String,
-    sink: Sink,
-    accepted: Vec<String>,
+    pub(crate) sink: Sink,
+    pub(crate) accepted: Vec<String>,
 }
 
 impl Promises {
     /// Prepares a folder with a consumer and some requests that have ended, without any failpoint.
-    async fn prepare() -> Result<(Host, Self)> {
+    pub(crate) async fn prepare() -> Result<(Host, Self)> {
         let host = host().start().await?;
         let consumer = host.add_consumer("c1", "10").await?;
         let key = consumer.key().context("a key")?.to_owned();
@@ -62,17 +62,17 @@ impl Promises {
         Ok((host, promises))
     }
 
-    fn consumer(&self, host: &Host) -> Consumer {
+    pub(crate) fn consumer(&self, host: &Host) -> Consumer {
         host.consumer(&self.key)
     }
 
-    fn call<'c>(&self, consumer: &'c Consumer, api: &str) -> ripost_tests::consumer::Call<'c> {
+    pub(crate) fn call<'c>(&self, consumer: &'c Consumer, api: &str) -> ripost_tests::consumer::Call<'c> {
         consumer.call(api).json(&json!({ "n": 1, "webhook_url": self.sink.url("/") }))
     }
 
     /// After the restart: everything that was accepted has ended once, was paid or released once, and its webhook has
     /// come, with one id over all attempts.
-    async fn are_kept(self, host: Host) -> Test {
+    pub(crate) async fn are_kept(self, host: Host) -> Test {
         let consumer = self.consumer(&host);
         let secret = consumer.webhook_secret().await?;
         let mut paid = 0;
@@ -238,31 +238,6 @@ pub(crate) async fn activating(point: &str) -> Test {
     .await?;
     assert_ne!(id, old);
     assert_eq!(consumer.ended(&old).await?["result"], json!({ "n": 1 }), "the old request keeps its revision");
-    promises.are_kept(host).await
-}
-
-/// A revision is taken back while a request waits that was accepted under it.
-pub(crate) async fn rolling_back(point: &str) -> Test {
-    let (host, mut promises) = Promises::prepare().await?;
-    let stopped = host.sigterm().await?;
-    let host = stopped.with(|host| host.only_config(PAUSED).failpoint(point)).start().await?;
-    let bad = Plugin::new("crash", [Api::new("demo", "echo", guests::traps()).price("0.050000")]);
-    bad.install(host.stage(), host.plugins())?;
-    until("the bad revision serves", Duration::from_secs(10), async || {
-        let kept = host.cli(&["revisions", "demo/echo", "--json"]).await?.expect(0)?.json()?;
-        Ok((kept[1]["state"] == "previous").then_some(()))
-    })
-    .await?;
-    let consumer = promises.consumer(&host);
-    let waits = promises.call(&consumer, "demo/echo").accepted().await?;
-    promises.accepted.push(waits.clone());
-    tokio::select! {
-        output = host.cli(&["rollback", "demo/echo"]) => anyhow::bail!("{point} was not reached before {output:?}"),
-        reached = host.reached(point) => reached?,
-    }
-    let host = host.sigkill()?.with(|host| host.only_config(QUICK)).start().await?;
-    let consumer = promises.consumer(&host);
-    assert_eq!(consumer.ended(&waits).await?["status"], "completed", "the one before answers it");
     promises.are_kept(host).await
 }
 
