@@ -17,6 +17,7 @@ mod probation;
 mod push;
 mod record;
 mod registry;
+mod retry;
 mod revision;
 mod revisions;
 mod rollback;

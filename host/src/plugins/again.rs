@@ -1,4 +1,5 @@
-//! Tests of revisions that come a second time: after they were put aside, and while they are being collected.
+//! Tests of revisions that come a second time: after they were put aside, while they are being collected, and after they
+//! failed.
 
 use super::record::{Move, Record};
 use super::tests::guest;
@@ -9,12 +10,15 @@ use ripost_domain::time::SystemClock;
 use ripost_runtime::RuntimeConfig;
 use std::fs;
 
+const SMOKE_WALL: Duration = Duration::from_millis(300);
+
 fn root(folder: &tempfile::TempDir) -> Utf8PathBuf {
     Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap()).unwrap()
 }
 
 fn open(root: &Utf8Path) -> Arc<Plugins> {
     let config = PluginsConfig::new(root.join("plugins"), root.join("data/revisions"));
+    let config = PluginsConfig { smoke_wall: SMOKE_WALL, ..config };
     let runtime = RuntimeConfig { instances_max: 4, pooling: false, ..RuntimeConfig::default() };
     let runtime = Arc::new(Runtime::start(runtime).unwrap());
     Plugins::open(config, runtime, Arc::new(NoGrants), Arc::new(SystemClock::start())).unwrap()
@@ -69,4 +73,32 @@ async fn a_revision_that_comes_back_while_it_is_about_to_be_collected_stays() {
     assert_eq!(plugins.collect(&nothing).await.unwrap(), []);
     assert!(plugins.revisions.load(&first).is_ok());
     assert_eq!(plugins.collect(&nothing).await.unwrap(), [first]);
+}
+
+#[tokio::test]
+async fn cases_without_end_hold_up_one_scan_and_not_each_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root(&folder);
+    let cases = root.join("plugins/slow/cases");
+    fs::create_dir_all(&cases).unwrap();
+    fs::write(cases.join("one.json"), "{\"request\":{},\"expect\":{\"status\":200}}").unwrap();
+    fs::write(root.join("plugins/slow/a.wasm"), guest::spins()).unwrap();
+    let manifest = "[plugin]\nname = \"slow\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"slow\"\nhandler = \"a.wasm\"\ncases = \"cases\"\n";
+    fs::write(root.join("plugins/slow/plugin.toml"), manifest).unwrap();
+    let plugins = open(&root);
+    let took = async |again: bool| {
+        let begun = std::time::Instant::now();
+        if again {
+            plugins.reload().await
+        } else {
+            plugins.scan().await
+        };
+        assert_eq!(plugins.plugin_status("slow").unwrap().stage, Some(Stage::Smoke));
+        begun.elapsed()
+    };
+    assert!(took(false).await >= SMOKE_WALL);
+    assert!(took(false).await < SMOKE_WALL, "not yet");
+    assert!(took(true).await >= SMOKE_WALL, "but when it is asked for");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(took(false).await >= SMOKE_WALL, "and by itself after a while");
 }

@@ -155,6 +155,7 @@ impl Plugins {
         turn.decide(key);
         if let Some(entry) = turn.entries.get_mut(key) {
             (entry.stopped, entry.aside, entry.seen, entry.refused) = (None, None, None, None);
+            entry.retry = None;
             self.tell_decision(entry, key);
         }
         self.renew_registry(&turn);

@@ -4,9 +4,10 @@
 use super::loaded::{Failure, Loaded};
 use super::manifest::Manifest;
 use super::plan::{Candidate, Clash, Plan, Step};
+use super::retry::Retry;
 use super::revision::Revision;
 use super::scan::{ScanReport, Turn};
-use super::state::{News, Origin, Stage};
+use super::state::{News, Origin, Stage, Taken};
 use super::{Above, Plugins, lock};
 use ripost_domain::api::Digest;
 use std::sync::Arc;
@@ -19,8 +20,12 @@ const BATCH: Duration = Duration::from_millis(100);
 /// What keeps a candidate from serving, and whether the same bytes may fare better next time.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Obstacle {
+    /// They will not.
     Bad,
+    /// They may, later.
     Passing,
+    /// They will as soon as somebody else gives way.
+    Others,
 }
 
 /// Whether a candidate has served before the host was stopped: then it is kept, whole, and its cases have passed.
@@ -180,8 +185,12 @@ impl Plugins {
     ) {
         let Some(candidate) = plan.withdraw(turn, key) else { return };
         let Some(entry) = turn.entries.get_mut(key) else { return };
-        if let Obstacle::Bad = obstacle {
-            (entry.refused, entry.seen) = (Some(candidate.digest), candidate.judged);
+        match obstacle {
+            Obstacle::Bad => (entry.refused, entry.seen) = (Some(candidate.digest), candidate.judged),
+            Obstacle::Passing => {
+                entry.retry = Some(Retry::after(entry.retry.as_ref(), candidate.digest, Instant::now()))
+            }
+            Obstacle::Others => {}
         }
         self.tell(entry, key, News::rejected(Some(candidate.digest), stage, reason).of(&candidate.manifest));
     }
@@ -195,7 +204,10 @@ impl Plugins {
             };
             let reason =
                 format!("`{api}` is offered by {holder} already; change owner or slug, or remove one of the two");
-            return self.reject(turn, plan, &loser, Stage::Admit, reason, Obstacle::Passing);
+            if let Some(entry) = turn.entries.get_mut(&loser) {
+                entry.taken = entry.pushed.map(|digest| Taken { digest, api, by: keeper });
+            }
+            return self.reject(turn, plan, &loser, Stage::Admit, reason, Obstacle::Others);
         }
         tracing::warn!(
             plugin = loser,

@@ -98,7 +98,7 @@ impl Plugins {
         self.write(&mut turn, record)?;
         failpoint::hit("push.after_record");
         let entry = turn.entries.entry(key.clone()).or_default();
-        (entry.pushed, entry.refused) = (Some(digest), None);
+        (entry.pushed, entry.refused, entry.retry, entry.taken) = (Some(digest), None, None, None);
         if self.decided(entry, digest).is_none() {
             self.tell(entry, &key, News::compiling(digest, Stage::Compile, &manifest));
         }

@@ -141,6 +141,8 @@ pub(super) enum Finding {
     /// What is there is not to serve.
     Aside,
     Stopped,
+    /// What is there has failed, and is tried again later.
+    Waiting,
     /// Look again later.
     Moving,
     Gone,
@@ -246,10 +248,14 @@ impl Plugins {
 
     /// What was pushed and does not serve, unless it was found bad.
     fn examine_pushed(&self, turn: &mut Turn, look: &Look, plan: &mut Plan) {
+        let taken = still_taken(&turn.entries);
         for (key, entry) in &mut turn.entries {
             let Some(pushed) = entry.pushed else { continue };
             if look.again {
-                entry.refused = None;
+                (entry.refused, entry.retry) = (None, None);
+            } else if taken.contains(key) {
+                // Still somebody else's: what it is told is as it was, and it need not be read again.
+                continue;
             }
             match self.decided(entry, pushed) {
                 Some(Finding::Serving) => self.tell(entry, key, News::active()),
@@ -269,7 +275,7 @@ impl Plugins {
         for place in places {
             let entry = turn.entries.entry(place.key.clone()).or_default();
             match self.examine(entry, place, look) {
-                Finding::Same => {}
+                Finding::Same | Finding::Waiting => {}
                 Finding::Serving => {
                     entry.gone_since = None;
                     self.tell(entry, &place.key, News::active());
@@ -310,7 +316,7 @@ impl Plugins {
             return Finding::Same;
         }
         if look.again {
-            (entry.seen, entry.refused) = (None, None);
+            (entry.seen, entry.refused, entry.retry) = (None, None, None);
         }
         let now = self.clock.now();
         let fingerprint = match place.fingerprint() {
@@ -340,6 +346,8 @@ impl Plugins {
         let digest = source.revision.digest();
         match self.decided(entry, digest) {
             None => Finding::Changed(Box::new(Candidate::new(source, judged, entry.decisions))),
+            // Not judged for good: it is read again.
+            Some(Finding::Waiting) => Finding::Waiting,
             Some(finding) => {
                 entry.seen = judged;
                 if let Finding::Serving = finding {
@@ -361,6 +369,9 @@ impl Plugins {
         let loaded = entry.serving().is_some_and(|loaded| loaded.digest == digest);
         if loaded {
             return Some(Finding::Serving);
+        }
+        if entry.retry.as_ref().is_some_and(|retry| retry.waits(digest, Instant::now())) {
+            return Some(Finding::Waiting);
         }
         let refused = entry.refused == Some(digest) && entry.gone_since.is_none();
         (refused && entry.state() == Some(State::Rejected)).then_some(Finding::Same)
@@ -398,6 +409,16 @@ impl Plugins {
             turn.entries.iter_mut().filter_map(|(key, entry)| entry.status(key)).collect();
         self.status.store(Arc::new(status));
     }
+}
+
+/// Pushed plugins whose last revision wants a name that is somebody else's as before.
+fn still_taken(entries: &BTreeMap<String, Entry>) -> HashSet<String> {
+    let is_taken = |entry: &Entry| {
+        let taken = entry.taken.as_ref().filter(|taken| entry.pushed == Some(taken.digest))?;
+        let holder = entries.get(&taken.by).filter(|holder| holder.state() != Some(State::Missing))?;
+        holder.held.as_ref().filter(|held| held.manifest.offers(&taken.api))
+    };
+    entries.iter().filter(|(_, entry)| is_taken(entry).is_some()).map(|(key, _)| key.clone()).collect()
 }
 
 fn finding(error: SourceError) -> Finding {

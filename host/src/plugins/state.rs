@@ -3,8 +3,9 @@
 use super::loaded::Loaded;
 use super::manifest::Manifest;
 use super::record::Recorded;
+use super::retry::Retry;
 use super::source::Fingerprint;
-use ripost_domain::api::Digest;
+use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -236,6 +237,14 @@ fn offers(manifest: &Manifest) -> Vec<String> {
     manifest.apis.iter().map(|api| api.name.to_string()).collect()
 }
 
+/// A revision that waits for a name that somebody else has.
+pub(super) struct Taken {
+    pub(super) digest: Digest,
+    pub(super) api: ApiName,
+    /// The plugin that has it.
+    pub(super) by: String,
+}
+
 /// All that is known of one plugin.
 #[derive(Default)]
 pub(super) struct Entry {
@@ -254,6 +263,10 @@ pub(super) struct Entry {
     pub(super) observed: Option<Fingerprint>,
     /// A revision that was found bad; the same again needs no compiling.
     pub(super) refused: Option<Digest>,
+    /// One that failed and may fare better later.
+    pub(super) retry: Option<Retry>,
+    /// What was pushed and somebody else offers.
+    pub(super) taken: Option<Taken>,
     pub(super) gone_since: Option<Instant>,
     /// Grows with each decision from outside a scan: a candidate from before it is dropped.
     pub(super) decisions: u64,

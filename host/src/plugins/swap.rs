@@ -90,6 +90,7 @@ impl Plugins {
             let before = entry.held.replace(Held { digest, manifest, loaded: Some(loaded), since: line.since });
             (entry.previous, entry.aside, entry.stopped) = (line.previous, line.aside, line.stopped);
             (entry.seen, entry.refused, entry.lost, entry.gone_since) = (candidate.judged, None, None, None);
+            (entry.retry, entry.taken) = (None, None);
             if let Some(loaded) = before.and_then(|held| held.loaded) {
                 self.replaced(turn, loaded);
             }
