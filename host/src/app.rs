@@ -475,6 +475,7 @@ fn plugins_config(config: &Config) -> PluginsConfig {
         probation: config.plugins.probation,
         quarantine_after: config.plugins.quarantine_after,
         smoke_wall: config.plugins.smoke_wall,
+        pushed_per_owner_max: config.push.plugins_per_owner_max,
         bare: if config.dev { Bare::Serve } else { Bare::Refuse },
         limits: config.sandbox.handler.clone(),
         ceiling: config.sandbox.ceiling.clone(),

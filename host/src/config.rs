@@ -257,6 +257,7 @@ mod tests {
             "[limits]\nbody = \"0 B\"",
             "[push]\nbytes_max = \"1 KiB\"",
             "[push]\ntime = \"0 s\"",
+            "[push]\nplugins_per_owner_max = 0",
             "[compile]\nwall = \"99 ms\"",
             "[compile]\nmemory = \"31 MiB\"",
             "[compile]\ncache = \"1 KiB\"",

@@ -103,6 +103,8 @@ pub struct PluginsConfig {
     pub quarantine_after: u32,
     /// All smoke cases of one revision together.
     pub smoke_wall: Duration,
+    /// Pushed plugins of one owner.
+    pub pushed_per_owner_max: usize,
 }
 
 impl PluginsConfig {
@@ -127,6 +129,7 @@ impl PluginsConfig {
             probation: Duration::from_mins(10),
             quarantine_after: 5,
             smoke_wall: Duration::from_secs(30),
+            pushed_per_owner_max: 100,
         }
     }
 }

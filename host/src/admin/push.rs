@@ -11,12 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use ripost_domain::api::Digest;
+use ripost_domain::api::{Digest, Name};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What an upload is.
 pub const CONTENT_TYPE: &str = "application/x-tar";
@@ -24,7 +25,7 @@ pub const CONTENT_TYPE: &str = "application/x-tar";
 pub const CONTENT_DIGEST: &str = "content-digest";
 const SHA_256: &str = "sha-256=:";
 
-/// Uploads at once, because each is held in memory.
+/// Uploads at once, because each is held in memory; one of an owner.
 const AT_ONCE: usize = 2;
 /// Of what is too long so much is still read, and for so long, so that who sends it gets to read the answer.
 const LINGER_BYTES: usize = 8 << 20;
@@ -35,13 +36,42 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 pub struct Uploads {
     config: config::Push,
     room: Arc<Semaphore>,
+    /// Owners whose upload is under way: none takes all the room by sending slowly.
+    owners: Arc<Mutex<HashSet<Name>>>,
+}
+
+/// One owner's upload.
+struct Upload {
+    owners: Arc<Mutex<HashSet<Name>>>,
+    owner: Name,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.owner);
+    }
 }
 
 impl Uploads {
     /// None is under way yet.
     #[must_use]
     pub fn new(config: config::Push) -> Self {
-        Self { config, room: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { config, room: Arc::new(Semaphore::new(AT_ONCE)), owners: Arc::default() }
+    }
+
+    fn enter(&self, owner: &Name) -> Result<Upload, Problem> {
+        let busy = |what: String| {
+            let detail = format!("{what}. Nothing was taken; push again.");
+            Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(5)))
+        };
+        let Ok(room) = self.room.clone().try_acquire_owned() else {
+            return busy(format!("{AT_ONCE} plugins are being uploaded"));
+        };
+        if !self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(owner.clone()) {
+            return busy(format!("Another plugin of `{owner}` is being uploaded"));
+        }
+        Ok(Upload { owners: self.owners.clone(), owner: owner.clone(), _room: room })
     }
 
     /// Of one upload: whoever asks first need not send in vain.
@@ -93,10 +123,7 @@ pub(super) async fn put(
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     let expected = digest_of(headers)?;
-    let room = admin.uploads.room.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Kind::Overloaded, format!("{AT_ONCE} plugins are being uploaded. Nothing was taken; push again."))
-            .retry_after(Duration::from_secs(5))
-    })?;
+    let upload = admin.uploads.enter(&key.owner)?;
     let (archive, digest) = receive(body, headers, &admin.uploads.config).await?;
     if digest != expected {
         let detail = "What arrived is not what Content-Digest says: it was torn or changed on its way. Nothing was kept; push again.";
@@ -107,7 +134,7 @@ pub(super) async fn put(
     let files =
         files.map_err(|error| Problem::new(Kind::InvalidArchive, format!("The archive is refused: {error}.")))?;
     let revision = admin.plugins.push(key.clone(), files).await.map_err(refused)?;
-    drop(room);
+    drop(upload);
     tracing::info!(plugin = %key, revision = %revision.short(), "A plugin was pushed");
     let plugin = key.to_string();
     Ok(Pushed { status: admin.plugins.plugin_status(&plugin), plugin, revision })
@@ -181,6 +208,7 @@ async fn linger(body: &mut Incoming) {
 
 fn refused(error: PushError) -> Problem {
     match error {
+        PushError::TooMany { .. } => Problem::new(Kind::PluginRefused, format!("Nothing was kept: {error}.")),
         PushError::Refused(_) => Problem::new(Kind::PluginRefused, format!("The plugin is refused: {error}.")),
         PushError::Foreign { .. } => {
             Problem::new(Kind::Forbidden, format!("Nothing was kept: {error}.")).with("role", "owner")
@@ -217,6 +245,19 @@ pub(super) async fn remove(admin: &Admin, parameters: &Parameters<'_>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_owner_does_not_take_the_room_of_all() {
+        let uploads = Uploads::new(config::Push::default());
+        let [one, other, third]: [Name; 3] = ["one", "other", "third"].map(|name| name.parse().unwrap());
+        let first = uploads.enter(&one).ok().unwrap();
+        assert!(uploads.enter(&one).err().unwrap().is(Kind::Overloaded));
+        let _second = uploads.enter(&other).ok().unwrap();
+        assert!(uploads.enter(&third).err().unwrap().is(Kind::Overloaded));
+        drop(first);
+        assert!(uploads.enter(&third).is_ok());
+        assert!(uploads.enter(&one).is_ok());
+    }
 
     #[test]
     fn the_digest_is_read_as_rfc_9530_writes_it_and_nothing_else_is() {

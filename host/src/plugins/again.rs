@@ -12,13 +12,16 @@ use std::fs;
 
 const SMOKE_WALL: Duration = Duration::from_millis(300);
 
+const MANIFEST: &str =
+    "[plugin]\nname = \"a\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"a\"\nhandler = \"a.wasm\"\n";
+
 fn root(folder: &tempfile::TempDir) -> Utf8PathBuf {
     Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap()).unwrap()
 }
 
 fn open(root: &Utf8Path) -> Arc<Plugins> {
     let config = PluginsConfig::new(root.join("plugins"), root.join("data/revisions"));
-    let config = PluginsConfig { smoke_wall: SMOKE_WALL, ..config };
+    let config = PluginsConfig { smoke_wall: SMOKE_WALL, pushed_per_owner_max: 2, ..config };
     let runtime = RuntimeConfig { instances_max: 4, pooling: false, ..RuntimeConfig::default() };
     let runtime = Arc::new(Runtime::start(runtime).unwrap());
     Plugins::open(config, runtime, Arc::new(NoGrants), Arc::new(SystemClock::start())).unwrap()
@@ -29,9 +32,7 @@ async fn serve(root: &Utf8Path, plugins: &Arc<Plugins>, mark: &str) -> Digest {
     let folder = root.join("plugins/a");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("a.wasm"), guest::handler(mark)).unwrap();
-    let manifest =
-        "[plugin]\nname = \"a\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"a\"\nhandler = \"a.wasm\"\n";
-    fs::write(folder.join("plugin.toml"), manifest).unwrap();
+    fs::write(folder.join("plugin.toml"), MANIFEST).unwrap();
     plugins.scan().await;
     plugins.registry().api("demo", "a").unwrap().digest
 }
@@ -83,7 +84,7 @@ async fn cases_without_end_hold_up_one_scan_and_not_each_of_them() {
     fs::create_dir_all(&cases).unwrap();
     fs::write(cases.join("one.json"), "{\"request\":{},\"expect\":{\"status\":200}}").unwrap();
     fs::write(root.join("plugins/slow/a.wasm"), guest::spins()).unwrap();
-    let manifest = "[plugin]\nname = \"slow\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"slow\"\nhandler = \"a.wasm\"\ncases = \"cases\"\n";
+    let manifest = format!("{}cases = \"cases\"\n", MANIFEST.replace("\"a\"", "\"slow\""));
     fs::write(root.join("plugins/slow/plugin.toml"), manifest).unwrap();
     let plugins = open(&root);
     let took = async |again: bool| {
@@ -101,4 +102,25 @@ async fn cases_without_end_hold_up_one_scan_and_not_each_of_them() {
     assert!(took(true).await >= SMOKE_WALL, "but when it is asked for");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(took(false).await >= SMOKE_WALL, "and by itself after a while");
+}
+
+#[tokio::test]
+async fn an_owner_has_so_many_pushed_plugins_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root(&folder);
+    let plugins = open(&root);
+    let push = async |name: &str| {
+        let key = PushKey { owner: "demo".parse().unwrap(), name: name.parse().unwrap() };
+        let text = MANIFEST.replace("\"a\"", &format!("\"{name}\"")).into_bytes();
+        let files = [("plugin.toml".to_owned(), text), ("a.wasm".to_owned(), guest::handler(name))];
+        plugins.push(key, files.into()).await
+    };
+    push("one").await.unwrap();
+    push("two").await.unwrap();
+    let kept = plugins.revisions.list().unwrap();
+    assert!(matches!(push("three").await, Err(PushError::TooMany { max: 2, .. })));
+    assert_eq!(plugins.revisions.list().unwrap(), kept, "nothing is kept of it");
+    push("two").await.unwrap();
+    plugins.remove("demo/one").await.unwrap();
+    push("three").await.unwrap();
 }

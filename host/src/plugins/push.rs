@@ -3,7 +3,7 @@
 
 use super::manifest::{Above, FILE_NAME};
 use super::operate::record_of;
-use super::scan::Look;
+use super::scan::{Look, Turn};
 use super::source::{self, Source};
 use super::state::{News, Stage};
 use super::{Plugins, RevisionError, lock};
@@ -44,6 +44,16 @@ pub enum PushError {
         api: ApiName,
         /// Who pushes.
         owner: Name,
+    },
+    /// The owner has pushed as many as it may have.
+    #[error(
+        "{owner} has {max} pushed plugins already and may have no more; remove one (DELETE /admin/v1/plugins/{owner}/NAME), or have the operator raise push.plugins_per_owner_max"
+    )]
+    TooMany {
+        /// Who pushes.
+        owner: Name,
+        /// How many it may have.
+        max: usize,
     },
     /// The disk's: it could not be kept.
     #[error("the plugin could not be kept: {0}")]
@@ -89,10 +99,13 @@ impl Plugins {
             return Err(PushError::Foreign { api: api.name.clone(), owner: key.owner.clone() });
         }
         let digest = revision.digest();
+        // Before anything is kept, and again below: somebody may push at the same time.
+        self.check_number(&lock(&self.turn), key)?;
         self.keep(&revision)?;
         failpoint::hit("push.before_record");
-        let key = key.to_string();
         let mut turn = lock(&self.turn);
+        self.check_number(&turn, key)?;
+        let key = key.to_string();
         let mut record = record_of(&turn);
         record.plugins.entry(key.clone()).or_default().pushed = Some(digest);
         self.write(&mut turn, record)?;
@@ -105,5 +118,15 @@ impl Plugins {
         turn.decide(&key);
         self.publish(&mut turn);
         Ok(digest)
+    }
+
+    /// Each is a name for ever, a revision on the disk and a line in every status, whether it serves or not.
+    fn check_number(&self, turn: &Turn, key: &PushKey) -> Result<(), PushError> {
+        let (max, own) = (self.config.pushed_per_owner_max, format!("{}/", key.owner));
+        let pushed = turn.entries.iter().filter(|(key, entry)| entry.pushed.is_some() && key.starts_with(&own));
+        if turn.entries.contains_key(&key.to_string()) || pushed.count() < max {
+            return Ok(());
+        }
+        Err(PushError::TooMany { owner: key.owner.clone(), max })
     }
 }
