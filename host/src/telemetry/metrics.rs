@@ -84,6 +84,11 @@ impl ApiMeters {
     }
 }
 
+/// APIs with series of their own since the start.
+const APIS_MAX: usize = 20_000;
+/// Owner and API of what is beyond that; no name has an underscore in front.
+const OTHERS: &str = "_others";
+
 /// The families behind [`ApiMeters`].
 #[derive(Default)]
 struct ApiFamilies {
@@ -104,7 +109,12 @@ impl ApiFamilies {
         if let Some(meters) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(api) {
             return meters.clone();
         }
-        let label = OfApi { owner: api.owner.to_string(), api: api.slug.to_string() };
+        // Names come and go with plugins, and their series stay: beyond so many, the rest is counted as one.
+        let is_full = self.known.read().unwrap_or_else(PoisonError::into_inner).len() >= APIS_MAX;
+        let label = match is_full {
+            true => OfApi { owner: OTHERS.to_owned(), api: OTHERS.to_owned() },
+            false => OfApi { owner: api.owner.to_string(), api: api.slug.to_string() },
+        };
         let counter = |family: &Family<OfApi, Counter>| family.get_or_create(&label).clone();
         let seconds = |family: &Family<OfApi, Seconds>| family.get_or_create(&label).clone();
         let meters = Arc::new(ApiMeters {
@@ -118,7 +128,9 @@ impl ApiFamilies {
             outbound_bytes: counter(&self.outbound_bytes),
             log_bytes: counter(&self.log_bytes),
         });
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(api.clone(), meters.clone());
+        if !is_full {
+            self.known.write().unwrap_or_else(PoisonError::into_inner).insert(api.clone(), meters.clone());
+        }
         meters
     }
 
@@ -331,5 +343,24 @@ impl Drop for InFlight {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_come_and_go_do_not_make_the_page_grow_for_ever() {
+        let metrics = Metrics::new();
+        let api = |slug: usize| ApiName { owner: "demo".parse().unwrap(), slug: format!("a{slug}").parse().unwrap() };
+        for slug in 0..APIS_MAX + 10 {
+            metrics.of_api(&api(slug)).runs.inc();
+        }
+        let page = metrics.encode();
+        let runs: Vec<&str> = page.lines().filter(|line| line.starts_with("ripost_api_runs_total{")).collect();
+        assert_eq!(runs.len(), APIS_MAX + 1);
+        let others = runs.iter().find(|line| line.contains("api=\"_others\"")).unwrap();
+        assert!(others.ends_with(" 10"), "{others}");
     }
 }
