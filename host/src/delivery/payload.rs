@@ -1,11 +1,11 @@
 //! What a webhook says: made once, stored with its delivery, sent as it is.
 
-use super::transform::Whose;
+use super::transform::{NotMade, Whose};
 use super::{Sender, lane_of};
 use crate::gateway::view::{self, Head, Outcome};
 use crate::keyring;
 use crate::live::Progress;
-use crate::plugins::{ActiveApi, OnError, PayloadForm};
+use crate::plugins::{ActiveApi, OnError, PayloadForm, Ran};
 use bytes::Bytes;
 use ripost_domain::id::DeliveryId;
 use ripost_domain::time::Timestamp;
@@ -119,11 +119,19 @@ impl Sender {
                 let whose = Whose { request: claimed.id, event, accepted_at: claimed.created_at, url: &url };
                 match self.transform(&whose, active, &untransformed).await {
                     Ok(made) => (made, None),
-                    Err(reason) if active.transforms.webhook_on_error == OnError::SendOriginal => {
-                        tracing::warn!(request.id = %claimed.id, reason, "The webhook goes out untransformed, as its API has it");
-                        (untransformed.addressed(&whose), None)
+                    Err(NotMade { reason, is_broken }) => {
+                        // Once for an event of a request: neither progress, of which there may be a hundred, nor a consumer
+                        // who asks for it again and again, may put a revision aside.
+                        if is_broken && event != PROGRESS {
+                            self.needs.plugins.ran(active.digest, &active.name, Ran::Broke);
+                        }
+                        if active.transforms.webhook_on_error == OnError::SendOriginal {
+                            tracing::warn!(request.id = %claimed.id, reason, "The webhook goes out untransformed, as its API has it");
+                            (untransformed.addressed(&whose), None)
+                        } else {
+                            (untransformed, Some(Unmade { reason }))
+                        }
                     }
-                    Err(reason) => (untransformed, Some(Unmade { reason })),
                 }
             }
         };

@@ -4,7 +4,7 @@
 use super::payload::Made;
 use super::webhooks::Webhooks;
 use super::{Sender, Ticket, payload};
-use crate::plugins::{ActiveApi, Ran};
+use crate::plugins::ActiveApi;
 use crate::problem::{Kind, Problem};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of};
@@ -60,6 +60,14 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D:
     serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
+/// Why the webhook transforms gave no payload.
+pub(super) struct NotMade {
+    /// One sentence, for the owner and the operator.
+    pub(super) reason: String,
+    /// By a trap or a limit, which counts against the revision.
+    pub(super) is_broken: bool,
+}
+
 impl Sender {
     /// Room in memory for a delivery that is about to be written; none for one that is not to be sent.
     pub(crate) fn reserve_for(self: &Arc<Self>, delivery: &NewDelivery) -> Option<Ticket> {
@@ -96,7 +104,7 @@ impl Sender {
         whose: &Whose<'_>,
         active: &ActiveApi,
         untransformed: &Made,
-    ) -> Result<Made, String> {
+    ) -> Result<Made, NotMade> {
         let needs = &self.needs;
         let id = whose.request.to_string();
         let now_ms = u64::try_from(whose.accepted_at.as_millis()).unwrap_or(0);
@@ -117,18 +125,18 @@ impl Sender {
         let (made, label) = match outcome {
             Ok(webhook) => match checked(webhook) {
                 Ok(made) => (Ok(made.addressed(whose)), "answered"),
-                Err(why) => (Err(format!("the webhook transforms made what cannot be sent: {why}")), "invalid"),
+                Err(why) => {
+                    let reason = format!("the webhook transforms made what cannot be sent: {why}");
+                    (Err(NotMade { reason, is_broken: false }), "invalid")
+                }
             },
             Err(stopped) => {
                 let label = if stopped.is_broken() { "transform-failed" } else { "refused" };
-                if stopped.is_broken() {
-                    needs.plugins.ran(active.digest, &active.name, Ran::Broke);
-                }
-                (Err(stopped.sentence()), label)
+                (Err(NotMade { reason: stopped.sentence(), is_broken: stopped.is_broken() }), label)
             }
         };
         needs.metrics.webhook_transforms.get_or_create(&Outcome { outcome: label }).inc();
-        if let Err(error) = &made {
+        if let Err(NotMade { reason: error, .. }) = &made {
             let (event, revision) = (whose.event, active.digest.short());
             tracing::warn!(request.id = id, api = %active.name, event, revision, error, "A webhook could not be made");
         }

@@ -308,3 +308,24 @@ async fn a_webhook_that_could_not_be_made_is_made_by_the_mended_transform_when_i
     }
     audit::check(host.data())
 }
+
+#[tokio::test]
+async fn a_consumer_who_asks_for_a_webhook_again_and_again_takes_no_revision_out_of_service() -> Test {
+    let plugin = |component| Plugin::new("t", [echo("a", "webhook = [\"x-t.wasm\"]")]).file("x-t.wasm", component);
+    let (host, consumer, sink) = start(plugin(transforms::makes(&[], "{}"))).await?;
+    plugin(transforms::traps(Kind::Webhook)).install(host.stage(), host.plugins())?;
+    let call = json!({ "webhook_url": sink.url("/") });
+    let id = until("a webhook that cannot be made", Duration::from_secs(10), async || {
+        let id = consumer.call("demo/a").json(&call).accepted().await?;
+        consumer.ended(&id).await?;
+        let delivery = consumer.delivery_of(&id, "completed").await?;
+        Ok((delivery["state"] == "exhausted").then_some(id))
+    })
+    .await?;
+    for _ in 0..20 {
+        consumer.redeliver(&id).json(&json!({})).send().await?.expect(409)?;
+    }
+    let plugins = host.cli(&["plugins", "list", "--json"]).await?.expect(0)?.json()?;
+    assert_eq!(plugins[0]["state"], "active", "{plugins}");
+    Ok(())
+}
