@@ -184,6 +184,9 @@ pub enum PluginError {
     /// The operator stopped the plugin, and its requests with it.
     #[error("the operator stopped the plugin of revision {}", .0.short())]
     Stopped(Digest),
+    /// Its plugin, or the revision before, has APIs of other owners, who would be rolled back with it.
+    #[error("the plugin that offers {0} has APIs of other owners too, now or in the revision before; ask the operator")]
+    Shared(ApiName),
     /// There is no revision before the one that serves.
     #[error(
         "there is no revision of `{0}` before the one that serves; put the older files in place, or stop it with `ripost plugins stop {0}`"

@@ -47,16 +47,7 @@ pub(super) async fn roll_back(
     principal: &Principal,
 ) -> Result<RolledBack, Problem> {
     let api = super::apis::named(parameters)?;
-    if let Some(owner) = principal.only() {
-        let own = format!("{owner}/");
-        let status = admin.plugins.status();
-        let plugin = status.iter().find(|plugin| plugin.apis.iter().any(|line| line.name == api.to_string()));
-        if plugin.is_some_and(|plugin| !plugin.apis.iter().all(|line| line.name.starts_with(&own))) {
-            let detail = format!("The plugin that offers `{api}` offers APIs of other owners too. Ask the operator.");
-            return Err(Problem::new(Kind::Forbidden, detail).with("role", "owner"));
-        }
-    }
-    admin.plugins.rollback(&api).await.map_err(problem)
+    admin.plugins.rollback_of(&api, principal.only()).await.map_err(problem)
 }
 
 pub(super) async fn stop(admin: &Admin, key: &str) -> Result<StoppedPlugin, Problem> {
@@ -82,6 +73,7 @@ fn problem(error: PluginError) -> Problem {
         PluginError::Unknown(_) | PluginError::NotServed(_) | PluginError::NoSuchApi { .. } => {
             Problem::new(Kind::NotFound, detail)
         }
+        PluginError::Shared(_) => Problem::new(Kind::Forbidden, detail).with("role", "owner"),
         PluginError::StillThere(_)
         | PluginError::NoPrevious(_)
         | PluginError::Changed(_)

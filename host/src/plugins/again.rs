@@ -124,3 +124,25 @@ async fn an_owner_has_so_many_pushed_plugins_and_no_more() {
     plugins.remove("demo/one").await.unwrap();
     push("three").await.unwrap();
 }
+
+#[tokio::test]
+async fn an_owner_rolls_back_what_is_its_own_and_was_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root(&folder);
+    let plugins = open(&root);
+    let api = ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() };
+    let [demo, other] = ["demo", "other"].map(|name| name.parse().unwrap());
+    let others = MANIFEST.split_once("[[api]]").unwrap().1.replace("\"demo\"", "\"other\"");
+    fs::create_dir_all(root.join("plugins/a")).unwrap();
+    fs::write(root.join("plugins/a/a.wasm"), guest::handler("0")).unwrap();
+    fs::write(root.join("plugins/a/plugin.toml"), format!("{MANIFEST}\n[[api]]{others}")).unwrap();
+    plugins.scan().await;
+    assert!(plugins.registry().api("other", "a").is_some());
+    // What serves is all its own by now, and the revision before was not.
+    serve(&root, &plugins, "1").await;
+    assert!(matches!(plugins.rollback_of(&api, Some(&demo)).await, Err(PluginError::Shared(_))));
+    let second = serve(&root, &plugins, "2").await;
+    assert!(matches!(plugins.rollback_of(&api, Some(&other)).await, Err(PluginError::Shared(_))));
+    assert_eq!(plugins.rollback_of(&api, Some(&demo)).await.unwrap().from, second);
+    assert!(plugins.plugin_status("a").unwrap().reason.unwrap().starts_with("the owner rolled it back"));
+}

@@ -9,7 +9,7 @@ use super::record::Move;
 use super::scan::Turn;
 use super::state::{Aside, Held, Why};
 use super::{Above, PluginError, Plugins, lock};
-use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_store::failpoint;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -58,23 +58,43 @@ impl Plugins {
     /// Nobody offers the API, there is no revision before, it cannot be made ready, or somebody else offers one of its
     /// APIs by now.
     pub async fn rollback(self: &Arc<Self>, api: &ApiName) -> Result<RolledBack, PluginError> {
-        let wanted = api.clone();
+        self.rollback_of(api, None).await
+    }
+
+    /// The same by an owner: a plugin is swapped as a whole, so both revisions must be all of that owner's.
+    ///
+    /// # Errors
+    /// As [`Plugins::rollback`]; or one of the two has APIs of others.
+    pub async fn rollback_of(self: &Arc<Self>, api: &ApiName, only: Option<&Name>) -> Result<RolledBack, PluginError> {
+        let (wanted, only) = (api.clone(), only.cloned());
         let rolled_back = self.decide(move |plugins| {
-            let (key, from) = plugins.server_of(&wanted)?;
-            plugins.put_aside(&key, from, Why::Rollback, "the operator rolled it back".to_owned())
+            let (key, from, to) = plugins.server_of(&wanted)?;
+            if let Some(owner) = &only
+                && !(plugins.is_all_of(owner, from)? && to.map_or(Ok(true), |to| plugins.is_all_of(owner, to))?)
+            {
+                return Err(PluginError::Shared(wanted));
+            }
+            let who = if only.is_some() { "owner" } else { "operator" };
+            plugins.put_aside(&key, from, Why::Rollback, format!("the {who} rolled it back"))
         });
         let rolled_back = rolled_back.await?;
         self.carry_out_moves().await;
         Ok(rolled_back)
     }
 
-    fn server_of(&self, api: &ApiName) -> Result<(String, Digest), PluginError> {
+    /// The plugin that serves an API, by which revision, and the one before.
+    fn server_of(&self, api: &ApiName) -> Result<(String, Digest, Option<Digest>), PluginError> {
         let turn = lock(&self.turn);
         let serves = turn.entries.iter().find_map(|(key, entry)| {
             let loaded = entry.serving()?;
-            loaded.api(api).map(|_| (key.clone(), loaded.digest))
+            loaded.api(api).map(|_| (key.clone(), loaded.digest, entry.previous))
         });
         serves.ok_or_else(|| PluginError::NotServed(api.clone()))
+    }
+
+    fn is_all_of(&self, owner: &Name, digest: Digest) -> Result<bool, PluginError> {
+        let kept = self.kept(digest, Above::Lower).map_err(|reason| PluginError::Load { digest, reason })?;
+        Ok(kept.manifest.apis.iter().all(|api| api.name.owner == *owner))
     }
 
     /// Blocking, for as long as the revision before takes to be made ready.
