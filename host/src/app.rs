@@ -2,7 +2,13 @@
 
 mod development;
 mod folder;
+mod parts;
 mod pins;
+mod signals;
+mod start_error;
+
+pub(crate) use parts::start_runtime;
+pub use start_error::StartError;
 
 use crate::admin::{Admin, Tokens, Uploads};
 use crate::capability::outbound::Outlet;
@@ -12,7 +18,7 @@ use crate::compile::Compile;
 use crate::config::{Config, WallMode};
 use crate::delivery::webhooks::Webhooks;
 use crate::delivery::{self, Alerts, Disabled, News, Secrets, Sender};
-use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
+use crate::egress::{EgressClient, Settings};
 use crate::gateway::access::Access;
 use crate::gateway::idempotency::InFlight;
 use crate::gateway::identity::Identity;
@@ -20,91 +26,24 @@ use crate::gateway::listener::{self, Serving};
 use crate::gateway::{Gateway, cors};
 use crate::keyring::{AdminToken, Keyring};
 use crate::live::Live;
-use crate::plugins::{self, Bare, Plugins, PluginsConfig};
+use crate::plugins::Plugins;
 use crate::reconcile::Reconcile;
 use crate::runs::{self, Runs};
 use crate::telemetry::metrics::Metrics;
 use crate::wall::{self, ServePaths};
 use anyhow::Context as _;
-use camino::Utf8PathBuf;
-use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
 use ripost_domain::time::{Clock, SystemClock};
-use ripost_runtime::Runtime;
-use ripost_store::sqlite::{SqliteConfig, SqliteStore};
-use ripost_store::{OpenError, Store};
+use ripost_store::Store;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Where the data plane says where it listens.
 const ADDRESS_FILE: &str = "address";
-/// Exit code after the disk has failed (`EX_IOERR`): nothing that was answered is in doubt, nothing more is.
-const EXIT_IO: i32 = 74;
-/// Unused connections of one owner's calls to one origin, and of all calls: a run makes few calls, and each owner has
-/// connections of its own.
-const OUTBOUND_IDLE_PER_ORIGIN: usize = 8;
-const OUTBOUND_IDLE_TOTAL: usize = 256;
-
-/// The gateway cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A value that only shows its fault when it is used.
-    #[error("configuration: {0}")]
-    Configuration(String),
-    /// The data folder belongs to a newer version.
-    #[error(transparent)]
-    NewerData(OpenError),
-    /// What the plugins are was written by a newer version.
-    #[error("{0}")]
-    NewerPlugins(plugins::RecordError),
-    /// Another process has the data folder.
-    #[error(transparent)]
-    DataInUse(OpenError),
-    /// Another process has the address.
-    #[error("cannot listen on {address}: {source}; stop the other program, or choose another address with --listen")]
-    AddressInUse {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A folder that cannot be written.
-    #[error("the folder {path} cannot be written: {message}")]
-    CannotWrite {
-        /// Which.
-        path: Utf8PathBuf,
-        /// Why.
-        message: String,
-    },
-    /// Anything else, with its causes.
-    #[error("{0:#}")]
-    Other(#[from] anyhow::Error),
-}
-
-impl From<OpenError> for StartError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Newer { .. } => Self::NewerData(error),
-            OpenError::InUse { .. } => Self::DataInUse(error),
-            OpenError::NotWritable { path, message } => Self::CannotWrite { path: path.into(), message },
-            OpenError::Database { .. } => Self::Other(error.into()),
-        }
-    }
-}
-
-impl From<plugins::OpenError> for StartError {
-    fn from(error: plugins::OpenError) -> Self {
-        match error {
-            plugins::OpenError::Record(newer @ plugins::RecordError::Newer { .. }) => Self::NewerPlugins(newer),
-            error => Self::Other(error.into()),
-        }
-    }
-}
 
 /// A started gateway.
 pub struct App {
@@ -164,7 +103,7 @@ impl App {
         };
         let data = config.data.clone();
         let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
-            (Arc::new(open_store(&data).await?), Arc::new(SystemClock::start()));
+            (Arc::new(parts::open_store(&data).await?), Arc::new(SystemClock::start()));
         let keyring = Arc::new(Keyring::open(&data).map_err(|error| StartError::Other(error.into()))?);
         let token_is_new = !data.join("admin-token").exists();
         let token = AdminToken::open(&data).map_err(|error| StartError::Other(error.into()))?;
@@ -190,13 +129,13 @@ impl App {
         let live = Live::new();
 
         let compile = Compile::open(&config.compile, &data, &keyring.artefact_key(), metrics.clone(), stopping.clone());
-        let runtime = Arc::new(start_runtime(&config, compile)?);
+        let runtime = Arc::new(parts::start_runtime(&config, compile)?);
         tracing::info!(runtime = %runtime.describe(), "Started the sandbox");
         let own =
             std::iter::once(address).chain(admin_listener.as_ref().map(|(_, address)| *address)).collect::<Vec<_>>();
         let owner_secrets = OwnerSecrets::load(store.clone(), keyring.clone(), clock.clone(), tasks.clone()).await;
         let owner_secrets = owner_secrets.context("reading the owners' secrets")?;
-        let outlet = Arc::new(start_outlet(&config, own.clone())?);
+        let outlet = Arc::new(parts::start_outlet(&config, own.clone())?);
         let capabilities = Capabilities {
             outlet: outlet.clone(),
             secrets: owner_secrets.clone(),
@@ -204,7 +143,7 @@ impl App {
             keyring: keyring.clone(),
             kv: Some(Arc::new(KvOfStore { store: store.clone(), clock: clock.clone(), quota: config.kv.quota() })),
         };
-        let plugins_config = plugins_config(&config);
+        let plugins_config = parts::plugins_config(&config);
         let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())?;
         // Before anything runs: what was rolled back shortly before a crash takes its requests along now.
         plugins.set_pins(Arc::new(pins::PinsOfStore(store.clone()))).await;
@@ -213,13 +152,13 @@ impl App {
             tracing::warn!("Some plugins are still being made ready; calls are answered without them until they are");
         }
 
-        let url_policy = url_policy(&config)?;
+        let url_policy = parts::url_policy(&config)?;
         let settings = Settings {
             policy: url_policy.addresses.clone(),
             ca_file: config.delivery.ca_file.clone(),
             ..Settings::default()
         };
-        let egress = Arc::new(start_egress(&config, settings, own)?);
+        let egress = Arc::new(parts::start_egress(&config, settings, own)?);
         let policy = config.delivery.policy().map_err(StartError::Configuration)?;
         let secrets = Arc::new(Secrets::new(store.clone(), keyring.clone(), clock.clone()));
         let disabled = Arc::new(Disabled::load(&*store).await.context("reading which URLs are disabled")?);
@@ -333,7 +272,7 @@ impl App {
         tasks.spawn(reconcile.clone().kv());
         tasks.spawn(reconcile.revisions());
         tasks.spawn(plugins.clone().run(stopping.clone()));
-        tasks.spawn(reload_on_hangup(plugins.clone(), stopping.clone()));
+        tasks.spawn(signals::reload_on_hangup(plugins.clone(), stopping.clone()));
 
         let uploads = Uploads::new(app.config.push.clone());
         let admin = |gateway: Option<Arc<Gateway>>| {
@@ -387,7 +326,7 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT, then finishes what was accepted within the grace period and says what was left.
     pub async fn run_until_stopped(self) {
-        let name = stop_signal().await;
+        let name = signals::stop_signal().await;
         let grace = self.config.shutdown.grace;
         tracing::info!(signal = name, grace_s = grace.as_secs_f64(), "Stopping: no new work, finishing what runs");
         self.stopping.cancel();
@@ -396,7 +335,7 @@ impl App {
         self.tasks.close();
         let drained = tokio::select! {
             drained = tokio::time::timeout(grace, self.tasks.wait()) => drained.is_ok(),
-            _ = stop_signal() => false,
+            _ = signals::stop_signal() => false,
         };
         self.egress.shutdown();
         self.outlet.shutdown();
@@ -417,109 +356,4 @@ impl App {
             tracing::error!("The store did not close in time; its log is replayed at the next start");
         }
     }
-}
-
-/// SIGHUP reads the plugins folder again, and judges again what was rejected.
-async fn reload_on_hangup(plugins: Arc<Plugins>, stopping: CancellationToken) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be received; `ripost reload` does the same");
-            return;
-        }
-    };
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            heard = hangup.recv() => if heard.is_none() { return },
-        }
-        tracing::info!(signal = "SIGHUP", "Reading the plugins folder");
-        plugins.reload().await;
-    }
-}
-
-async fn stop_signal() -> &'static str {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match (terminate, interrupt) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        _ => std::future::pending().await,
-    }
-}
-
-async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, StartError> {
-    let config = SqliteConfig::new(data.to_owned());
-    let fatal = Arc::new(|reason: String| {
-        tracing::error!(reason, "The disk has failed; ending, because an answer given now could not be trusted");
-        std::process::exit(EXIT_IO);
-    });
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(config, fatal)).await;
-    Ok(opened.context("opening the store")??)
-}
-
-pub(crate) fn start_runtime(config: &Config, compile: Compile) -> Result<Runtime, StartError> {
-    let runtime = config.sandbox.runtime(config.runs.concurrency + config.runs.transforms());
-    Ok(Runtime::start_with(runtime, Arc::new(compile)).context("starting the sandbox")?)
-}
-
-fn plugins_config(config: &Config) -> PluginsConfig {
-    PluginsConfig {
-        plain_http: config.outbound.plain_http(config.dev),
-        quiet: config.plugins.quiet,
-        rename_settle: config.plugins.rename_settle,
-        rescan: config.plugins.rescan,
-        deleted_grace: config.plugins.deleted_grace,
-        watch: config.plugins.watch,
-        probation: config.plugins.probation,
-        quarantine_after: config.plugins.quarantine_after,
-        smoke_wall: config.plugins.smoke_wall,
-        pushed_per_owner_max: config.push.plugins_per_owner_max,
-        bare: if config.dev { Bare::Serve } else { Bare::Refuse },
-        limits: config.sandbox.handler.clone(),
-        ceiling: config.sandbox.ceiling.clone(),
-        transform: config.sandbox.transform.clone(),
-        concurrency: config.sandbox.concurrency,
-        ..PluginsConfig::new(config.plugins_folder.clone(), config.data.join("revisions"))
-    }
-}
-
-fn url_policy(config: &Config) -> Result<UrlPolicy, StartError> {
-    let networks = |name: &str, texts: &[String]| {
-        let parsed = texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>();
-        parsed.map_err(|error| StartError::Configuration(format!("delivery.{name}: {error}")))
-    };
-    let addresses = Policy {
-        allow_loopback: config.dev,
-        extra_deny: networks("deny", &config.delivery.deny)?,
-        allow: networks("allow", &config.delivery.allow)?,
-    };
-    let plain_http = match (config.delivery.plain_http, config.dev) {
-        (true, _) => PlainHttp::Everywhere,
-        (false, true) => PlainHttp::Loopback,
-        (false, false) => PlainHttp::Refused,
-    };
-    Ok(UrlPolicy { addresses, plain_http })
-}
-
-/// The way out of handlers: apart from that of webhooks, whose connections no flood of calls may take.
-fn start_outlet(config: &Config, own: Vec<SocketAddr>) -> Result<Outlet, StartError> {
-    let url_policy = config.outbound.url_policy(config.dev).map_err(StartError::Configuration)?;
-    let settings = Settings {
-        policy: url_policy.addresses.clone(),
-        ca_file: config.outbound.ca_file.clone(),
-        idle_per_origin: OUTBOUND_IDLE_PER_ORIGIN,
-        idle_total: OUTBOUND_IDLE_TOTAL,
-        ..Settings::default()
-    };
-    Ok(Outlet::new(start_egress(config, settings, own)?, url_policy, config.outbound.bounds()))
-}
-
-fn start_egress(config: &Config, settings: Settings, own: Vec<SocketAddr>) -> Result<EgressClient, StartError> {
-    let addresses = OwnAddresses::new(config.public_url.as_ref());
-    addresses.set_listeners(own);
-    let resolver = SystemResolver::new().map_err(|error| StartError::Other(error.into()))?;
-    EgressClient::new(settings, Arc::new(addresses), Arc::new(resolver), &TaskTracker::new())
-        .map_err(|error| StartError::Configuration(format!("{error:#}")))
 }
