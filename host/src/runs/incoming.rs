@@ -55,6 +55,8 @@ impl Runs {
         needs.metrics.of_api(&active.name).add_transforms(&usage);
         match outcome {
             Ok(Request { method, path, query, headers, body, attributes, .. }) => {
+                // Those that break count, and so do these: a call that is refused for nothing is cheap to repeat.
+                needs.plugins.ran(active.digest, &active.name, Ran::Answered);
                 Ok(RequestInput { method, path, query, headers, body, attributes })
             }
             Err(stopped) => {
