@@ -23,6 +23,7 @@ use crate::gateway::access::Access;
 use crate::gateway::idempotency::InFlight;
 use crate::gateway::identity::Identity;
 use crate::gateway::listener::{self, Serving};
+use crate::gateway::stream::Streams;
 use crate::gateway::{Gateway, cors};
 use crate::keyring::{AdminToken, Keyring};
 use crate::live::Live;
@@ -181,6 +182,7 @@ impl App {
                 keyring: keyring.clone(),
                 signing_key: signing_key.clone(),
                 news: news.clone(),
+                live: live.clone(),
                 metrics: metrics.clone(),
                 runtime: runtime.clone(),
                 plugins: plugins.clone(),
@@ -243,6 +245,7 @@ impl App {
             limits: config.limits.clone(),
             body_time: config.connections.body_time,
             body_bytes: Arc::new(Semaphore::new(config.limits.bodies_in_memory)),
+            streams: Streams::new(config.connections.streams_max, config.connections.streams_per_consumer),
             cors: if config.dev { cors::Policy::AnyOrigin } else { cors::Policy::None },
             tasks: tasks.clone(),
             stopping: stopping.clone(),

@@ -28,6 +28,7 @@ pub use test::Tested;
 use crate::config;
 use crate::egress::EgressClient;
 use crate::keyring::{self, Keyring};
+use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::telemetry::metrics::{Metrics, State as StateLabel};
 use lanes::{Lanes, Verdict, Work};
@@ -64,6 +65,8 @@ pub struct Needs {
     pub signing_key: Arc<SigningKey>,
     /// Who waits for what becomes undelivered.
     pub news: Arc<News>,
+    /// Who watches a request.
+    pub live: Arc<Live>,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// Who runs webhook transforms.
@@ -205,6 +208,7 @@ impl Sender {
             let sender = self.clone();
             self.needs.tasks.spawn(async move {
                 let (lane, bytes, consumer) = (claimed.lane, claimed.payload.len(), claimed.consumer);
+                let request = claimed.request_id;
                 let endpoint = endpoint_of(&claimed.url).to_owned();
                 let (verdict, concluding) = sender.attempt(claimed).await;
                 let work = sender.lanes().ended(lane, bytes, verdict, Instant::now());
@@ -215,6 +219,7 @@ impl Sender {
                 }
                 sender.act(work);
                 sender.conclude(concluding).await;
+                sender.needs.live.moved(request);
             });
         }
         if !work.put_back.is_empty() {

@@ -9,10 +9,14 @@ pub mod fields;
 pub mod idempotency;
 pub mod identity;
 pub mod listener;
+mod listing;
 mod pipeline;
 pub mod prefer;
+pub mod reply;
 mod requests;
 mod routing;
+mod status;
+pub mod stream;
 mod synchronous;
 pub mod view;
 mod webhooks;
@@ -30,6 +34,7 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use reply::Reply;
 use ripost_domain::money::FeeRate;
 use ripost_domain::time::Clock;
 use ripost_store::Store;
@@ -78,6 +83,8 @@ pub struct Gateway {
     pub body_time: Duration,
     /// Bytes of bodies that are being read.
     pub body_bytes: Arc<Semaphore>,
+    /// Streams of events that are open.
+    pub streams: Arc<stream::Streams>,
     /// Which pages may call.
     pub cors: cors::Policy,
     /// Who owns the tasks.
@@ -88,25 +95,25 @@ pub struct Gateway {
 
 impl Gateway {
     /// Answers one HTTP request; every failure is a problem.
-    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Reply> {
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = match self.dispatch(request).await {
             Ok(response) => response,
             Err(problem) => {
                 self.metrics.refused.get_or_create(&State { state: class_of(problem.status()) }).inc();
-                problem.into_response()
+                problem.into_response().map(Reply::from)
             }
         };
         self.cors.open(origin.as_ref(), &mut response);
         response
     }
 
-    async fn dispatch(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn dispatch(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Reply>, Problem> {
         // The path is read before the request is moved into the pipeline.
-        match route(request.uri().path()) {
+        let whole = match route(request.uri().path()) {
             Route::Api { owner, slug, rest } => {
                 if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
-                    return Ok(preflight);
+                    return Ok(preflight.map(Reply::from));
                 }
                 let path = request.uri().path();
                 let start = |part: &str| part.as_ptr() as usize - path.as_ptr() as usize;
@@ -117,12 +124,15 @@ impl Gateway {
                 };
                 self.call(request, target).await
             }
+            Route::Requests => self.list(&request).await,
             Route::Request(id) => self.get(&request, requests::Part::Request, id).await,
             Route::Result(id) => self.get(&request, requests::Part::Result, id).await,
             Route::Webhook(id, event) => self.get(&request, requests::Part::Webhook(event), id).await,
             Route::Deliveries(id) => self.deliveries(&request, id).await,
             Route::Receipt(id) => self.receipt(&request, id).await,
             Route::Redeliver(id) => self.redeliver(request, id).await,
+            Route::Cancel(id) => self.cancel(&request, id).await,
+            Route::RequestEvents(id) => return self.event_stream(&request, id).await,
             Route::LinkedResult(token) => self.linked_result(&request, token).await,
             Route::Events => self.events(&request).await,
             Route::RedeliverMany => self.redeliver_many(request).await,
@@ -141,7 +151,8 @@ impl Gateway {
                 Kind::NotFound,
                 "APIs are under /api/{owner}/api/{slug}, requests under /requests/{id}. Check the path.",
             )),
-        }
+        };
+        whole.map(|response| response.map(Reply::from))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of requests while they are under way, in memory only: progress, and who waits for the end.
+//! What is known of requests while they are under way, in memory only: progress, and who waits for news or for the end.
 //! The store is the truth; losing this loses nothing but a percentage.
 
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use ripost_store::Answer;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard as TurnGuard, Notify, watch};
 
 /// Locks are held for a look-up each; this many keep writers of different requests apart.
 const SHARDS: usize = 16;
@@ -30,9 +30,37 @@ pub struct Live {
 pub struct Entry {
     id: RequestId,
     all: Arc<Live>,
+    /// Held while a run begins and while a cancellation is written: one of both is first.
+    turn: tokio::sync::Mutex<()>,
     started: AtomicBool,
+    cancelled: AtomicBool,
+    cancel: Notify,
     progress: Mutex<Option<Progress>>,
-    ended: watch::Sender<Option<Ended>>,
+    told: watch::Sender<Told>,
+}
+
+/// What whoever waits is told.
+#[derive(Debug, Default)]
+struct Told {
+    /// Counts what has moved in the store, so that only then the store is asked.
+    moves: u32,
+    ended: Option<Ended>,
+}
+
+/// Somebody who waits for news of a request.
+pub struct Watcher {
+    entry: Arc<Entry>,
+    told: watch::Receiver<Told>,
+    moves: u32,
+}
+
+/// What a [`Watcher`] has heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The request has progress to show.
+    Progress,
+    /// The store knows something new.
+    Moved,
 }
 
 /// How a request ended, for whoever waits for it.
@@ -75,9 +103,12 @@ impl Live {
         let entry = Arc::new(Entry {
             id,
             all: self.clone(),
+            turn: tokio::sync::Mutex::const_new(()),
             started: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            cancel: Notify::new(),
             progress: Mutex::default(),
-            ended: watch::Sender::new(None),
+            told: watch::Sender::new(Told::default()),
         });
         shard.insert(id, Arc::downgrade(&entry));
         entry
@@ -87,6 +118,13 @@ impl Live {
     #[must_use]
     pub fn get(&self, id: RequestId) -> Option<Arc<Entry>> {
         self.shard(id).get(&id).and_then(Weak::upgrade)
+    }
+
+    /// The store has something new of a request: whoever watches it is told.
+    pub fn moved(&self, id: RequestId) {
+        if let Some(entry) = self.get(id) {
+            entry.moved();
+        }
     }
 
     /// How many there are.
@@ -113,15 +151,60 @@ impl Drop for Entry {
 }
 
 impl Entry {
-    /// Its handler has begun.
-    pub fn start(&self) {
-        self.started.store(true, Ordering::Relaxed);
+    /// Its handler begins; false if the request was cancelled before.
+    #[must_use]
+    pub async fn start(&self) -> bool {
+        let _turn = self.turn().await;
+        if self.is_cancelled() {
+            return false;
+        }
+        self.started.store(true, Ordering::Release);
+        self.moved();
+        true
+    }
+
+    /// While it is held no handler begins.
+    pub async fn turn(&self) -> TurnGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// The cancellation is durable: a run that is under way is stopped, and none begins.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.cancel.notify_waiters();
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits until the request is cancelled.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn cancelled(&self) {
+        // Made before the look: it counts from then on, polled or not.
+        let told = self.cancel.notified();
+        if !self.is_cancelled() {
+            told.await;
+        }
+    }
+
+    /// Its run is over and another will follow.
+    pub fn rest(&self) {
+        self.started.store(false, Ordering::Release);
+        self.moved();
+    }
+
+    /// The store has something new of it.
+    pub fn moved(&self) {
+        self.told.send_modify(|told| told.moves = told.moves.wrapping_add(1));
     }
 
     /// Whether its handler has begun.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        self.started.load(Ordering::Relaxed)
+        self.started.load(Ordering::Acquire)
     }
 
     /// What the handler said last.
@@ -140,11 +223,16 @@ impl Entry {
             percent: percent.map(|percent| percent.min(100)).or(before),
             message: message.chars().filter(|letter| !letter.is_control()).take(MESSAGE_CHARS_MAX).collect(),
         });
+        drop(progress);
+        self.told.send_modify(|_| {});
     }
 
     /// The end is durable: whoever waits is told.
     pub fn end(&self, ended: Ended) {
-        self.ended.send_replace(Some(ended));
+        self.told.send_modify(|told| {
+            told.moves = told.moves.wrapping_add(1);
+            told.ended = Some(ended);
+        });
     }
 
     /// Waits for the end.
@@ -152,9 +240,52 @@ impl Entry {
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn ended(&self) -> Ended {
-        let mut ended = self.ended.subscribe();
-        let ended = ended.wait_for(Option::is_some).await.expect("the sender lives in `self`");
-        ended.clone().expect("that is what was waited for")
+        let mut told = self.told.subscribe();
+        let told = told.wait_for(|told| told.ended.is_some()).await.expect("the sender lives in `self`");
+        told.ended.clone().expect("that is what was waited for")
+    }
+}
+
+impl Watcher {
+    /// Hears of everything from now on: to be made before the store is read, so that nothing in between is missed.
+    #[must_use]
+    pub fn new(entry: Arc<Entry>) -> Self {
+        let mut told = entry.told.subscribe();
+        let moves = told.borrow_and_update().moves;
+        Self { entry, told, moves }
+    }
+
+    /// What is watched.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Waits for something new since the last time; several things at once are one.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time: what was not returned is returned the next time.
+    pub async fn changed(&mut self) -> News {
+        self.told.changed().await.expect("the entry holds the sender");
+        self.seen()
+    }
+
+    /// Waits until the store knows something new, whatever progress there is meanwhile.
+    ///
+    /// # Cancel safety
+    /// As [`Self::changed`].
+    pub async fn moved(&mut self) {
+        let before = self.moves;
+        self.told.wait_for(|told| told.moves != before).await.expect("the entry holds the sender");
+        self.seen();
+    }
+
+    fn seen(&mut self) -> News {
+        let moves = self.told.borrow_and_update().moves;
+        match std::mem::replace(&mut self.moves, moves) == moves {
+            true => News::Progress,
+            false => News::Moved,
+        }
     }
 }
 
@@ -164,7 +295,7 @@ impl ripost_runtime::ProgressSink for Entry {
     }
 
     fn cancelled(&self) -> bool {
-        false
+        self.is_cancelled()
     }
 }
 
@@ -194,5 +325,40 @@ mod tests {
         drop(waiter);
         assert!(live.is_empty());
         assert!(live.get(id(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_request_does_not_begin_and_one_that_has_begun_is_told() {
+        let live = Live::new();
+        let (before, during) = (live.enter(id(4)), live.enter(id(5)));
+        let turn = before.turn().await;
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), before.start()).await.is_err());
+        before.cancel();
+        drop(turn);
+        assert!(!before.start().await && !before.has_started());
+        before.cancelled().await;
+
+        assert!(during.start().await);
+        let told = during.cancelled();
+        during.cancel();
+        told.await;
+        assert!(ripost_runtime::ProgressSink::cancelled(&*during));
+    }
+
+    #[tokio::test]
+    async fn a_watcher_hears_of_everything_since_it_last_looked() {
+        let live = Live::new();
+        let mut watcher = Watcher::new(live.enter(id(2)));
+        live.get(id(2)).unwrap().report(Some(1), "one");
+        live.get(id(2)).unwrap().report(Some(2), "two");
+        assert_eq!(watcher.changed().await, News::Progress);
+        let quiet = tokio::time::timeout(std::time::Duration::from_millis(20), watcher.changed()).await;
+        assert!(quiet.is_err(), "two reports are one piece of news");
+        live.moved(id(2));
+        watcher.entry().report(Some(3), "three");
+        assert_eq!(watcher.changed().await, News::Moved);
+        watcher.entry().end(Ended::Problem { status: 504, json: Bytes::new() });
+        watcher.moved().await;
+        live.moved(id(3));
     }
 }

@@ -30,7 +30,7 @@ mod swap;
 mod watch;
 
 pub use manifest::{
-    Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Manifest,
+    Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTransforms, Bounds, Cancel, DeliveryMode, FILE_NAME, Manifest,
     ManifestError, OnError, PayloadForm, schema,
 };
 pub use probation::Ran;

@@ -5,6 +5,7 @@
 //!
 //! Room and instances are shared fairly by owner: a flood fills its owner's share and waits behind itself, in the store.
 
+mod cancel;
 pub(crate) mod decide;
 mod direct;
 mod finish;
@@ -13,6 +14,7 @@ mod news;
 mod run;
 mod stop;
 
+pub(crate) use self::cancel::Cancelled;
 pub(crate) use self::direct::NotRun;
 pub(crate) use self::run::Asked;
 use crate::config;
@@ -182,6 +184,8 @@ impl Runs {
     pub(crate) fn start_when_there_is_room(self: &Arc<Self>, owner: Arc<str>, claimed: ClaimedRun) {
         let runs = self.clone();
         self.needs.tasks.spawn(async move {
+            // Entered now: a request that is cancelled while it waits is not run.
+            let entry = runs.needs.live.enter(claimed.id);
             let body_kibs = kibs(claimed.input.body.len());
             let room = async {
                 Slot {
@@ -190,10 +194,8 @@ impl Runs {
                 }
             };
             tokio::select! {
-                slot = room => {
-                    let entry = runs.needs.live.enter(claimed.id);
-                    runs.start(slot, claimed, entry);
-                }
+                slot = room => runs.start(slot, claimed, entry),
+                () = entry.cancelled() => {}
                 // Still leased to this process: the next start finds it.
                 () = runs.needs.stopping.cancelled() => {}
             }

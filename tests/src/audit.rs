@@ -48,16 +48,23 @@ const RULES: &[(&str, &str)] = &[
     ),
     ("I4: no money moves for a request that is not there", "SELECT id FROM transfers WHERE request_id IS NOT NULL AND request_id NOT IN (SELECT id FROM requests)"),
     (
-        "I5: completed is captured and everything else that ended is released",
-        "SELECT hex(id) || ' ' || state FROM requests r WHERE price > 0 AND (
-           (state = 'completed') <> EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'capture') OR
-           (state IN ('failed', 'cancelled', 'expired')) <> EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'release'))",
+        "I5: completed is captured, everything else that ended is released, and cancelled is one of both",
+        "SELECT hex(id) || ' ' || state FROM (SELECT *,
+           EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'capture') AS captured,
+           EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'release') AS released FROM requests r)
+         WHERE price > 0 AND CASE
+           WHEN state = 'completed' THEN NOT captured OR released
+           WHEN state IN ('failed', 'expired') THEN captured OR NOT released
+           WHEN state = 'cancelled' THEN captured = released
+           ELSE captured OR released END",
     ),
     (
         "I5: the settlement that is shown is the one that happened",
-        "SELECT hex(id) || ' ' || state || ' ' || settlement FROM requests WHERE settlement <> CASE
-           WHEN price = 0 THEN 'none' WHEN state = 'completed' THEN 'captured'
-           WHEN state IN ('failed', 'cancelled', 'expired') THEN 'released' ELSE 'held' END",
+        "SELECT hex(id) || ' ' || state || ' ' || settlement FROM requests r WHERE settlement <> CASE
+           WHEN price = 0 THEN 'none'
+           WHEN EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'capture') THEN 'captured'
+           WHEN EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'release') THEN 'released'
+           ELSE 'held' END",
     ),
     (
         "I7: an owner earns the price less the fee, and the platform the fee",

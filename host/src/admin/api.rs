@@ -9,6 +9,7 @@ use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
 use crate::gateway::listener::Answer;
+use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, identity};
 use crate::keyring::Keyring;
 use crate::live::Live;
@@ -64,12 +65,12 @@ pub struct Admin {
 }
 
 impl Answer for Admin {
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
         let path = request.uri().path();
         let ours = path.starts_with("/admin/") || path == "/metrics" || path == "/admin";
         match &self.gateway {
             Some(gateway) if !ours => gateway.answer(request).await,
-            _ => self.dispatch(request, peer).await.unwrap_or_else(Problem::into_response),
+            _ => self.dispatch(request, peer).await.unwrap_or_else(Problem::into_response).map(Reply::from),
         }
     }
 }

@@ -10,6 +10,10 @@ use std::time::Duration;
 pub struct Connections {
     /// Connections at once; one more waits in the kernel's queue. Default 10 000.
     pub max: usize,
+    /// Streams of events (`GET /requests/{id}/events`) that are open at once; one more is 503. Default 5 000.
+    pub streams_max: usize,
+    /// The same of one consumer; one more is 429. Default 500.
+    pub streams_per_consumer: usize,
     /// From the first byte of a request's head to its last; also how long a connection may idle. Default 30 s.
     #[serde(with = "duration_text")]
     pub header_time: Duration,
@@ -20,6 +24,12 @@ pub struct Connections {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { max: 10_000, header_time: Duration::from_secs(30), body_time: Duration::from_secs(30) }
+        Self {
+            max: 10_000,
+            streams_max: 5_000,
+            streams_per_consumer: 500,
+            header_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(30),
+        }
     }
 }

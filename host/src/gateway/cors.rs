@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 
-const EXPOSED: &str = "Location, Preference-Applied, Retry-After, Ripost-Request-Id";
+const EXPOSED: &str = "ETag, Location, Preference-Applied, Retry-After, Ripost-Request-Id";
 
 /// Which origins' pages may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Policy {
     }
 
     /// Lets the page that called read the answer, if it may.
-    pub fn open(self, asked_from: Option<&HeaderValue>, response: &mut Response<Full<Bytes>>) {
+    pub fn open<B>(self, asked_from: Option<&HeaderValue>, response: &mut Response<B>) {
         if self == Self::AnyOrigin && asked_from.is_some() {
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));

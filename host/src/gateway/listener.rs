@@ -1,8 +1,7 @@
 //! Accepts connections and serves them. A failed accept is logged and the loop goes on.
 
-use bytes::Bytes;
+use super::reply::Reply;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,11 +27,11 @@ pub trait Answer: Send + Sync + 'static {
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    ) -> impl Future<Output = Response<Reply>> + Send;
 }
 
 impl Answer for super::Gateway {
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Response<Reply> {
         super::Gateway::answer(self, request).await
     }
 }

@@ -314,8 +314,8 @@ impl Gateway {
             return Err(synchronous::too_late(Some(id)));
         }
         let record = self.store.request(id).await?.ok_or_else(unknown)?;
-        let body = self.current(record).await?;
-        Ok(with_preference(accepted_with(id, body), prefer, false))
+        let current = self.current(record).await?;
+        Ok(with_preference(accepted_with(id, current.body), prefer, false))
     }
 }
 

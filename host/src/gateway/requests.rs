@@ -2,7 +2,8 @@
 
 use super::Gateway;
 use super::answer;
-use super::view::{self, DeliveryView, EMBEDDED_BYTES_MAX, Head, Outcome, SettlementView};
+use super::view::{self, Current, DeliveryView, EMBEDDED_BYTES_MAX, Head, Outcome, SettlementView};
+use crate::live::Entry;
 use crate::problem::{Kind, Problem};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
@@ -11,6 +12,8 @@ use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
 use ripost_store::{Answer, RequestRecord};
+use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// Which part of a request is asked for.
 pub(super) enum Part<'p> {
@@ -30,7 +33,7 @@ impl Gateway {
         let consumer = self.identity.identify(request.headers()).await?;
         let record = self.own(id, &consumer).await?;
         match part {
-            Part::Request => Ok(json(self.current(record).await?)),
+            Part::Request => self.status(request.headers(), record).await,
             Part::Result => self.result(record).await,
             Part::Webhook(event) => {
                 let Some(payload) = self.store.payload(id, event).await? else {
@@ -81,14 +84,10 @@ impl Gateway {
         }
     }
 
-    /// The body of `GET /requests/{id}`.
-    pub(super) async fn current(&self, record: RequestRecord) -> Result<Bytes, Problem> {
+    /// What `GET /requests/{id}` shows.
+    pub(super) async fn current(&self, record: RequestRecord) -> Result<Current, Problem> {
         let live = self.live.get(record.id);
-        // A lease alone is not a run yet: it may be waiting in memory for its turn.
-        let status = match (record.state, &live) {
-            (State::Running, Some(entry)) if !entry.has_started() => State::Accepted,
-            (state, _) => state,
-        };
+        let status = visible(record.state, live.as_ref());
         let embedded = record.result.as_ref().is_some_and(|meta| meta.bytes <= EMBEDDED_BYTES_MAX as u64);
         let answer = match (&record.result, embedded, record.state) {
             (Some(_), true, State::Completed) => self.store.result(record.id).await?.map(|stored| Answer {
@@ -127,6 +126,37 @@ impl Gateway {
         let progress = live.and_then(|entry| entry.progress());
         Ok(view::current(&self.base, head, outcome, progress, DeliveryView::new(record.delivery, has_webhook)))
     }
+
+    /// A request among others: without progress and outcome.
+    pub(super) fn outline(&self, record: RequestRecord) -> Result<Box<RawValue>, Problem> {
+        let has_webhook = record.webhook_url.is_some();
+        let head = Head {
+            id: record.id,
+            status: visible(record.state, self.live.get(record.id).as_ref()),
+            api: &record.api,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            finished_at: record.finished_at,
+            settlement: SettlementView::new(record.settlement, record.split),
+            has_webhook,
+            result_url: &String::new,
+        };
+        let delivery = DeliveryView::new(record.delivery, has_webhook);
+        view::outline(&self.base, head, delivery).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
+    }
+}
+
+/// A lease alone is not a run yet: it may be waiting in memory for its turn.
+pub(super) fn visible(state: State, live: Option<&Arc<Entry>>) -> State {
+    match (state, live) {
+        (State::Running, Some(entry)) if !entry.has_started() => State::Accepted,
+        (state, _) => state,
+    }
+}
+
+/// Not there, or not the caller's.
+pub(super) fn unknown() -> Problem {
+    Problem::new(Kind::UnknownRequest, "Check the id and the consumer key; requests are kept for a while only.")
 }
 
 /// A JSON response.

@@ -6,12 +6,15 @@ use ripost_domain::id::RequestId;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'p> {
     Api { owner: &'p str, slug: &'p str, rest: &'p str },
+    Requests,
     Request(RequestId),
     Result(RequestId),
     Webhook(RequestId, &'p str),
     Deliveries(RequestId),
     Receipt(RequestId),
     Redeliver(RequestId),
+    RequestEvents(RequestId),
+    Cancel(RequestId),
     LinkedResult(&'p str),
     Events,
     RedeliverMany,
@@ -40,6 +43,8 @@ pub(super) fn route(path: &str) -> Route<'_> {
             "deliveries" => Route::Deliveries(id),
             "receipt" => Route::Receipt(id),
             "redeliver" => Route::Redeliver(id),
+            "events" => Route::RequestEvents(id),
+            "cancel" => Route::Cancel(id),
             part => match part.strip_prefix("webhooks/") {
                 Some(event) if !event.is_empty() && !event.contains('/') => Route::Webhook(id, event),
                 _ => Route::Unknown,
@@ -50,6 +55,7 @@ pub(super) fn route(path: &str) -> Route<'_> {
         return Route::LinkedResult(token);
     }
     match path {
+        "/requests" => Route::Requests,
         "/events" => Route::Events,
         "/deliveries/redeliver" => Route::RedeliverMany,
         "/webhooks/test" => Route::WebhookTest,
@@ -93,6 +99,9 @@ mod tests {
             (format!("/requests/{id}/deliveries"), Route::Deliveries(request)),
             (format!("/requests/{id}/receipt"), Route::Receipt(request)),
             (format!("/requests/{id}/redeliver"), Route::Redeliver(request)),
+            ("/requests".to_owned(), Route::Requests),
+            (format!("/requests/{id}/cancel"), Route::Cancel(request)),
+            (format!("/requests/{id}/events"), Route::RequestEvents(request)),
             (format!("/requests/{id}/webhooks/"), Route::Unknown),
             ("/events".to_owned(), Route::Events),
             ("/results/abc.1.x".to_owned(), Route::LinkedResult("abc.1.x")),

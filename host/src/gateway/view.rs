@@ -12,6 +12,7 @@ use ripost_domain::time::Timestamp;
 use ripost_store::{Answer, StoredDelivery};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 /// A larger result is not embedded but linked: receivers and their libraries expect webhooks to be small.
 pub const EMBEDDED_BYTES_MAX: usize = 256 << 10;
@@ -275,6 +276,17 @@ pub fn accepted(base: &str, head: Head<'_>) -> Bytes {
     View::new(base, head, Outcome::none()).to_json()
 }
 
+/// A request as it stands, and what it is told apart by.
+pub struct Current {
+    /// JSON.
+    pub body: Bytes,
+    /// Another one when anything has changed but the link to the result, which is a new one each time.
+    pub tag: Tag,
+}
+
+/// A representation, as short as an `ETag` needs it.
+pub type Tag = [u8; 16];
+
 /// The body of `GET /requests/{id}`.
 #[must_use]
 pub fn current(
@@ -283,8 +295,24 @@ pub fn current(
     outcome: Outcome<'_>,
     progress: Option<Progress>,
     delivery: DeliveryView,
-) -> Bytes {
-    View { progress, delivery: Some(delivery), ..View::new(base, head, outcome) }.to_json()
+) -> Current {
+    let mut view = View { progress, delivery: Some(delivery), ..View::new(base, head, outcome) };
+    let body = view.to_json();
+    let stays = if view.result_url.take().is_some() { view.to_json() } else { body.clone() };
+    Current { body, tag: tag_of(&stays) }
+}
+
+/// A request in a list.
+///
+/// # Errors
+/// Never: a view is plain JSON.
+pub fn outline(base: &str, head: Head<'_>, delivery: DeliveryView) -> serde_json::Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(&View { delivery: Some(delivery), ..View::new(base, head, Outcome::none()) })
+}
+
+fn tag_of(json: &[u8]) -> Tag {
+    let hash: [u8; 32] = Sha256::digest(json).into();
+    *hash.first_chunk().expect("a hash is longer")
 }
 
 /// The webhook's payload: the same fields as they are now, without `delivery`. `delivered_to` is none if that is to be

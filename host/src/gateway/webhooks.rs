@@ -2,7 +2,7 @@
 
 use super::Gateway;
 use super::prefer::Prefer;
-use super::requests::{allow_get, json};
+use super::requests::{allow_get, json, unknown};
 use crate::delivery::webhooks::{self, Reader, RedeliverMany};
 use crate::problem::{Kind, Problem};
 use bytes::Bytes;
@@ -84,9 +84,7 @@ impl Gateway {
     /// A request of the caller's; an unknown one and somebody else's are the same.
     pub(super) async fn own(&self, id: RequestId, consumer: &Consumer) -> Result<RequestRecord, Problem> {
         let record = self.store.request(id).await?.filter(|record| record.consumer == consumer.id);
-        record.ok_or_else(|| {
-            Problem::new(Kind::UnknownRequest, "Check the id and the consumer key; requests are kept for a while only.")
-        })
+        record.ok_or_else(unknown)
     }
 
     pub(super) async fn deliveries(&self, request: &Request<Incoming>, id: RequestId) -> Answered {

@@ -88,6 +88,20 @@ pub struct ApiSpec {
     pub delivery: DeliveryMode,
     /// Which consumers may call it.
     pub access: Access,
+    /// Until when its requests may be cancelled.
+    pub cancel: Cancel,
+}
+
+/// Until when a consumer may cancel an API's requests, and what it costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cancel {
+    /// Until they have ended; the hold is released.
+    #[default]
+    Any,
+    /// Until a run has begun.
+    BeforeRun,
+    /// Until they have ended; during a run the price is charged.
+    Charged,
 }
 
 /// Which consumers may call an API.
@@ -286,6 +300,7 @@ impl Reader<'_> {
         let payload = self.payload(raw.payload.as_ref())?;
         let retry = raw.retry.map(|retry| self.retry(&retry)).transpose()?.flatten();
         let access = self.access(raw.access.as_ref())?;
+        let cancel = self.cancel(raw.cancel.as_ref())?;
         let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
         if delivery == DeliveryMode::Off && !price.is_zero() {
             let message = "delivery = \"off\" is for free APIs in this version; leave out `price`, or write delivery = \"webhook\"";
@@ -313,7 +328,7 @@ impl Reader<'_> {
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             handler: handler.into_inner(),
-            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery, access },
+            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery, access, cancel },
             limits: Arc::new(limits),
             config: Arc::new(raw.config),
             retry,
@@ -342,6 +357,20 @@ impl Reader<'_> {
             "subscribed" => Ok(Access::Subscribed),
             other => {
                 let message = format!("access = \"{other}\" means nothing; write \"open\" or \"subscribed\"");
+                Err(self.error(text.span().start, message))
+            }
+        }
+    }
+
+    fn cancel(&self, text: Option<&Spanned<String>>) -> Result<Cancel, ManifestError> {
+        let Some(text) = text else { return Ok(Cancel::Any) };
+        match text.get_ref().as_str() {
+            "any" => Ok(Cancel::Any),
+            "before_run" => Ok(Cancel::BeforeRun),
+            "charged" => Ok(Cancel::Charged),
+            other => {
+                let message =
+                    format!("cancel = \"{other}\" means nothing; write \"any\", \"before_run\" or \"charged\"");
                 Err(self.error(text.span().start, message))
             }
         }

@@ -7,7 +7,7 @@ use ripost_domain::api::ApiName;
 use ripost_domain::request::{Fault, Verdict, judge, run_backoff};
 use ripost_domain::time::Timestamp;
 use ripost_runtime::{Failure, Response, RunError, RunOutcome};
-use ripost_store::Answer;
+use ripost_store::{Answer, EndOfHold};
 use std::time::Duration;
 
 /// The first wait of a run that found no room, and the longest.
@@ -21,6 +21,8 @@ pub(super) enum End {
     Completed(Answer),
     /// It failed; if that was an answer, it stays readable.
     Failed(Problem, Option<Answer>),
+    /// The consumer has withdrawn it.
+    Cancelled(Problem, EndOfHold),
     /// Its deadline passed.
     Expired(Problem),
 }
@@ -50,6 +52,17 @@ pub(super) struct Context<'a> {
     pub(super) expires_at: Timestamp,
     /// Now.
     pub(super) now: Timestamp,
+}
+
+/// The end of a request that its consumer has withdrawn.
+pub(super) fn cancelled(hold: EndOfHold) -> End {
+    let detail = match hold {
+        EndOfHold::Released => "You cancelled this request. The hold was released.",
+        EndOfHold::Captured => {
+            "You cancelled this request while it ran, and its API charges for that (cancel = \"charged\")."
+        }
+    };
+    End::Cancelled(Problem::new(Kind::Cancelled, detail), hold)
 }
 
 /// The end of a request whose deadline passed.

@@ -18,7 +18,7 @@ use std::time::Duration;
 const TRIES: u32 = 8;
 
 impl Runs {
-    /// Writes the end of a request and hands its webhook over. If another end was first, nothing happens.
+    /// Writes the end of a request and hands its webhook over. If another end was first, nothing happens (false).
     pub(super) async fn finish(
         &self,
         claimed: ClaimedRun,
@@ -27,15 +27,14 @@ impl Runs {
         run: Option<RunReceipt>,
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
-    ) {
+    ) -> bool {
         let needs = &self.needs;
         let finished_at = needs.clock.now();
         let (ending, ended) = rows(end, &claimed);
         let state = ending.state();
-        let settlement = match (claimed.split.price.is_zero(), state) {
-            (true, _) => Settlement::None,
-            (false, State::Completed) => Settlement::Captured,
-            (false, _) => Settlement::Released,
+        let settlement = match claimed.split.price.is_zero() {
+            true => Settlement::None,
+            false => ending.settlement(),
         };
         let delivery = match claimed.webhook_url.as_deref().filter(|_| claimed.wants.completed) {
             Some(url) => Some(self.completed(&claimed, active, url, &ending, settlement, entry, finished_at).await),
@@ -55,7 +54,7 @@ impl Runs {
         let sent = finish.delivery.as_ref().map(|delivery| first_attempt(&claimed, delivery));
         let could_be_made = finish.delivery.as_ref().is_none_or(|delivery| delivery.unmade.is_none());
         if !self.write(finish).await {
-            return;
+            return false;
         }
         entry.end(ended);
         needs.metrics.finished.get_or_create(&StateLabel { state: state.as_str() }).inc();
@@ -65,6 +64,7 @@ impl Runs {
             outcome = state.as_str(), settlement = settlement.as_str(), duration_ms, "Ended request {}", claimed.id
         );
         needs.sender.hand_over(ticket, sent, could_be_made);
+        true
     }
 
     /// True once the end is durable.
@@ -101,7 +101,7 @@ impl Runs {
     ) -> NewDelivery {
         let (outcome, answer) = match ending {
             Ending::Completed { answer } => (view::Outcome::answer(answer), Some(answer)),
-            Ending::Failed { problem, .. } | Ending::Cancelled { problem } | Ending::Expired { problem } => {
+            Ending::Failed { problem, .. } | Ending::Cancelled { problem, .. } | Ending::Expired { problem } => {
                 (view::Outcome::problem(problem), None)
             }
         };
@@ -150,6 +150,11 @@ fn rows(end: End, claimed: &ClaimedRun) -> (Ending, Ended) {
                 None => Ended::Problem { status, json: problem.clone() },
             };
             (Ending::Failed { problem, answer }, ended)
+        }
+        End::Cancelled(problem, hold) => {
+            let status = problem.status();
+            let problem = view::stored_problem(problem, claimed.id);
+            (Ending::Cancelled { problem: problem.clone(), hold }, Ended::Problem { status, json: problem })
         }
         End::Expired(problem) => {
             let status = problem.status();

@@ -70,11 +70,18 @@ impl Runs {
         };
         if claimed.attempt > active.spec.max_attempts.saturating_add(self.config.crashes_max) {
             let end = decide::lost(claimed.attempt - 1);
-            return self.finish(claimed, State::Running, end, None, &entry, Some(&active)).await;
+            self.finish(claimed, State::Running, end, None, &entry, Some(&active)).await;
+            return;
         }
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
-        let _api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let _instance = self.instances.acquire(&active.owner, active.handler.weight()).await;
+        let permits = async {
+            let api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (api, self.instances.acquire(&active.owner, active.handler.weight()).await)
+        };
+        let _permits = tokio::select! {
+            permits = permits => permits,
+            () = entry.cancelled() => return,
+        };
         // Its revision may have been put aside, or its plugin stopped, while it waited for its turn.
         let active = match needs.plugins.is_out_of_service(active.digest) {
             false => active,
@@ -85,9 +92,12 @@ impl Runs {
         };
         let now = needs.clock.now();
         if now >= claimed.expires_at {
-            return self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
+            self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
+            return;
         }
-        entry.start();
+        if !entry.start().await {
+            return;
+        }
         self.tell_of_start(&claimed, &active).await;
         let _progress = self.tell_of_progress(&claimed, &active, &entry);
         failpoint::hit("run.before_handler");
@@ -100,8 +110,16 @@ impl Runs {
             until: claimed.expires_at,
         };
         let in_flight = needs.metrics.run_in_flight();
-        let Answered { outcome, usage, logs, logs_dropped } = self.answer(asked, &active, entry.clone()).await;
+        let answered = tokio::select! {
+            answered = self.answer(asked, &active, entry.clone()) => Some(answered),
+            () = cancelled_for_good(&entry) => None,
+        };
         drop(in_flight);
+        let Some(Answered { outcome, usage, logs, logs_dropped }) = answered else {
+            tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, "Stopped a run: its request was cancelled");
+            needs.metrics.runs.get_or_create(&Outcome { outcome: "cancelled" }).inc();
+            return;
+        };
         failpoint::hit("run.after_handler");
         let label = self.count(&active, &outcome, &usage);
         if let Some(error) = broken(&outcome) {
@@ -237,6 +255,9 @@ impl Runs {
         match self.needs.store.run_again(again).await {
             Ok(()) => {
                 tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, counted, %run_at, "The request will be run again");
+                if let Some(entry) = self.needs.live.get(claimed.id) {
+                    entry.rest();
+                }
                 self.wake();
             }
             Err(WriteError::Fenced) => {}
@@ -246,6 +267,15 @@ impl Runs {
             }
         }
     }
+}
+
+/// A guest that asks is told first, and then has this long to leave things as it wants them.
+const CANCEL_GRACE: Duration = Duration::from_millis(100);
+
+/// Waits until the request of a run was cancelled and its guest has had its time.
+async fn cancelled_for_good(entry: &Entry) {
+    entry.cancelled().await;
+    tokio::time::sleep(CANCEL_GRACE).await;
 }
 
 /// Why a run gave no answer, if it gave none.

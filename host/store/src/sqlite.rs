@@ -9,6 +9,7 @@ mod deliveries;
 mod files;
 mod kv;
 mod ledger;
+mod listing;
 mod owner_secrets;
 mod pinned;
 mod readers;
@@ -28,9 +29,9 @@ use crate::store::{
     Accept, AcceptError, Accepted, Balances, ClaimedDeliveries, ClaimedRun, Consumer, ConsumerSummary, DeliveryClaim,
     DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer,
     NewDelivery, OpenError, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin,
-    RequestInput, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
-    SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
-    Undelivered, UndeliveredFilter, Violation, WriteError,
+    RequestFilter, RequestInput, RequestPage, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt,
+    SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token,
+    Undeliverable, Undelivered, UndeliveredFilter, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -392,6 +393,14 @@ impl Store for SqliteStore {
 
     async fn request(&self, id: RequestId) -> Result<Option<RequestRecord>, StoreError> {
         self.readers.read(move |connection| reads::request(connection, id)).await
+    }
+
+    async fn unfinished(&self, id: RequestId) -> Result<Option<PinnedRun>, StoreError> {
+        self.readers.read(move |connection| requests::unfinished(connection, id)).await
+    }
+
+    async fn list_requests(&self, filter: RequestFilter) -> Result<RequestPage, StoreError> {
+        self.readers.read(move |connection| listing::page(connection, &filter)).await
     }
 
     async fn result(&self, id: RequestId) -> Result<Option<StoredResult>, StoreError> {

@@ -24,13 +24,13 @@ pub use delivery::{
     StoredDelivery, Undeliverable,
 };
 pub use error::{OpenError, StoreError, WriteError};
-pub use finish::{Answer, Ending, Finish, Finished};
+pub use finish::{Answer, EndOfHold, Ending, Finish, Finished};
 pub use kv::{
     Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
 };
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
-pub use request::{RequestRecord, ResultMeta, StoredResult};
+pub use request::{RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult};
 pub use run::{ClaimedRun, RunAgain, RunClaim, RunReceipt};
 pub use stats::{Recovered, Stats, Violation};
 pub use token::{Role, Token};
@@ -177,6 +177,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// One request.
     async fn request(&self, id: RequestId) -> Result<Option<RequestRecord>, StoreError>;
+
+    /// What a run of an unfinished request would be given, and where it stands; `None`: it has ended, or never was.
+    async fn unfinished(&self, id: RequestId) -> Result<Option<PinnedRun>, StoreError>;
+
+    /// A page of a consumer's requests, newest first.
+    async fn list_requests(&self, filter: RequestFilter) -> Result<RequestPage, StoreError>;
 
     /// What the owner answered.
     async fn result(&self, id: RequestId) -> Result<Option<StoredResult>, StoreError>;

@@ -120,6 +120,11 @@ static API: Table = Table {
             Form::Choice(&["open", "subscribed"]),
             "Who may call it: whoever has a key (default), or consumers whom the operator has subscribed.",
         ),
+        key(
+            "cancel",
+            Form::Choice(&["any", "before_run", "charged"]),
+            "Until when its requests may be cancelled: until they have ended (any, the default), until a run has begun (before_run), or until they have ended with the price charged during a run (charged).",
+        ),
         key("config", Form::Texts, "What the handler's `config.get` answers from."),
         key("limits", Form::Limits, "What a run may use; above the operator's ceiling is refused."),
         key("retry", Form::Table(&RETRY), "How its deliveries are retried."),
@@ -131,7 +136,7 @@ static API: Table = Table {
             "A folder of smoke cases (*.json) that must pass before a revision serves, and that `ripost test` runs.",
         ),
     ],
-    later: &["upstream", "reply", "cancel", "capture_on", "schema", "cors"],
+    later: &["upstream", "reply", "capture_on", "schema", "cors"],
 };
 
 static RETRY: Table = Table {

@@ -33,6 +33,7 @@ pub(super) struct Api {
     pub(super) delivery: Option<Spanned<String>>,
     pub(super) payload: Option<Spanned<String>>,
     pub(super) access: Option<Spanned<String>>,
+    pub(super) cancel: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
     #[serde(default)]

@@ -64,6 +64,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         payload: PayloadForm::Request,
         delivery: DeliveryMode::Webhook,
         access: Access::Open,
+        cancel: Cancel::Any,
     };
     assert_eq!(daily.spec, spec);
     assert_eq!(daily.config.get("region").map(String::as_str), Some("eu"));
@@ -82,6 +83,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         payload: PayloadForm::Request,
         delivery: DeliveryMode::Webhook,
         access: Access::Open,
+        cancel: Cancel::Any,
     };
     assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
 }
@@ -310,7 +312,6 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
     let later = [
         "upstream = \"http://localhost:8080\"",
         "reply = \"auto\"",
-        "cancel = \"any\"",
         "capture_on = \"completion\"",
         "schema = \"schema.json\"",
         "cors = { origins = [] }",
@@ -324,10 +325,16 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
 
 #[test]
 fn an_api_names_its_transforms_in_order_its_cases_and_who_may_call_it() {
-    let asks = "access = \"subscribed\"\ncases = \"cases\"\ntransforms = { request = [\"b.wasm\", \"a.wasm\"], webhook = [\"a.wasm\"], webhook_on_error = \"send_original\" }";
+    let asks = "access = \"subscribed\"\ncancel = \"charged\"\ncases = \"cases\"\ntransforms = { request = [\"b.wasm\", \"a.wasm\"], webhook = [\"a.wasm\"], webhook_on_error = \"send_original\" }";
     let manifest = Manifest::parse("p/plugin.toml", &with("access = \"open\"", asks), &bounds()).unwrap();
     let [daily, weekly] = &manifest.apis[..] else { panic!("two APIs") };
     assert_eq!((daily.spec.access, weekly.spec.access), (Access::Subscribed, Access::Open));
+    assert_eq!((daily.spec.cancel, weekly.spec.cancel), (Cancel::Charged, Cancel::Any));
+    let wrong = refusal(&with("access = \"open\"", "cancel = \"never\""));
+    assert!(
+        wrong.ends_with("cancel = \"never\" means nothing; write \"any\", \"before_run\" or \"charged\""),
+        "{wrong}"
+    );
     assert_eq!(daily.transforms.files().collect::<Vec<_>>(), ["b.wasm", "a.wasm", "a.wasm"]);
     assert_eq!(daily.transforms.webhook_on_error, OnError::SendOriginal);
     assert_eq!(weekly.transforms, ApiTransforms::default());

@@ -34,9 +34,11 @@ const RULES: &[(&str, &str)] = &[
         "I5",
         "SELECT 'request ' || hex(id) || ' is ' || state || ' and ' || settlement FROM requests WHERE settlement <> CASE \
            WHEN price = 0 THEN 'none' WHEN state = 'completed' THEN 'captured' \
-           WHEN state IN ('failed', 'cancelled', 'expired') THEN 'released' ELSE 'held' END \
+           WHEN state IN ('failed', 'expired') THEN 'released' \
+           WHEN state = 'cancelled' THEN (SELECT kind || 'd' FROM transfers WHERE request_id = requests.id AND kind <> 'hold') \
+           ELSE 'held' END \
          UNION ALL SELECT 'request ' || hex(requests.id) || ' is ' || state || ' and has a ' || kind FROM requests JOIN transfers ON request_id = requests.id \
-         WHERE (kind = 'capture' AND state <> 'completed') OR (kind = 'release' AND state NOT IN ('failed', 'cancelled', 'expired'))",
+         WHERE (kind = 'capture' AND state NOT IN ('completed', 'cancelled')) OR (kind = 'release' AND state NOT IN ('failed', 'cancelled', 'expired'))",
     ),
     (
         "I6",

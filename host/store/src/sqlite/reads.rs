@@ -16,33 +16,44 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
             "SELECT id, consumer_id, owner, slug, digest, state, settlement, attempt, created_at, expires_at, finished_at, price, fee, \
              webhook_url, events, retry_max_age, depth, (SELECT problem FROM problems WHERE request_id = requests.id) AS problem FROM requests WHERE id = ?1",
         )?
-        .query_row([id.as_bytes()], |row| {
-            Ok(RequestRecord {
-                id,
-                consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
-                api: rows::api(row)?,
-                digest: rows::digest(row)?,
-                state: rows::named(row, "state", State::from_name)?,
-                attempt: row.get("attempt")?,
-                created_at: rows::timestamp(row, "created_at")?,
-                expires_at: rows::timestamp(row, "expires_at")?,
-                finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Timestamp::from_millis),
-                split: rows::split(row)?,
-                settlement: rows::named(row, "settlement", Settlement::from_name)?,
-                webhook_url: row.get("webhook_url")?,
-                wants: rows::wants(row)?,
-                result: None,
-                problem: row.get::<_, Option<Vec<u8>>>("problem")?.map(Bytes::from),
-                delivery: None,
-            })
-        })
+        .query_row([id.as_bytes()], record)
         .optional()?;
     let Some(mut record) = found else { return Ok(None) };
     if record.state.is_terminal() {
         record.result = result(connection, id)?.map(|(meta, _)| meta);
-        record.delivery = delivery(connection, id, "completed")?;
+        record.delivery = completed(connection, &record)?;
     }
     Ok(Some(record))
+}
+
+/// Without its result and its delivery.
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+    Ok(RequestRecord {
+        id: RequestId::from_bytes(rows::id(row, "id")?),
+        consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
+        api: rows::api(row)?,
+        digest: rows::digest(row)?,
+        state: rows::named(row, "state", State::from_name)?,
+        attempt: row.get("attempt")?,
+        created_at: rows::timestamp(row, "created_at")?,
+        expires_at: rows::timestamp(row, "expires_at")?,
+        finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Timestamp::from_millis),
+        split: rows::split(row)?,
+        settlement: rows::named(row, "settlement", Settlement::from_name)?,
+        webhook_url: row.get("webhook_url")?,
+        wants: rows::wants(row)?,
+        result: None,
+        problem: row.get::<_, Option<Vec<u8>>>("problem")?.map(Bytes::from),
+        delivery: None,
+    })
+}
+
+/// The delivery of a request's end; none before it.
+pub(super) fn completed(connection: &Connection, record: &RequestRecord) -> rusqlite::Result<Option<StoredDelivery>> {
+    match record.state.is_terminal() {
+        true => delivery(connection, record.id, "completed"),
+        false => Ok(None),
+    }
 }
 
 fn delivery(connection: &Connection, id: RequestId, event: &str) -> rusqlite::Result<Option<StoredDelivery>> {

@@ -5,8 +5,8 @@ use super::rows;
 use super::runs;
 use super::writer::Work;
 use crate::store::{
-    Accept, AcceptError, Accepted, Answer, ClaimedRun, Ending, Finish, Finished, Lease, RequestInput, RunAgain,
-    WriteError,
+    Accept, AcceptError, Accepted, Answer, ClaimedRun, Ending, Finish, Finished, Lease, PinnedRun, RequestInput,
+    RunAgain, WriteError,
 };
 use ripost_domain::api::Name;
 use ripost_domain::id::{ConsumerId, RequestId};
@@ -162,6 +162,19 @@ pub(super) fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
     })
 }
 
+/// One that has not ended.
+pub(super) fn unfinished(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<PinnedRun>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {CLAIMED_COLUMNS}, requests.state FROM requests JOIN inputs ON inputs.request_id = requests.id \
+             WHERE requests.id = ?1 AND finished_at IS NULL"
+        ))?
+        .query_row([id.as_bytes()], |row| {
+            Ok(PinnedRun { state: rows::named(row, "state", State::from_name)?, claimed: claimed(row)? })
+        })
+        .optional()
+}
+
 /// Those whose deadline passed before they ran.
 pub(super) fn expired(connection: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<ClaimedRun>> {
     connection
@@ -201,7 +214,7 @@ pub(super) fn finish(
     finish: &Finish,
     inline_max: usize,
 ) -> rusqlite::Result<Result<Finished, WriteError>> {
-    let state = finish.ending.state();
+    let (state, ends) = (finish.ending.state(), finish.ending.settlement());
     if !finish.from.may_become(state) {
         return Ok(Err(WriteError::Fenced));
     }
@@ -219,7 +232,7 @@ pub(super) fn finish(
                 finish.from.as_str(),
                 state.as_str(),
                 finish.finished_at.as_millis(),
-                if state == State::Completed { Settlement::Captured.as_str() } else { Settlement::Released.as_str() },
+                ends.as_str(),
             ],
             |row| {
                 let consumer = ConsumerId::from_bytes(rows::id(row, "consumer_id")?);
@@ -228,7 +241,7 @@ pub(super) fn finish(
         )
         .optional()?;
     let Some((consumer, owner, split)) = ended else { return Ok(Err(WriteError::Fenced)) };
-    let settlement = settle(work, finish, state, consumer, &owner, split)?;
+    let settlement = settle(work, finish, consumer, &owner, split)?;
     match &finish.ending {
         Ending::Completed { answer } => insert_answer(connection, finish.id, answer, inline_max)?,
         Ending::Failed { problem, answer } => {
@@ -237,7 +250,9 @@ pub(super) fn finish(
                 insert_answer(connection, finish.id, answer, inline_max)?;
             }
         }
-        Ending::Cancelled { problem } | Ending::Expired { problem } => insert_problem(connection, finish.id, problem)?,
+        Ending::Cancelled { problem, .. } | Ending::Expired { problem } => {
+            insert_problem(connection, finish.id, problem)?
+        }
     }
     if let Some(run) = &finish.run {
         runs::insert_receipt(connection, finish.id, run)?;
@@ -251,7 +266,6 @@ pub(super) fn finish(
 fn settle(
     work: &mut Work<'_>,
     finish: &Finish,
-    state: State,
     consumer: ConsumerId,
     owner: &Name,
     split: ripost_domain::money::Split,
@@ -259,10 +273,11 @@ fn settle(
     if split.price.is_zero() {
         return Ok(Settlement::None);
     }
-    let (kind, entries, settlement) = if state == State::Completed {
-        (Kind::Capture, ripost_domain::ledger::capture(consumer, owner, split), Settlement::Captured)
+    let settlement = finish.ending.settlement();
+    let (kind, entries) = if settlement == Settlement::Captured {
+        (Kind::Capture, ripost_domain::ledger::capture(consumer, owner, split))
     } else {
-        (Kind::Release, ripost_domain::ledger::release(consumer, split.price), Settlement::Released)
+        (Kind::Release, ripost_domain::ledger::release(consumer, split.price))
     };
     match ledger::transfer(work, kind, Some(finish.id), finish.finished_at, &entries)? {
         Ok(()) => Ok(settlement),

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_delivery.sql"),
     include_str!("migrations/0003_sandbox.sql"),
     include_str!("migrations/0004_plugins.sql"),
+    include_str!("migrations/0006_listing.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.
@@ -84,7 +85,7 @@ pub(super) fn open_checkpointer(path: &Utf8Path) -> Result<Connection, OpenError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::{kv, pinned, reads, requests, runs};
+    use crate::sqlite::{kv, listing, pinned, reads, requests, runs};
     use camino::Utf8PathBuf;
 
     fn path(folder: &tempfile::TempDir) -> Utf8PathBuf {
@@ -105,7 +106,15 @@ mod tests {
         let connection = open_writer(&path(&folder)).unwrap();
         let due = runs::due_sql();
         // Those that go through in order need no sorting either.
-        let ordered = [runs::NEXT_OWNER, &due, kv::LIST_FROM, kv::LIST_AFTER, kv::EXPIRED, kv::NEXT_EXPIRING_OWNER];
+        let ordered = [
+            runs::NEXT_OWNER,
+            &due,
+            listing::PAGE,
+            kv::LIST_FROM,
+            kv::LIST_AFTER,
+            kv::EXPIRED,
+            kv::NEXT_EXPIRING_OWNER,
+        ];
         let others = [
             requests::RECOVER,
             reads::REVISIONS_IN_USE,
@@ -125,6 +134,9 @@ mod tests {
             let lines = plan(&connection, sql).join("\n");
             assert!(lines.contains("requests_unfinished (state="), "{sql}: {lines}");
         }
+        // Straight to one consumer's time, and backwards from there.
+        let page = plan(&connection, listing::PAGE).join("\n");
+        assert!(page.contains("requests_consumer (consumer_id=? AND id>? AND id<?)"), "{page}");
         // One seek: behind an owner, and straight to what is due of one.
         assert!(plan(&connection, runs::NEXT_OWNER)[0].contains("(state=? AND owner>?)"));
         assert!(plan(&connection, &due)[0].contains("(state=? AND owner=? AND run_at<?)"));

@@ -17,7 +17,16 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// A request's end: a result is captured, everything else released.
+/// What becomes of the hold of a request that was withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOfHold {
+    /// It goes back to the consumer.
+    Released,
+    /// The owner is paid for what it had begun.
+    Captured,
+}
+
+/// A request's end: a result is captured, everything else released; of one that was withdrawn it says so.
 #[derive(Debug, Clone)]
 pub enum Ending {
     /// The owner's answer.
@@ -36,6 +45,8 @@ pub enum Ending {
     Cancelled {
         /// The problem.
         problem: Bytes,
+        /// What becomes of the money.
+        hold: EndOfHold,
     },
     /// The deadline passed.
     Expired {
@@ -53,6 +64,17 @@ impl Ending {
             Self::Failed { .. } => request::State::Failed,
             Self::Cancelled { .. } => request::State::Cancelled,
             Self::Expired { .. } => request::State::Expired,
+        }
+    }
+
+    /// What becomes of a priced request's money.
+    #[must_use]
+    pub const fn settlement(&self) -> Settlement {
+        match self {
+            Self::Completed { .. } | Self::Cancelled { hold: EndOfHold::Captured, .. } => Settlement::Captured,
+            Self::Failed { .. } | Self::Cancelled { hold: EndOfHold::Released, .. } | Self::Expired { .. } => {
+                Settlement::Released
+            }
         }
     }
 }

@@ -28,6 +28,36 @@ pub struct StoredResult {
     pub body: Bytes,
 }
 
+/// Which of a consumer's requests to list: newest first.
+#[derive(Debug, Clone)]
+pub struct RequestFilter {
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// Older than this one.
+    pub before: Option<RequestId>,
+    /// In one state.
+    pub state: Option<request::State>,
+    /// Of one API.
+    pub api: Option<ApiName>,
+    /// Accepted from then on.
+    pub since: Option<Timestamp>,
+    /// Accepted before then.
+    pub until: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A page of requests.
+#[derive(Debug, Clone, Default)]
+pub struct RequestPage {
+    /// Without results and problems.
+    pub requests: Vec<RequestRecord>,
+    /// The next page is of what is older: behind what was looked at, whether it fitted the filter or not.
+    pub next: Option<RequestId>,
+    /// Whether there is another page.
+    pub more: bool,
+}
+
 /// One request as it stands.
 #[derive(Debug, Clone)]
 pub struct RequestRecord {

@@ -14,6 +14,7 @@ mod folder;
 mod history;
 mod kv;
 mod lanes;
+mod listing;
 mod owner_secrets;
 mod pinned;
 mod runs;

@@ -1,0 +1,119 @@
+//! A consumer withdraws a request: the first commit of a cancellation and any other end wins.
+
+use super::Runs;
+use super::decide;
+use crate::live::Entry;
+use crate::plugins::{ActiveApi, Cancel};
+use ripost_domain::id::RequestId;
+use ripost_domain::request::State;
+use ripost_store::{ClaimedRun, EndOfHold, PinnedRun, StoreError};
+use std::sync::Arc;
+
+/// Looks at a request that moves meanwhile: claimed, put back, claimed again.
+const TRIES: u32 = 16;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It is cancelled, by this or before.
+    Yes,
+    /// A run has begun, and the API allows it before that only.
+    RunHasBegun,
+    /// It has another end.
+    Ended,
+}
+
+impl Runs {
+    /// Ends a request as cancelled: hold and webhook are seen to as at every end. Before a run has begun at once; a run
+    /// that is under way is stopped, and whatever it would still write is refused.
+    ///
+    /// # Cancel safety
+    /// What was begun is done: it is a task of `app`'s.
+    ///
+    /// # Errors
+    /// The store cannot say how the request stands, or cannot write it.
+    pub(crate) async fn cancel(self: &Arc<Self>, id: RequestId) -> Result<Cancelled, StoreError> {
+        let runs = self.clone();
+        let cancelled = self.needs.tasks.spawn(async move { runs.cancel_now(id).await });
+        cancelled.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn cancel_now(&self, id: RequestId) -> Result<Cancelled, StoreError> {
+        let entry = self.needs.live.enter(id);
+        for _ in 0..TRIES {
+            // No run begins from here to the commit: what the API charges depends on it.
+            let turn = entry.turn().await;
+            let Some(PinnedRun { state, claimed }) = self.needs.store.unfinished(id).await? else {
+                let record = self.needs.store.request(id).await?;
+                let is_cancelled = record.is_some_and(|record| record.state == State::Cancelled);
+                return Ok(if is_cancelled { Cancelled::Yes } else { Cancelled::Ended });
+            };
+            let active = self.needs.plugins.api_of(claimed.digest, &claimed.api).await.ok();
+            let begun = Begun::of(state, &claimed, &entry);
+            let Some(hold) = end_of_hold(active.as_deref(), begun) else { return Ok(Cancelled::RunHasBegun) };
+            if self.finish(claimed, state, decide::cancelled(hold), None, &entry, active.as_deref()).await {
+                entry.cancel();
+                return Ok(Cancelled::Yes);
+            }
+            // It has moved since it was read.
+            drop(turn);
+            tokio::task::yield_now().await;
+        }
+        Err(StoreError::Busy)
+    }
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// Nothing of the owner's has seen it.
+    Not,
+    /// A run has ended without an end of the request; the next one has not begun.
+    Before,
+    /// A run is under way, or what it has set going.
+    Now,
+}
+
+impl Begun {
+    fn of(state: State, claimed: &ClaimedRun, entry: &Entry) -> Self {
+        match state {
+            State::AwaitingCallback => Self::Now,
+            State::Running if entry.has_started() => Self::Now,
+            // It is leased, and counted, and waits for its turn.
+            State::Running if claimed.attempt <= 1 => Self::Not,
+            State::Accepted if claimed.attempt == 0 => Self::Not,
+            _ => Self::Before,
+        }
+    }
+}
+
+/// What becomes of the money; `None`: the API does not allow it any more. One that cannot be read any more allows it.
+fn end_of_hold(active: Option<&ActiveApi>, begun: Begun) -> Option<EndOfHold> {
+    allowed(active.map(|active| active.spec.cancel).unwrap_or_default(), begun)
+}
+
+const fn allowed(cancel: Cancel, begun: Begun) -> Option<EndOfHold> {
+    match (cancel, begun) {
+        (Cancel::BeforeRun, Begun::Before | Begun::Now) => None,
+        (Cancel::Charged, Begun::Now) => Some(EndOfHold::Captured),
+        _ => Some(EndOfHold::Released),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cancellation_costs_depends_on_the_api_and_on_how_far_the_request_has_come() {
+        let (released, captured) = (Some(EndOfHold::Released), Some(EndOfHold::Captured));
+        for (cancel, not, before, now) in [
+            (Cancel::Any, released, released, released),
+            (Cancel::BeforeRun, released, None, None),
+            (Cancel::Charged, released, released, captured),
+        ] {
+            let all = [Begun::Not, Begun::Before, Begun::Now].map(|begun| allowed(cancel, begun));
+            assert_eq!(all, [not, before, now], "{cancel:?}");
+        }
+    }
+}
