@@ -8,9 +8,13 @@ use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
 use ripost_store::{ClaimedRun, EndOfHold, PinnedRun, StoreError};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Looks at a request that moves meanwhile: claimed, put back, claimed again.
 const TRIES: u32 = 16;
+
+/// Far more than there is between a claim and its run.
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ impl Runs {
             let Some(hold) = end_of_hold(active.as_deref(), begun) else { return Ok(Cancelled::RunHasBegun) };
             if self.finish(claimed, state, decide::cancelled(hold), None, &entry, active.as_deref()).await {
                 entry.cancel();
+                drop(turn);
+                self.remember(entry);
                 return Ok(Cancelled::Yes);
             }
             // It has moved since it was read.
@@ -60,6 +66,16 @@ impl Runs {
             tokio::task::yield_now().await;
         }
         Err(StoreError::Busy)
+    }
+
+    /// A claim that was committed just before may still be on its way to its run, which has to find this.
+    fn remember(&self, entry: Arc<Entry>) {
+        let stopping = self.needs.stopping.clone();
+        self.needs.tasks.spawn(async move {
+            // Whether the time is over or the host stops: no run begins after it.
+            let _ = tokio::time::timeout(REMEMBERED, stopping.cancelled()).await;
+            drop(entry);
+        });
     }
 }
 

@@ -32,6 +32,8 @@ points! {
     killed_after_the_file_of_a_large_result_is_written: "finish.after_result_file" => scenario::finishing_large;
     killed_before_the_commit_of_a_finish: "finish.before_commit" => scenario::running;
     killed_after_the_commit_of_a_finish: "finish.after_commit" => scenario::running;
+    killed_before_the_commit_of_a_cancellation: "finish.before_commit" => scenario::cancelling;
+    killed_after_the_commit_of_a_cancellation: "finish.after_commit" => scenario::cancelling;
     killed_before_a_claim_of_deliveries_is_committed: "delivery.before_claim_commit" => scenario::claiming_deliveries;
     killed_after_a_claim_of_deliveries_is_committed: "delivery.after_claim_commit" => scenario::claiming_deliveries;
     killed_before_a_webhook_is_sent: "delivery.before_send" => scenario::running;

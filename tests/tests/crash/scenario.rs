@@ -142,6 +142,24 @@ pub(crate) async fn redelivering(point: &str) -> Test {
     promises.are_kept(host).await
 }
 
+/// The point lies between the wish to cancel and its answer: either the request is cancelled for good, or it runs.
+pub(crate) async fn cancelling(point: &str) -> Test {
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point).only_config(PAUSED)).start().await?;
+    let consumer = promises.consumer(&host);
+    let id = promises.call(&consumer, "demo/echo").accepted().await?;
+    let cancel = consumer.request(http::Method::POST, &format!("/requests/{id}/cancel"));
+    tokio::select! {
+        answer = cancel.send() => anyhow::bail!("{point} was not reached before this answer: {answer:?}"),
+        reached = host.reached(point) => reached,
+    }?;
+    let host = host.sigkill()?.with(|host| host.only_config(QUICK)).start().await?;
+    let expected = if point.contains("after") { "cancelled" } else { "completed" };
+    assert_eq!(promises.consumer(&host).ended(&id).await?["status"], expected);
+    promises.accepted.push(id);
+    promises.are_kept(host).await
+}
+
 /// The point lies between the call and its 202: the caller hears nothing, and may call again with its key.
 pub(crate) async fn accepting(point: &str) -> Test {
     let (host, mut promises) = Promises::prepare().await?;
