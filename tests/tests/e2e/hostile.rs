@@ -104,6 +104,8 @@ async fn whatever_an_endpoint_does_its_attempt_ends_in_time_with_a_reason_and_ha
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     // A thread of its own: what is asked of the endpoints meanwhile must not slow it down.
+    // And connections of its own: this thread, which drives those of `healthy`, waits for it in the end.
+    let healthy = Consumer::new(host.url(), healthy.key());
     let neighbour = std::thread::spawn(move || -> Result<(usize, Duration)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(neighbour(healthy, told))
