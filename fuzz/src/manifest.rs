@@ -26,7 +26,9 @@ pub fn parse(text: &str) {
                     assert!(!value.exceeds(ceiling), "{} is {value}", line.key);
                 }
                 assert!((1..=10).contains(&api.spec.max_attempts) && (1..=1000).contains(&api.spec.concurrency));
-                assert!(!api.handler.contains('/') && api.handler.ends_with(".wasm"), "{}", api.handler);
+                if let Some(handler) = api.target.handler() {
+                    assert!(!handler.contains('/') && handler.ends_with(".wasm"), "{handler}");
+                }
             }
             // What is good where nothing is lowered is good where it would be.
             assert!(Manifest::parse("p/plugin.toml", text, &bounds(Above::Lower)).is_ok());

@@ -18,7 +18,7 @@ pub use access::Principal;
 pub use api::Admin;
 pub use apis::{ApiLine, PauseApi, PausedShown, SubscriberLine};
 pub use consumers::{AddConsumer, AddedConsumer, ConsumerLine};
-pub use owners::SetSecret;
+pub use owners::{SetSecret, UpstreamSecret};
 pub use plugins::StoppedPlugin;
 pub use push::{CONTENT_DIGEST, CONTENT_TYPE, Pushed, Uploads, content_digest};
 pub use runs::RunShown;

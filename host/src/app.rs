@@ -31,6 +31,7 @@ use crate::plugins::Plugins;
 use crate::reconcile::Reconcile;
 use crate::runs::{self, Runs};
 use crate::telemetry::metrics::Metrics;
+use crate::upstreams::Upstreams;
 use crate::wall::{self, ServePaths};
 use anyhow::Context as _;
 use ripost_domain::time::{Clock, SystemClock};
@@ -54,6 +55,7 @@ pub struct App {
     tasks: TaskTracker,
     egress: Arc<EgressClient>,
     outlet: Arc<Outlet>,
+    upstreams: Arc<Upstreams>,
     /// Cancelled first: no new work.
     stopping: CancellationToken,
 }
@@ -137,6 +139,7 @@ impl App {
         let owner_secrets = OwnerSecrets::load(store.clone(), keyring.clone(), clock.clone(), tasks.clone()).await;
         let owner_secrets = owner_secrets.context("reading the owners' secrets")?;
         let outlet = Arc::new(parts::start_outlet(&config, own.clone())?);
+        let upstreams = Arc::new(parts::start_upstreams(&config, own.clone(), keyring.clone(), base.clone())?);
         let capabilities = Capabilities {
             outlet: outlet.clone(),
             secrets: owner_secrets.clone(),
@@ -217,6 +220,8 @@ impl App {
                 clock: clock.clone(),
                 base: base.clone(),
                 result_url_ttl: config.delivery.result_url_ttl,
+                upstreams: upstreams.clone(),
+                exchanges: (config.upstream.in_flight, config.upstream.in_flight_per_owner),
                 owner_concurrency: config.sandbox.owner_concurrency(config.runs.concurrency),
                 tasks: tasks.clone(),
                 stopping: stopping.clone(),
@@ -250,6 +255,7 @@ impl App {
             tasks: tasks.clone(),
             stopping: stopping.clone(),
         });
+        let upstreams_guarded = upstreams.guarded.url_policy.clone();
         let app = Self {
             config,
             store: store.clone(),
@@ -257,6 +263,7 @@ impl App {
             tasks: tasks.clone(),
             egress,
             outlet,
+            upstreams,
             stopping: stopping.clone(),
         };
 
@@ -292,6 +299,7 @@ impl App {
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 started_at: clock.now(),
+                upstream_policy: upstreams_guarded.clone(),
                 webhooks: webhooks.clone(),
                 gateway,
             })
@@ -342,6 +350,7 @@ impl App {
         };
         self.egress.shutdown();
         self.outlet.shutdown();
+        self.upstreams.shutdown();
         match self.store.stats().await {
             Ok(left) => tracing::info!(
                 drained,

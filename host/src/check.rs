@@ -10,7 +10,7 @@ pub(crate) use trial::test;
 use crate::cases::{Case, CaseError};
 use crate::compile::{Compile, Process};
 use crate::config::Config;
-use crate::plugins::{Above, ApiManifest, ApiTransforms, Bounds, FILE_NAME, Files, read_folder};
+use crate::plugins::{Above, ApiManifest, ApiTarget, ApiTransforms, Bounds, FILE_NAME, Files, read_folder};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, TransformKind, Value};
@@ -98,12 +98,20 @@ impl Checker<'_> {
         // As the host does it: a file is judged once for each set of limits.
         let mut judged: Vec<(&str, &Limits, Option<Component>)> = Vec::new();
         for api in &manifest.apis {
-            let known = judged.iter().any(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
+            let handler = match &api.target {
+                ApiTarget::Handler(handler) => handler,
+                ApiTarget::Upstream(upstream) => {
+                    let name = api.name.to_string();
+                    self.find(Grade::Ok, &name, format!("is answered by {}, which is not tried here", upstream.url));
+                    continue;
+                }
+            };
+            let known = judged.iter().any(|(file, limits, _)| *file == handler && **limits == *api.limits);
             if !known {
-                let wasm = files.file(&api.handler).unwrap_or_default();
-                judged.push((&api.handler, &api.limits, self.component(&api.handler, wasm, &api.limits)));
+                let wasm = files.file(handler).unwrap_or_default();
+                judged.push((handler, &api.limits, self.component(handler, wasm, &api.limits)));
             }
-            let found = judged.iter().find(|(file, limits, _)| *file == api.handler && **limits == *api.limits);
+            let found = judged.iter().find(|(file, limits, _)| *file == handler && **limits == *api.limits);
             if let Some((_, _, Some(component))) = found {
                 self.grants(api, &component.capabilities);
             }

@@ -23,6 +23,7 @@ mod serve;
 mod status;
 mod test;
 mod tokens;
+mod upstream;
 mod verify;
 mod webhook_test;
 
@@ -64,6 +65,9 @@ enum Command {
     /// Set, list and remove secrets of owners' components
     #[command(subcommand)]
     Secrets(secrets::Command),
+    /// Owners' own services that requests are forwarded to
+    #[command(subcommand)]
+    Upstream(upstream::Command),
     Push(push::Push),
     /// Show the runs of a request and what they used
     Runs(runs::Runs),
@@ -200,6 +204,7 @@ pub fn main() -> ExitCode {
         Command::Deliveries(command) => command.run(),
         Command::WebhookTest(test) => test.run(),
         Command::Secrets(command) => command.run(),
+        Command::Upstream(command) => command.run(),
         Command::Push(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -14,6 +14,7 @@ mod runs;
 mod sandbox;
 mod settlement;
 mod shutdown;
+mod upstream;
 mod wall;
 
 pub use alerts::Alerts;
@@ -31,6 +32,7 @@ pub(crate) use sandbox::CONCURRENCY;
 pub use sandbox::Sandbox;
 pub use settlement::Settlement;
 pub use shutdown::Shutdown;
+pub use upstream::Upstream;
 pub use wall::{Wall, WallMode};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -94,6 +96,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Calls that handlers make.
     pub outbound: Outbound,
+    /// Owners' services.
+    pub upstream: Upstream,
     /// Where the operator is told of trouble.
     pub alerts: Alerts,
     /// Reload of plugins.
@@ -129,6 +133,7 @@ impl Default for Config {
             kv: Kv::default(),
             delivery: Delivery::default(),
             outbound: Outbound::default(),
+            upstream: Upstream::default(),
             alerts: Alerts::default(),
             plugins: Plugins::default(),
             push: Push::default(),
@@ -212,6 +217,7 @@ impl Config {
             .and_then(|()| self.sandbox.check(self.runs.concurrency))
             .and_then(|()| self.delivery.check())
             .and_then(|()| self.outbound.check())
+            .and_then(|()| self.upstream.check())
             .and_then(|()| self.alerts.check())
             .and_then(|()| self.push.check())
             .and_then(|()| self.compile.check())
@@ -253,6 +259,8 @@ mod tests {
             "[delivery]\ndeadline = \"0 s\"",
             "[outbound]\nin_flight = 0",
             "[outbound]\nallow = [\"10.0.0.0/33\"]",
+            "[upstream]\nallow = [\"10.0.0.0/33\"]",
+            "[upstream]\ndeadline = \"0 s\"",
             "[outbound]\nsecrets = \"visible\"",
             "[limits]\nbody = \"0 B\"",
             "[push]\nbytes_max = \"1 KiB\"",

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod answer;
 mod body;
+mod callbacks;
 mod consumer;
 pub mod cors;
 pub mod fields;
@@ -134,6 +135,10 @@ impl Gateway {
             Route::Cancel(id) => self.cancel(&request, id).await,
             Route::RequestEvents(id) => return self.event_stream(&request, id).await,
             Route::LinkedResult(token) => self.linked_result(&request, token).await,
+            Route::Callback(token, part) => {
+                let token = token.to_owned();
+                self.callback(request, &token, part).await
+            }
             Route::Events => self.events(&request).await,
             Route::RedeliverMany => self.redeliver_many(request).await,
             Route::WebhookTest => self.webhook_test(request).await,

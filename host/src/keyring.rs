@@ -189,6 +189,33 @@ impl Keyring {
         bool::from(subtle::ConstantTimeEq::ct_eq(made.as_bytes(), token.as_bytes())).then_some((request, until_s))
     }
 
+    /// The last part of a callback URL: the request, the epoch, and a MAC that only we can make.
+    #[must_use]
+    pub fn callback_token(&self, request: RequestId, epoch: u32) -> String {
+        let mac = self.keyed_hash("callback", [request.as_bytes(), &epoch.to_be_bytes()]);
+        format!("{request}.{epoch}.{}", URL_SAFE_NO_PAD.encode(&mac[..16]))
+    }
+
+    /// The request and the epoch of a callback URL that we made; `None`: we did not.
+    #[must_use]
+    pub fn read_callback_token(&self, token: &str) -> Option<(RequestId, u32)> {
+        let mut parts = token.split('.');
+        let (request, epoch) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let made = self.callback_token(request, epoch);
+        bool::from(subtle::ConstantTimeEq::ct_eq(made.as_bytes(), token.as_bytes())).then_some((request, epoch))
+    }
+
+    /// What the requests that are forwarded to an owner's upstreams are signed with: it stays as long as the master key
+    /// does.
+    ///
+    /// # Panics
+    /// Never: 32 bytes are a secret.
+    #[must_use]
+    pub fn upstream_secret(&self, owner: &Name) -> Secret {
+        let hash = self.keyed_hash("upstream secret", [owner.as_str().as_bytes(), &[]]);
+        Secret::from_bytes(hash.to_vec()).expect("32 bytes are within the bounds")
+    }
+
     fn encrypt(&self, context: &[u8], message: &[u8]) -> Bytes {
         let nonce = random::<NONCE_BYTES>();
         let payload = Payload { msg: message, aad: context };
@@ -334,6 +361,27 @@ mod tests {
         assert!(keyring.unseal(b"two", &sealed).is_err());
         assert!(Keyring::open(&second).unwrap().unseal(b"one", &sealed).is_err());
         assert!(!sealed.windows(8).any(|window| secret.as_bytes().starts_with(window)));
+    }
+
+    #[test]
+    fn a_callback_url_is_ours_for_one_request_and_one_epoch() {
+        let (_a, first) = folder();
+        let keyring = Keyring::open(&first).unwrap();
+        let request = RequestId::new(ripost_domain::time::Timestamp::from_millis(1), [1; 10]);
+        let token = keyring.callback_token(request, 3);
+        assert_eq!(keyring.read_callback_token(&token), Some((request, 3)));
+        for forged in [
+            token.replacen(".3.", ".4.", 1),
+            token.replacen(".3.", ".03.", 1),
+            format!("{token}x"),
+            keyring.result_token(request, 3),
+            format!("{request}.3."),
+            String::new(),
+        ] {
+            assert_eq!(keyring.read_callback_token(&forged), None, "{forged}");
+        }
+        let (demo, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
+        assert_ne!(keyring.upstream_secret(&demo).as_bytes(), keyring.upstream_secret(&other).as_bytes());
     }
 
     #[test]

@@ -30,4 +30,5 @@ pub mod reconcile;
 pub mod runs;
 pub mod telemetry;
 pub mod transforms;
+pub mod upstreams;
 pub mod wall;

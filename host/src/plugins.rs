@@ -30,12 +30,12 @@ mod swap;
 mod watch;
 
 pub use manifest::{
-    Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTransforms, Bounds, Cancel, DeliveryMode, FILE_NAME, Manifest,
-    ManifestError, OnError, PayloadForm, schema,
+    Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTarget, ApiTransforms, Bounds, Cancel, DeliveryMode, FILE_NAME,
+    Manifest, ManifestError, OnError, PayloadForm, Reply, Upstream, schema,
 };
 pub use probation::Ran;
 pub use push::{PushError, PushKey};
-pub use registry::{ActiveApi, NamedTransform, Registry, Transforms};
+pub use registry::{ActiveApi, NamedTransform, Registry, Target, Transforms};
 pub use revision::RevisionError;
 pub use revisions::{Kept, KeptRevision};
 pub use rollback::{Pins, RolledBack};

@@ -62,6 +62,11 @@ pub enum Kind {
     ResponseInvalid,
     OwnerFailed,
     OwnerUnavailable,
+    UpstreamFailed,
+    UnknownCallback,
+    CallbackConflict,
+    CallbackStale,
+    CallbackExpired,
     ConsumerError,
     RevisionUnavailable,
     PluginStopped,
@@ -139,6 +144,11 @@ impl Kind {
             Self::OwnerUnavailable => {
                 (502, "owner-unavailable", "The owner's side was not ready, and no runs are left")
             }
+            Self::UpstreamFailed => (502, "upstream-failed", "The upstream gave no answer"),
+            Self::UnknownCallback => (404, "unknown-callback", "There is no such callback"),
+            Self::CallbackConflict => (409, "callback-conflict", "The request has ended otherwise"),
+            Self::CallbackStale => (409, "callback-stale", "The callback is of an earlier run that was refused"),
+            Self::CallbackExpired => (410, "callback-expired", "The request's deadline has passed"),
             Self::ConsumerError => (400, "request-refused", "The owner's side refused the request"),
             Self::RevisionUnavailable => {
                 (502, "revision-unavailable", "The revision that this request was accepted under cannot be run")

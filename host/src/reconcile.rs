@@ -72,8 +72,8 @@ impl Reconcile {
         let now = self.clock.now();
         let expired = self.store.expired_requests(now, CLAIM_MAX).await?;
         let more_expired = expired.len() == CLAIM_MAX as usize;
-        for claimed in expired {
-            self.runs.expire(claimed).await;
+        for expired in expired {
+            self.runs.expire(expired).await;
         }
         let room = self.runs.room();
         let limit = room.requests.min(CLAIM_MAX);

@@ -13,25 +13,31 @@ mod incoming;
 mod news;
 mod run;
 mod stop;
+mod upstream;
 
 pub(crate) use self::cancel::Cancelled;
 pub(crate) use self::direct::NotRun;
 pub(crate) use self::run::Asked;
+pub(crate) use self::upstream::CalledBack;
 use crate::config;
 use crate::delivery::Sender;
 use crate::keyring::Keyring;
 use crate::live::{Entry, Live};
 use crate::plugins::{ActiveApi, Plugins};
 use crate::telemetry::metrics::Metrics;
+use crate::upstreams::Upstreams;
+use ripost_domain::id::RequestId;
 use ripost_domain::time::Clock;
 use ripost_runtime::{FairPermit, FairSemaphore, NoProgress, Runtime};
-use ripost_store::{ClaimedRun, Store};
-use std::sync::Arc;
+use ripost_store::{ClaimedRun, PinnedRun, Store};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use upstream::Awaiting;
 
 /// What a run needs of the rest of the host.
 pub struct Needs {
@@ -57,6 +63,10 @@ pub struct Needs {
     pub result_url_ttl: Duration,
     /// Instances at once that one owner may have.
     pub owner_concurrency: u32,
+    /// The ways to owners' services.
+    pub upstreams: Arc<Upstreams>,
+    /// Requests being forwarded at once, of all owners and of one.
+    pub exchanges: (u32, u32),
     /// Who owns the tasks.
     pub tasks: TaskTracker,
     /// Cancelled when the host stops.
@@ -71,6 +81,10 @@ pub struct Runs {
     /// In KiB, so that a permit's number has room for all memory there is.
     kibs: FairSemaphore,
     instances: FairSemaphore,
+    /// Requests being forwarded.
+    exchanges: FairSemaphore,
+    /// Requests that wait for a callback and whose progress is known.
+    awaiting: Mutex<HashMap<RequestId, Awaiting>>,
     /// For calls that are not accepted yet.
     transforms: FairSemaphore,
     no_progress: Arc<NoProgress>,
@@ -111,6 +125,8 @@ impl Runs {
             slots: FairSemaphore::new(config.queued_max, config.queued_per_owner()),
             kibs: FairSemaphore::new(kibs(config.queued_bytes_max), kibs(config.queued_bytes_max / 4)),
             instances: FairSemaphore::new(config.concurrency, needs.owner_concurrency),
+            exchanges: FairSemaphore::new(needs.exchanges.0, needs.exchanges.1),
+            awaiting: Mutex::default(),
             transforms: FairSemaphore::new(config.transforms(), config.transforms().div_ceil(2)),
             no_progress: Arc::new(NoProgress),
             // The process before may have left some.
@@ -202,10 +218,10 @@ impl Runs {
         });
     }
 
-    /// Ends a request that was never run.
-    pub(crate) async fn expire(&self, claimed: ClaimedRun) {
+    /// Ends a request that was never run, or whose upstream never called back.
+    pub(crate) async fn expire(&self, expired: PinnedRun) {
+        let PinnedRun { state: from, claimed } = expired;
         let entry = self.needs.live.enter(claimed.id);
-        let from = ripost_domain::request::State::Accepted;
         let active = self.what_tells(&claimed).await;
         self.finish(claimed, from, decide::expired(), None, &entry, active.as_deref()).await;
     }

@@ -92,7 +92,7 @@ const RULES: &[(&str, &str)] = &[
         "SELECT hex(id) || ' ' || state FROM requests r WHERE
            state = 'completed' AND NOT EXISTS (SELECT 1 FROM results WHERE request_id = r.id) OR
            state IN ('failed', 'cancelled', 'expired') AND NOT EXISTS (SELECT 1 FROM problems WHERE request_id = r.id) OR
-           state IN ('accepted', 'running') AND (EXISTS (SELECT 1 FROM results WHERE request_id = r.id) OR
+           state IN ('accepted', 'running', 'awaiting_callback') AND (EXISTS (SELECT 1 FROM results WHERE request_id = r.id) OR
                                                  EXISTS (SELECT 1 FROM problems WHERE request_id = r.id))",
     ),
     ("a request has its input", "SELECT hex(id) FROM requests WHERE id NOT IN (SELECT request_id FROM inputs)"),

@@ -64,7 +64,8 @@ impl State {
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         match self {
-            Self::Accepted => matches!(next, Self::Running | Self::Failed | Self::Cancelled | Self::Expired),
+            // By a callback that an earlier run led to, it may be completed without another one.
+            Self::Accepted => !matches!(next, Self::Accepted | Self::AwaitingCallback),
             Self::Running => !matches!(next, Self::Running),
             Self::AwaitingCallback => next.is_terminal(),
             Self::Completed | Self::Failed | Self::Cancelled | Self::Expired => false,

@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
+use ripost_domain::address::UrlPolicy;
 use ripost_domain::id::RequestId;
 use ripost_domain::time::{Clock, Timestamp};
 use ripost_store::Store;
@@ -58,6 +59,8 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     /// When this process started.
     pub started_at: Timestamp,
+    /// Which upstreams an owner's token may name.
+    pub upstream_policy: UrlPolicy,
     /// What there is to do with webhooks that were made.
     pub webhooks: Arc<Webhooks>,
     /// The data plane, if both share one address.
@@ -133,7 +136,7 @@ impl Admin {
             Endpoint::Subscribe => done(apis::subscribe(self, parameters).await),
             Endpoint::Unsubscribe => done(apis::unsubscribe(self, parameters).await),
             Endpoint::Plugin => json(200, &push::get(self, parameters)?),
-            Endpoint::Push => json(202, &push::put(self, parameters, &head.headers, body).await?),
+            Endpoint::Push => json(202, &push::put(self, parameters, &head.headers, body, principal).await?),
             Endpoint::RemovePlugin => done(push::remove(self, parameters).await),
             Endpoint::Consumers => json(200, &consumers::list(self).await?),
             Endpoint::AddConsumer => json(201, &consumers::add(self, fields(body).await?).await?),
@@ -150,6 +153,7 @@ impl Admin {
             Endpoint::SetSecret => done(owners::set_secret(self, parameters, body).await),
             Endpoint::RemoveSecret => done(owners::remove_secret(self, parameters).await),
             Endpoint::KvUsage => json(200, &owners::kv_usage(self, parameters).await?),
+            Endpoint::UpstreamSecret => json(200, &owners::upstream_secret(self, parameters)?),
             Endpoint::RequestDeliveries => {
                 json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id()?).await? }))
             }

@@ -51,6 +51,18 @@ pub(super) async fn remove_secret(admin: &Admin, parameters: &Parameters<'_>) ->
     Ok(())
 }
 
+/// What an owner verifies forwarded requests with. Not `Debug`: it would be in a log one day.
+#[derive(Serialize, Deserialize)]
+pub struct UpstreamSecret {
+    /// `whsec_…`
+    pub secret: String,
+}
+
+pub(super) fn upstream_secret(admin: &Admin, parameters: &Parameters<'_>) -> Result<UpstreamSecret, Problem> {
+    let owner = owner(parameters)?;
+    Ok(UpstreamSecret { secret: admin.keyring.upstream_secret(&owner).to_whsec() })
+}
+
 pub(super) async fn kv_usage(admin: &Admin, parameters: &Parameters<'_>) -> Result<serde_json::Value, Problem> {
     let owner = owner(parameters)?;
     let usage = admin.store.kv_usage(&owner).await?;

@@ -1,6 +1,7 @@
 //! Plugins that come over the wire: uploads, what became of them, and their end.
 
 use super::Admin;
+use super::access::Principal;
 use super::routes::Parameters;
 use crate::archive;
 use crate::config;
@@ -115,6 +116,7 @@ pub(super) async fn put(
     parameters: &Parameters<'_>,
     headers: &HeaderMap,
     body: Incoming,
+    principal: &Principal,
 ) -> Result<Pushed, Problem> {
     let key = key(parameters)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -133,7 +135,9 @@ pub(super) async fn put(
     let files = unpacking.map_err(|_| Problem::new(Kind::Internal, "Unpacking broke down."))?;
     let files =
         files.map_err(|error| Problem::new(Kind::InvalidArchive, format!("The archive is refused: {error}.")))?;
-    let revision = admin.plugins.push(key.clone(), files).await.map_err(refused)?;
+    // Whoever answers for the network may name any address in it.
+    let guard = principal.only().is_some().then_some(&admin.upstream_policy);
+    let revision = admin.plugins.push(key.clone(), files, guard).await.map_err(refused)?;
     drop(upload);
     tracing::info!(plugin = %key, revision = %revision.short(), "A plugin was pushed");
     let plugin = key.to_string();

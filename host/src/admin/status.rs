@@ -30,6 +30,9 @@ pub struct Queues {
     pub requests_accepted: u64,
     /// Requests leased to a run.
     pub requests_running: u64,
+    /// Requests whose upstream will call back.
+    #[serde(default)]
+    pub requests_awaiting: u64,
     /// Of those, in this process's memory.
     pub requests_in_memory: usize,
     /// Deliveries waiting for an attempt.
@@ -75,6 +78,7 @@ async fn queues(admin: &Admin) -> Result<Queues, Problem> {
     Ok(Queues {
         requests_accepted: stats.requests_accepted,
         requests_running: stats.requests_running,
+        requests_awaiting: stats.requests_awaiting,
         requests_in_memory: admin.live.len(),
         deliveries_pending: stats.deliveries_pending,
         deliveries_in_flight: stats.deliveries_in_flight,
@@ -91,7 +95,12 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
     metrics.store_commits.set(gauge(stats.commits));
     metrics.store_operations.set(gauge(stats.operations));
     metrics.store_queued.set(gauge(stats.queued));
-    for (state, count) in [("accepted", stats.requests_accepted), ("running", stats.requests_running)] {
+    let requests = [
+        ("accepted", stats.requests_accepted),
+        ("running", stats.requests_running),
+        ("awaiting_callback", stats.requests_awaiting),
+    ];
+    for (state, count) in requests {
         metrics.requests.get_or_create(&State { state }).set(gauge(count));
     }
     let deliveries = [

@@ -5,7 +5,9 @@ use crate::capability::outbound::Outlet;
 use crate::compile::Compile;
 use crate::config::Config;
 use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
+use crate::keyring::Keyring;
 use crate::plugins::{Bare, PluginsConfig};
+use crate::upstreams::{Upstreams, Way, any_address};
 use anyhow::Context as _;
 use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
 use ripost_runtime::Runtime;
@@ -86,6 +88,30 @@ pub(super) fn start_outlet(config: &Config, own: Vec<SocketAddr>) -> Result<Outl
         ..Settings::default()
     };
     Ok(Outlet::new(start_egress(config, settings, own)?, url_policy, config.outbound.bounds()))
+}
+
+/// The ways to owners' services: apart from each other, and from all else.
+pub(super) fn start_upstreams(
+    config: &Config,
+    own: Vec<SocketAddr>,
+    keyring: Arc<Keyring>,
+    base: Arc<str>,
+) -> Result<Upstreams, StartError> {
+    let way = |url_policy: UrlPolicy| {
+        let settings = Settings {
+            policy: url_policy.addresses.clone(),
+            ca_file: config.upstream.ca_file.clone(),
+            ..Settings::default()
+        };
+        Ok::<_, StartError>(Way { client: start_egress(config, settings, own.clone())?, url_policy })
+    };
+    Ok(Upstreams {
+        any: way(any_address())?,
+        guarded: way(config.upstream.url_policy(config.dev).map_err(StartError::Configuration)?)?,
+        deadline: config.upstream.deadline,
+        keyring,
+        base,
+    })
 }
 
 pub(super) fn start_egress(

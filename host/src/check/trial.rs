@@ -78,7 +78,8 @@ pub(crate) async fn test(folder: &Utf8Path, config: &Config) -> anyhow::Result<V
 
 fn load(runtime: &Runtime, files: &Files, api: &ApiManifest, config: &Config) -> anyhow::Result<(Handler, Transforms)> {
     let wasm = |file: &str| files.file(file).unwrap_or_default();
-    let handler = runtime.load(wasm(&api.handler), &api.limits).with_context(|| format!("`{}`", api.handler))?;
+    let file = api.target.handler().context("an API with an upstream has no cases")?;
+    let handler = runtime.load(wasm(file), &api.limits).with_context(|| format!("`{file}`"))?;
     let limits = &config.sandbox.transform;
     let chain = |names: &[String], kind| {
         let load = |file: &String| {

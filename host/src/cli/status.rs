@@ -34,9 +34,10 @@ impl Status {
         }
         let Some(queues) = &status.queues else { return Ok(()) };
         println!(
-            "requests: {} waiting, {} running; deliveries: {} waiting, {} in flight, {} exhausted",
+            "requests: {} waiting, {} running, {} awaiting a callback; deliveries: {} waiting, {} in flight, {} exhausted",
             queues.requests_accepted,
             queues.requests_running,
+            queues.requests_awaiting,
             queues.deliveries_pending,
             queues.deliveries_in_flight,
             queues.deliveries_exhausted

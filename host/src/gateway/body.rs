@@ -9,7 +9,11 @@ use std::time::Duration;
 
 impl Gateway {
     pub(super) async fn read(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let max = self.limits.body;
+        self.read_within(body, self.limits.body).await
+    }
+
+    /// The same with another limit.
+    pub(super) async fn read_within(&self, body: Incoming, max: usize) -> Result<Bytes, Problem> {
         let too_large = || {
             Problem::new(
                 Kind::BodyTooLarge,

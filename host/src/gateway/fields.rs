@@ -37,7 +37,8 @@ pub fn take(headers: &HeaderMap, body: Bytes) -> Result<(Fields, Bytes), Problem
         webhook_events: header(headers, "ripost-webhook-events")?.map(Field::list),
         max_price: header(headers, "ripost-max-price")?.map(Field::text),
     };
-    let body = if is_json(headers) { raw.cut_from(body)? } else { body };
+    let json = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json);
+    let body = if json { raw.cut_from(body)? } else { body };
     let mut fields = raw.parse()?;
     fields.wants.retry_max_age = header(headers, "ripost-retry-max-age")?.map(max_age).transpose()?;
     Ok((fields, body))
@@ -55,12 +56,9 @@ fn max_age(text: &str) -> Result<Duration, Problem> {
 /// How long a webhook may be asked to be tried.
 const MAX_AGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
-/// Whether the content type is JSON (`application/json` or `…+json`).
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(text) = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let kind = text.split(';').next().unwrap_or_default().trim();
+/// Whether a content type is JSON (`application/json` or `…+json`).
+pub(crate) fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json")
         || kind.get(kind.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }

@@ -220,6 +220,7 @@ impl Gateway {
             id,
             epoch: 1,
             attempt: 1,
+            callback_epoch: 1,
             api: api.name.clone(),
             digest: api.digest,
             consumer: consumer.id,

@@ -1,5 +1,6 @@
 //! Which of our resources a path names.
 
+use super::callbacks;
 use ripost_domain::id::RequestId;
 
 /// A resource of the data plane.
@@ -16,6 +17,7 @@ pub(super) enum Route<'p> {
     RequestEvents(RequestId),
     Cancel(RequestId),
     LinkedResult(&'p str),
+    Callback(&'p str, callbacks::Part),
     Events,
     RedeliverMany,
     WebhookTest,
@@ -53,6 +55,12 @@ pub(super) fn route(path: &str) -> Route<'_> {
     }
     if let Some(token) = path.strip_prefix("/results/") {
         return Route::LinkedResult(token);
+    }
+    if let Some(token) = path.strip_prefix("/callbacks/") {
+        return match token.strip_suffix("/progress") {
+            Some(token) => Route::Callback(token, callbacks::Part::Progress),
+            None => Route::Callback(token, callbacks::Part::Callback),
+        };
     }
     match path {
         "/requests" => Route::Requests,
@@ -105,6 +113,8 @@ mod tests {
             (format!("/requests/{id}/webhooks/"), Route::Unknown),
             ("/events".to_owned(), Route::Events),
             ("/results/abc.1.x".to_owned(), Route::LinkedResult("abc.1.x")),
+            ("/callbacks/abc.1.x".to_owned(), Route::Callback("abc.1.x", callbacks::Part::Callback)),
+            ("/callbacks/abc.1.x/progress".to_owned(), Route::Callback("abc.1.x", callbacks::Part::Progress)),
             ("/webhooks/test".to_owned(), Route::WebhookTest),
             ("/.well-known/webhook-keys".to_owned(), Route::WebhookKeys),
             ("/requests/req_1".to_owned(), Route::Unknown),

@@ -5,7 +5,7 @@ use super::Gateway;
 use super::answer::{self, REQUEST_ID, request_id_value};
 use super::fields::Fields;
 use super::pipeline::Arrived;
-use crate::plugins::ActiveApi;
+use crate::plugins::{ActiveApi, Target};
 use crate::problem::{Kind, Problem};
 use crate::runs::{Asked, NotRun, decide};
 use bytes::Bytes;
@@ -56,15 +56,22 @@ impl Gateway {
         let Arrived { id, at } = arrived;
         let until = at.after(api.limits.wall);
         let asked = Asked { id, consumer: consumer.id, attempt: 1, input, created_at: at, until };
-        let outcome = match self.runs.run_directly(asked, api).await {
-            Ok(outcome) => outcome,
+        let ran = match &api.target {
+            Target::Handler(handler) => {
+                let ran = self.runs.run_directly(asked, api, handler).await;
+                ran.map(|outcome| decide::direct(outcome, &api.name, api.limits.wall))
+            }
+            Target::Upstream { upstream, reach } => self.runs.forward_directly(asked, api, upstream, *reach).await,
+        };
+        let answered = match ran {
+            Ok(answered) => answered,
             Err(NotRun::TooLate) => return Err(too_late(None)),
             Err(NotRun::NoRoom) => {
                 let detail = "This owner has as many calls waiting as it may have. Nothing was done; send it again.";
                 return Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1)));
             }
         };
-        match decide::direct(outcome, &api.name, api.limits.wall) {
+        match answered {
             Ok(answer) => Ok(answer::response(id, answer)),
             Err(problem) => Err(problem.header(REQUEST_ID.clone(), request_id_value(id))),
         }

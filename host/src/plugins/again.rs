@@ -113,7 +113,7 @@ async fn an_owner_has_so_many_pushed_plugins_and_no_more() {
         let key = PushKey { owner: "demo".parse().unwrap(), name: name.parse().unwrap() };
         let text = MANIFEST.replace("\"a\"", &format!("\"{name}\"")).into_bytes();
         let files = [("plugin.toml".to_owned(), text), ("a.wasm".to_owned(), guest::handler(name))];
-        plugins.push(key, files.into()).await
+        plugins.push(key, files.into(), None).await
     };
     push("one").await.unwrap();
     push("two").await.unwrap();

@@ -1,14 +1,15 @@
 //! From a revision's bytes to APIs that can be called.
 
-use super::manifest::{ApiManifest, ApiTransforms, Manifest};
+use super::manifest::{ApiManifest, ApiTarget, ApiTransforms, Manifest};
 use super::pipeline::Obstacle;
-use super::registry::{ActiveApi, NamedTransform, Transforms};
+use super::registry::{ActiveApi, NamedTransform, Target, Transforms};
 use super::revision::Revision;
 use super::shared::{Component, Role};
 use super::state::Stage;
 use super::{Plugins, lock};
+use crate::upstreams::Reach;
 use ripost_domain::api::{ApiName, Digest};
-use ripost_runtime::{CompileError, Handler, Limits, LoadError, TransformKind};
+use ripost_runtime::{CompileError, Limits, LoadError, TransformKind};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -46,12 +47,12 @@ impl Plugins {
         let mut parts = Vec::with_capacity(manifest.apis.len());
         for api in &manifest.apis {
             parts.push((
-                self.handler(revision, api, &mut components)?,
+                self.target(revision, api, &mut components)?,
                 self.transforms(revision, &api.transforms, &mut components)?,
             ));
         }
         let mut permits = lock(&self.permits);
-        let apis = manifest.apis.iter().zip(parts).map(|(api, (handler, transforms))| {
+        let apis = manifest.apis.iter().zip(parts).map(|(api, (target, transforms))| {
             Arc::new(ActiveApi {
                 name: api.name.clone(),
                 owner: Arc::from(api.name.owner.as_str()),
@@ -63,7 +64,7 @@ impl Plugins {
                 config: api.config.clone(),
                 retry: api.retry.clone(),
                 grants: self.granting.grants(&api.name, &api.grants),
-                handler,
+                target,
                 transforms,
                 permits: permits.of(&api.name, api.spec.concurrency),
             })
@@ -72,10 +73,17 @@ impl Plugins {
         Ok(Loaded { digest: revision.digest(), apis, manifest: manifest.clone(), _components: components })
     }
 
-    fn handler(&self, revision: &Revision, api: &ApiManifest, kept: &mut Components) -> Result<Handler, Failure> {
-        let component = self.component(revision, &api.handler, Role::Handler, &api.limits, kept)?;
+    fn target(&self, revision: &Revision, api: &ApiManifest, kept: &mut Components) -> Result<Target, Failure> {
+        let file = match &api.target {
+            ApiTarget::Handler(file) => file,
+            ApiTarget::Upstream(upstream) => {
+                let reach = if revision.is_guarded() { Reach::Guarded } else { Reach::Any };
+                return Ok(Target::Upstream { upstream: upstream.clone(), reach });
+            }
+        };
+        let component = self.component(revision, file, Role::Handler, &api.limits, kept)?;
         match &*component {
-            Component::Handler(handler) => Ok(handler.clone()),
+            Component::Handler(handler) => Ok(Target::Handler(handler.clone())),
             Component::Transform(_) => unreachable!("it was asked for as a handler"),
         }
     }

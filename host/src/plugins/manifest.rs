@@ -7,6 +7,7 @@ mod grants;
 mod keys;
 mod raw;
 mod schema;
+mod target;
 mod transforms;
 
 use crate::config::CONCURRENCY;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+pub use target::{ApiTarget, Reply, Upstream};
 use toml::Spanned;
 pub use transforms::{ApiTransforms, OnError};
 
@@ -53,8 +55,8 @@ pub struct Manifest {
 pub struct ApiManifest {
     /// Owner and slug.
     pub name: ApiName,
-    /// The handler's file: a plain name, ending in `.wasm`, that the watcher does not ignore.
-    pub handler: String,
+    /// Who answers.
+    pub target: ApiTarget,
     /// Price and bounds of a request.
     pub spec: ApiSpec,
     /// What a run may use.
@@ -65,7 +67,7 @@ pub struct ApiManifest {
     pub retry: Option<Arc<RetryPolicy>>,
     /// What the handler may reach.
     pub grants: ApiGrants,
-    /// What stands between consumer and handler.
+    /// What stands between consumer and whoever answers.
     pub transforms: ApiTransforms,
     /// The folder of its smoke cases: a plain name.
     pub cases: Option<String>,
@@ -202,9 +204,9 @@ impl Manifest {
     pub(super) fn components(&self, transform_bytes_max: usize) -> BTreeMap<&str, (&'static str, usize)> {
         let mut components: BTreeMap<&str, (&'static str, usize)> = BTreeMap::new();
         for api in &self.apis {
-            let handler = (api.handler.as_str(), "handler", api.limits.component_bytes_max);
+            let handler = api.target.handler().map(|file| (file, "handler", api.limits.component_bytes_max));
             let transforms = api.transforms.files().map(|file| (file, "transform", transform_bytes_max));
-            for (file, role, bytes_max) in std::iter::once(handler).chain(transforms) {
+            for (file, role, bytes_max) in handler.into_iter().chain(transforms) {
                 let entry = components.entry(file).or_insert((role, bytes_max));
                 entry.1 = entry.1.max(bytes_max);
             }
@@ -292,11 +294,10 @@ impl Reader<'_> {
     fn api(&self, at: usize, raw: raw::Api) -> Result<ApiManifest, ManifestError> {
         let missing =
             |key: &str, example: &str| self.error(at, format!("an [[api]] has no `{key}`; add {key} = \"{example}\""));
-        let owner = self.parsed("owner", &raw.owner.ok_or_else(|| missing("owner", "demo"))?)?;
-        let slug = self.parsed("slug", &raw.slug.ok_or_else(|| missing("slug", "my-api"))?)?;
-        let handler = raw.handler.ok_or_else(|| missing("handler", "my-api.wasm"))?;
-        check_component("handler", handler.get_ref()).map_err(|message| self.error(handler.span().start, message))?;
+        let owner = self.parsed("owner", raw.owner.as_ref().ok_or_else(|| missing("owner", "demo"))?)?;
+        let slug = self.parsed("slug", raw.slug.as_ref().ok_or_else(|| missing("slug", "my-api"))?)?;
         let delivery = self.delivery(raw.delivery.as_ref())?;
+        let target = self.target(at, &raw, delivery)?;
         let payload = self.payload(raw.payload.as_ref())?;
         let retry = raw.retry.map(|retry| self.retry(&retry)).transpose()?.flatten();
         let access = self.access(raw.access.as_ref())?;
@@ -327,7 +328,7 @@ impl Reader<'_> {
         }
         Ok(ApiManifest {
             name: ApiName { owner, slug },
-            handler: handler.into_inner(),
+            target,
             spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery, access, cancel },
             limits: Arc::new(limits),
             config: Arc::new(raw.config),

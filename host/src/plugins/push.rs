@@ -1,12 +1,13 @@
 //! Plugins that come over the wire: looked at once they are there, kept durably, and then on the same way into service as
 //! a folder.
 
-use super::manifest::{Above, FILE_NAME};
+use super::manifest::{Above, ApiTarget, FILE_NAME, Manifest};
 use super::operate::record_of;
 use super::scan::{Look, Turn};
 use super::source::{self, Source};
 use super::state::{News, Stage};
 use super::{Plugins, RevisionError, lock};
+use ripost_domain::address::{UrlPolicy, WebhookUrl};
 use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_store::failpoint;
 use std::collections::BTreeMap;
@@ -66,6 +67,23 @@ pub enum PushError {
     Lost,
 }
 
+/// Whether there are upstreams, all of them where an owner's token may lead. What a name resolves to is checked when
+/// connecting.
+fn vet(manifest: &Manifest, policy: &UrlPolicy) -> Result<bool, PushError> {
+    let mut some = false;
+    for api in &manifest.apis {
+        let ApiTarget::Upstream(upstream) = &api.target else { continue };
+        some = true;
+        WebhookUrl::parse_for_call(upstream.url.as_str(), policy).map_err(|error| {
+            PushError::Refused(format!(
+                "the upstream of `{}` cannot be set with an owner's token: {error}; or have the operator add its network to [upstream] allow",
+                api.name
+            ))
+        })?;
+    }
+    Ok(some)
+}
+
 impl Plugins {
     /// Takes a plugin's files, by name: `plugin.toml`, all that it names (`cases/x.json` with its folder), and nothing
     /// else. When this returns they are kept durably; then they go the way of every revision, which
@@ -73,12 +91,19 @@ impl Plugins {
     ///
     /// The same files again change nothing, and are judged again if they were rejected.
     ///
+    /// `guard`: an owner's token pushes, and these are the addresses that its upstreams may name.
+    ///
     /// # Errors
     /// The manifest is wrong, names what is not there or belongs to somebody else, or the disk fails. Nothing is changed
     /// then.
-    pub async fn push(self: &Arc<Self>, key: PushKey, files: BTreeMap<String, Vec<u8>>) -> Result<Digest, PushError> {
-        let plugins = self.clone();
-        let taking = tokio::task::spawn_blocking(move || plugins.take(&key, files));
+    pub async fn push(
+        self: &Arc<Self>,
+        key: PushKey,
+        files: BTreeMap<String, Vec<u8>>,
+        guard: Option<&UrlPolicy>,
+    ) -> Result<Digest, PushError> {
+        let (plugins, guard) = (self.clone(), guard.cloned());
+        let taking = tokio::task::spawn_blocking(move || plugins.take(&key, files, guard.as_ref()));
         let digest = taking.await.map_err(|_| PushError::Lost)??;
         let plugins = self.clone();
         // To its end, whoever waits.
@@ -86,7 +111,12 @@ impl Plugins {
         Ok(digest)
     }
 
-    fn take(&self, key: &PushKey, files: BTreeMap<String, Vec<u8>>) -> Result<Digest, PushError> {
+    fn take(
+        &self,
+        key: &PushKey,
+        files: BTreeMap<String, Vec<u8>>,
+        guard: Option<&UrlPolicy>,
+    ) -> Result<Digest, PushError> {
         let source = source::of_files(files, FILE_NAME, &self.bounds(Above::Refuse));
         let Source { manifest, revision } = source.map_err(|error| PushError::Refused(error.to_string()))?;
         if manifest.plugin != key.name {
@@ -98,6 +128,10 @@ impl Plugins {
         if let Some(api) = manifest.apis.iter().find(|api| api.name.owner != key.owner) {
             return Err(PushError::Foreign { api: api.name.clone(), owner: key.owner.clone() });
         }
+        let revision = match guard {
+            Some(policy) if vet(&manifest, policy)? => revision.guarded(),
+            _ => revision,
+        };
         let digest = revision.digest();
         // Before anything is kept, and again below: somebody may push at the same time.
         self.check_number(&lock(&self.turn), key)?;

@@ -1,7 +1,8 @@
 //! The snapshot of all active revisions. A call takes one and keeps it to its end, so that a reload never changes it
 //! half way.
 
-use super::manifest::{ApiSpec, OnError};
+use super::manifest::{ApiSpec, OnError, Upstream};
+use crate::upstreams::Reach;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::RetryPolicy;
 use ripost_runtime::{Grants, Handler, Limits, Transform};
@@ -32,12 +33,37 @@ pub struct ActiveApi {
     pub retry: Option<Arc<RetryPolicy>>,
     /// What its runs may reach.
     pub grants: Grants,
-    /// What is called.
-    pub handler: Handler,
-    /// What stands between consumer and handler; of the same revision as the handler.
+    /// Who answers.
+    pub target: Target,
+    /// What stands between consumer and whoever answers; of the same revision.
     pub transforms: Arc<Transforms>,
     /// Runs at once; the same for all revisions of this API.
     pub permits: Arc<Semaphore>,
+}
+
+/// Who answers an API's requests.
+#[derive(Debug)]
+pub enum Target {
+    /// A component.
+    Handler(Handler),
+    /// A service of the owner's.
+    Upstream {
+        /// Where, and when it answers.
+        upstream: Upstream,
+        /// How far its address may reach.
+        reach: Reach,
+    },
+}
+
+impl Target {
+    /// The component, if it is one.
+    #[must_use]
+    pub fn handler(&self) -> Option<&Handler> {
+        match self {
+            Self::Handler(handler) => Some(handler),
+            Self::Upstream { .. } => None,
+        }
+    }
 }
 
 /// The transforms of one API, in the order in which they run.

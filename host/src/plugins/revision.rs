@@ -23,6 +23,10 @@ const FILES_MAX: usize = 1000;
 /// One file of a revision, bytes; above any ceiling that makes sense.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
+/// The empty file that marks a revision whose upstreams pass the address guard. Nothing that a manifest names begins with
+/// a dot.
+const GUARDED: &str = ".guarded";
+
 /// A plugin's files as loaded, immutable.
 #[derive(Debug)]
 pub(super) struct Revision {
@@ -42,6 +46,28 @@ impl Revision {
         let of = |bytes: Vec<u8>| RevisionFile { digest: Digest::from_bytes(Sha256::digest(&bytes).into()), bytes };
         let files = files.into_iter().map(|(name, bytes)| (name, of(bytes))).collect();
         Self { digest: digest(&files), files }
+    }
+
+    /// The same, set by an owner's token: whatever its upstreams name passes the address guard. That is part of what
+    /// the revision is, so that it goes with it wherever it is loaded.
+    pub(super) fn guarded(self) -> Self {
+        let mut files = self.into_files();
+        files.insert(GUARDED.to_owned(), Vec::new());
+        Self::new(files)
+    }
+
+    /// What it would be if an owner's token set it.
+    pub(super) fn guarded_digest(&self) -> Digest {
+        let marker = RevisionFile { bytes: Vec::new(), digest: Digest::from_bytes(Sha256::digest([]).into()) };
+        let mut lines: Vec<_> = self.files.iter().map(|(name, file)| (name.as_str(), file)).collect();
+        lines.push((GUARDED, &marker));
+        lines.sort_unstable_by_key(|(name, _)| *name);
+        digest_of(lines.into_iter())
+    }
+
+    /// Whether an owner's token set it.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.files.contains_key(GUARDED)
     }
 
     pub(super) fn digest(&self) -> Digest {
@@ -77,6 +103,10 @@ impl Revision {
 
 /// SHA-256 over a line a file, in the order of their names: name, length, SHA-256.
 fn digest(files: &BTreeMap<String, RevisionFile>) -> Digest {
+    digest_of(files.iter().map(|(name, file)| (name.as_str(), file)))
+}
+
+fn digest_of<'a>(files: impl Iterator<Item = (&'a str, &'a RevisionFile)>) -> Digest {
     let mut set = Sha256::new_with_prefix(b"ripost revision 1\n");
     for (name, RevisionFile { bytes, digest }) in files {
         // Neither names nor figures can contain a NUL, so no two sets give the same text.
@@ -315,6 +345,20 @@ mod tests {
             "d57e2ecd40a068f94ae1b17a68dac49e9b5098d2a74361aa34eece18a5bcb5ea",
             "what is in data folders out there must keep its name"
         );
+    }
+
+    #[test]
+    fn who_set_it_is_part_of_what_a_revision_with_upstreams_is() {
+        let (_folder, revisions) = revisions();
+        for names in [&["plugin.toml", "!a.wasm", "a.wasm", "cases/a.json"][..], &["plugin.toml"]] {
+            let list: Vec<_> = names.iter().map(|name| (*name, "x")).collect();
+            let (free, expected) = (Revision::new(files(&list)), Revision::new(files(&list)).guarded_digest());
+            let guarded = Revision::new(files(&list)).guarded();
+            assert_eq!((guarded.digest(), free.is_guarded()), (expected, false));
+            assert_ne!(guarded.digest(), free.digest());
+            revisions.save(&guarded).unwrap();
+            assert!(revisions.load(&guarded.digest()).unwrap().is_guarded());
+        }
     }
 
     #[test]

@@ -92,6 +92,12 @@ impl Files {
         self.revision.digest()
     }
 
+    /// The same if an owner's token sets it and there are upstreams.
+    #[must_use]
+    pub fn guarded_digest(&self) -> Digest {
+        self.revision.guarded_digest()
+    }
+
     /// A component or a case that the manifest names.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&[u8]> {

@@ -368,7 +368,8 @@ impl Entry {
             .iter()
             .flat_map(|loaded| loaded.apis.iter().zip(&loaded.manifest.apis))
             .map(|(active, asked)| {
-                let not_granted = asked.grants.lacks(active.handler.imports());
+                let not_granted =
+                    active.target.handler().map(|handler| asked.grants.lacks(handler.imports())).unwrap_or_default();
                 api(&active.name.to_string(), Some(active.digest), not_granted)
             })
             .collect();

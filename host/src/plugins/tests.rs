@@ -241,11 +241,11 @@ async fn an_older_revision_is_there_for_what_was_accepted_under_it() {
     for mark in ["1", "2", "3"] {
         folders.write_one("a", &guest::handler(mark));
         plugins.scan().await;
-        digests.push((plugins.digest("a"), plugins.api("a").handler.digest().to_owned()));
+        digests.push((plugins.digest("a"), plugins.api("a").target.handler().unwrap().digest().to_owned()));
     }
     for (digest, component) in &digests {
         let api = plugins.api_at(*digest, &name("a")).await.unwrap();
-        assert_eq!((api.digest, api.handler.digest()), (*digest, component.as_str()));
+        assert_eq!((api.digest, api.target.handler().unwrap().digest()), (*digest, component.as_str()));
         assert!(Arc::ptr_eq(&api.permits, &plugins.api("a").permits), "all revisions share the API's permits");
     }
     let first = digests[0].0;
@@ -264,7 +264,10 @@ async fn an_older_revision_is_there_for_what_was_accepted_under_it() {
     let call = || plugins.api_at(first, &api);
     let found = tokio::join!(call(), call(), call(), call());
     let found = [found.0, found.1, found.2, found.3].map(Result::unwrap);
-    assert_eq!((found[0].handler.digest(), found[0].limits.memory_bytes), (digests[0].1.as_str(), 1 << 20));
+    assert_eq!(
+        (found[0].target.handler().unwrap().digest(), found[0].limits.memory_bytes),
+        (digests[0].1.as_str(), 1 << 20)
+    );
     assert!(found.iter().all(|api| Arc::ptr_eq(api, &found[0])), "it is made ready once");
 
     // A damaged one is never run.

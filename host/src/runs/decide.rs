@@ -1,5 +1,6 @@
 //! What a run's outcome means for its request. Pure: the table of answers, applied.
 
+use crate::egress::SendError;
 use crate::problem::{Kind, Problem};
 use crate::transforms::Stopped;
 use bytes::Bytes;
@@ -34,6 +35,10 @@ pub(super) enum Decision {
     End(End),
     /// Another run, not before this.
     RunAgain(Timestamp),
+    /// The same, and the upstream has said that it did not take this one: what it was given is good for nothing.
+    RunAnew(Timestamp),
+    /// The upstream has taken it and will call back.
+    Await,
     /// It did not take place because of us: not before this, and not counted.
     PutBack(Timestamp),
 }
@@ -42,6 +47,8 @@ pub(super) enum Decision {
 pub(super) struct Context<'a> {
     /// Which API.
     pub(super) api: &'a ApiName,
+    /// Who answers it.
+    pub(super) by: By,
     /// The number of this run.
     pub(super) attempt: u32,
     /// How many there may be.
@@ -52,6 +59,24 @@ pub(super) struct Context<'a> {
     pub(super) expires_at: Timestamp,
     /// Now.
     pub(super) now: Timestamp,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A component.
+    Handler,
+    /// A service of the owner's. The consumer is never told where it is.
+    Upstream,
+}
+
+impl By {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handler => "handler",
+            Self::Upstream => "upstream",
+        }
+    }
 }
 
 /// The end of a request that its consumer has withdrawn.
@@ -113,19 +138,25 @@ fn answered(response: Response, context: &Context<'_>) -> Decision {
     match judge(answer.status, retry_after) {
         Verdict::Completed => Decision::End(End::Completed(answer)),
         Verdict::RunAgain { after } => again(context, after, Some(answer)),
-        Verdict::Failed(fault) => {
-            let (kind, whose) = match fault {
-                Fault::Consumer => {
-                    (Kind::ConsumerError, "Its answer is under links.result; mend the request and send it again.")
-                }
-                Fault::Owner => {
-                    (Kind::OwnerFailed, "Its answer is under links.result. The hold was released; ask the owner.")
-                }
-            };
-            let problem = Problem::new(kind, format!("The handler answered with status {}. {whose}", answer.status));
-            Decision::End(End::Failed(problem, Some(answer)))
-        }
+        // What stands before a service answers 5xx in its place, and it may have the request all the same.
+        Verdict::Failed(Fault::Owner) if context.by == By::Upstream => match run_at(context, None) {
+            Some(at) => Decision::RunAgain(at),
+            None => failed(answer, Fault::Owner, context),
+        },
+        Verdict::Failed(fault) => failed(answer, fault, context),
     }
+}
+
+fn failed(answer: Answer, fault: Fault, context: &Context<'_>) -> Decision {
+    let (kind, whose) = match fault {
+        Fault::Consumer => {
+            (Kind::ConsumerError, "Its answer is under links.result; mend the request and send it again.")
+        }
+        Fault::Owner => (Kind::OwnerFailed, "Its answer is under links.result. The hold was released; ask the owner."),
+    };
+    let problem =
+        Problem::new(kind, format!("The {} answered with status {}. {whose}", context.by.as_str(), answer.status));
+    Decision::End(End::Failed(problem, Some(answer)))
 }
 
 /// What a synchronous caller gets of a run: there is no second one, so "not now" is for the caller to hear.
@@ -200,8 +231,57 @@ fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>)
             );
             Decision::End(End::Failed(Problem::new(Kind::OwnerUnavailable, detail), answer))
         },
-        Decision::RunAgain,
+        |at| match context.by {
+            By::Handler => Decision::RunAgain(at),
+            By::Upstream => Decision::RunAnew(at),
+        },
     )
+}
+
+/// What follows when an upstream gave no answer. It may have the request: its callback stays welcome.
+pub(super) fn unanswered(error: &SendError, context: &Context<'_>) -> Decision {
+    if error.is_ours() {
+        return Decision::PutBack(put_back_until(context));
+    }
+    if context.now >= context.expires_at {
+        return Decision::End(expired());
+    }
+    if let Some(at) = run_at(context, None) {
+        return Decision::RunAgain(at);
+    }
+    let detail = format!(
+        "The upstream gave no answer ({}), and this was run {} of {}. The hold was released; ask the owner.",
+        error.public_class(),
+        context.attempt,
+        context.max_attempts
+    );
+    Decision::End(End::Failed(Problem::new(Kind::UpstreamFailed, detail), None))
+}
+
+/// The end of a request that cannot be forwarded as it is.
+pub(super) fn not_forwarded(reason: &str) -> End {
+    let detail = format!("It cannot be forwarded: {reason}. Mend the path and send it again.");
+    End::Failed(Problem::new(Kind::ConsumerError, detail), None)
+}
+
+/// The end of a request whose upstream answered what cannot be used.
+pub(super) fn unusable(reason: &str) -> End {
+    let detail = format!("The upstream's answer cannot be used: {reason}. The hold was released; ask the owner.");
+    End::Failed(Problem::new(Kind::ResponseInvalid, detail), None)
+}
+
+/// What an answer that came by a callback means: there is no other run, because it was taken.
+pub(super) fn called_back(outcome: Result<Response, Stopped>, context: &Context<'_>) -> Option<End> {
+    let decision = match outcome {
+        Err(stopped) if stopped.is_hosts() => return None,
+        outcome => {
+            decide(outcome.map(|response| Ok(Ok(response))), &Context { max_attempts: context.attempt, ..*context })
+        }
+    };
+    match decision {
+        Decision::End(end) => Some(end),
+        Decision::RunAgain(_) | Decision::RunAnew(_) | Decision::PutBack(_) | Decision::Await => None,
+    }
 }
 
 /// The problem of a run that ended without an answer; the error names the limit and its value.
@@ -272,7 +352,15 @@ mod tests {
         static API: std::sync::OnceLock<ApiName> = std::sync::OnceLock::new();
         let api = API.get_or_init(|| ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() });
         let now = Timestamp::from_millis(1_000_000);
-        Context { api, attempt, max_attempts: 3, put_back: 0, expires_at: now.after(Duration::from_secs(3600)), now }
+        Context {
+            api,
+            by: By::Handler,
+            attempt,
+            max_attempts: 3,
+            put_back: 0,
+            expires_at: now.after(Duration::from_secs(3600)),
+            now,
+        }
     }
 
     fn response(status: u16, headers: &[(&str, &'static str)]) -> RunOutcome {
@@ -293,6 +381,41 @@ mod tests {
         assert!(matches!(last, Decision::End(End::Failed(_, Some(Answer { status: 503, .. })))), "{last:?}");
         let too_late = decide_run(response(503, &[("retry-after", "3600")]), &context(1));
         assert!(matches!(too_late, Decision::End(End::Failed(..))), "{too_late:?}");
+    }
+
+    #[test]
+    fn an_upstreams_5xx_is_tried_again_and_only_its_own_not_now_makes_its_callback_url_worthless() {
+        let of = |attempt| Context { by: By::Upstream, ..context(attempt) };
+        let seen = |status, headers: &[(&str, &'static str)], attempt| match decide_run(
+            response(status, headers),
+            &of(attempt),
+        ) {
+            Decision::RunAgain(_) => "again",
+            Decision::RunAnew(_) => "anew",
+            Decision::End(End::Completed(_)) => "completed",
+            Decision::End(End::Failed(_, Some(_))) => "failed",
+            other => panic!("{other:?}"),
+        };
+        for (status, first, last) in [
+            (200, "completed", "completed"),
+            (404, "failed", "failed"),
+            (500, "again", "failed"),
+            (502, "again", "failed"),
+            (503, "anew", "failed"),
+            (429, "anew", "failed"),
+        ] {
+            assert_eq!((seen(status, &[], 1), seen(status, &[], 3)), (first, last), "{status}");
+        }
+        assert_eq!(seen(500, &[("retry-after", "1")], 1), "anew");
+        let silent = || SendError::Timeout { phase: crate::egress::Phase::Head, status: None };
+        assert!(matches!(unanswered(&silent(), &of(1)), Decision::RunAgain(_)));
+        match unanswered(&silent(), &of(3)) {
+            Decision::End(End::Failed(problem, None)) => assert!(problem.is(Kind::UpstreamFailed)),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(unanswered(&SendError::Shutdown, &of(3)), Decision::PutBack(_)));
+        let posted = called_back(Ok(response(503, &[]).unwrap().unwrap()), &of(1));
+        assert!(matches!(posted, Some(End::Failed(_, Some(_)))), "what was taken is never forwarded again: {posted:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::Runs;
 use super::run::{Answered, Asked, broken};
 use crate::plugins::ActiveApi;
 use crate::transforms::Stopped;
-use ripost_runtime::RunOutcome;
+use ripost_runtime::{Handler, RunOutcome};
 
 /// The guest was not called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,7 @@ impl Runs {
         &self,
         asked: Asked<'_>,
         active: &ActiveApi,
+        handler: &Handler,
     ) -> Result<Result<RunOutcome, Stopped>, NotRun> {
         let needs = &self.needs;
         let Asked { id, until, .. } = asked;
@@ -31,13 +32,13 @@ impl Runs {
         let turn = async {
             // The API's permit first: a call that waits for its own API must not keep an instance from another's.
             let api = active.permits.acquire().await.expect("the semaphore is never closed");
-            (api, self.instances.acquire(&active.owner, active.handler.weight()).await)
+            (api, self.instances.acquire(&active.owner, handler.weight()).await)
         };
         let wait = until.since(needs.clock.now());
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
         let _in_flight = needs.metrics.run_in_flight();
         let Answered { outcome, usage, logs, logs_dropped } =
-            self.answer(asked, active, self.no_progress.clone()).await;
+            self.answer(asked, active, handler, self.no_progress.clone()).await;
         self.count(active, &outcome, &usage);
         for line in &logs {
             tracing::debug!(request.id = %id, api = %active.name, level = line.level.as_str(), "{}", line.message);

@@ -10,12 +10,22 @@ use crate::telemetry::metrics::State as StateLabel;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
-use ripost_store::{Answer, ClaimedRun, Ending, Finish, Lease, NewDelivery, RunReceipt, StoreError, WriteError};
+use ripost_store::{
+    Answer, Callback, ClaimedRun, Ending, Finish, Lease, NewDelivery, RunReceipt, StoreError, WriteError,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Tries to write the end before it is left to the next start.
 const TRIES: u32 = 8;
+
+/// What brought an end.
+pub(super) struct Brought {
+    /// What the run used.
+    pub(super) run: Option<RunReceipt>,
+    /// The callback.
+    pub(super) callback: Option<Callback>,
+}
 
 impl Runs {
     /// Writes the end of a request and hands its webhook over. If another end was first, nothing happens (false).
@@ -28,6 +38,21 @@ impl Runs {
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
     ) -> bool {
+        let by = Brought { run, callback: None };
+        self.finish_by(claimed, from, end, by, entry, active).await
+    }
+
+    /// The same by whatever brought it.
+    pub(super) async fn finish_by(
+        &self,
+        claimed: ClaimedRun,
+        from: State,
+        end: End,
+        by: Brought,
+        entry: &Arc<Entry>,
+        active: Option<&ActiveApi>,
+    ) -> bool {
+        let Brought { run, callback } = by;
         let needs = &self.needs;
         let finished_at = needs.clock.now();
         let (ending, ended) = rows(end, &claimed);
@@ -49,6 +74,7 @@ impl Runs {
             ending,
             finished_at,
             run,
+            callback,
             delivery: delivery.map(|delivery| NewDelivery { lease, ..delivery }),
         };
         let sent = finish.delivery.as_ref().map(|delivery| first_attempt(&claimed, delivery));
@@ -56,6 +82,7 @@ impl Runs {
         if !self.write(finish).await {
             return false;
         }
+        self.forget_awaiting(claimed.id);
         entry.end(ended);
         needs.metrics.finished.get_or_create(&StateLabel { state: state.as_str() }).inc();
         let duration_ms = u64::try_from(finished_at.since(claimed.created_at).as_millis()).unwrap_or(u64::MAX);

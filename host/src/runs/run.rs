@@ -1,10 +1,10 @@
 //! One run: find the revision, take the permits, call the handler, act on the decision.
 
 use super::Runs;
-use super::decide::{self, Context, Decision};
+use super::decide::{self, By, Context, Decision};
 use crate::keyring::Keyring;
 use crate::live::Entry;
-use crate::plugins::{ActiveApi, PluginError, Ran};
+use crate::plugins::{ActiveApi, PluginError, Ran, Target};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of, Stopped};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use ripost_domain::api::ApiName;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
-use ripost_runtime::{Call, Limits, LogLine, ProgressSink, Request, Run, RunOutcome, Usage};
+use ripost_runtime::{Call, Handler, Limits, LogLine, ProgressSink, Request, Response, Run, RunOutcome, Usage};
 use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, WriteError, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,16 @@ impl Asked<'_> {
     }
 }
 
+/// What a run came to.
+pub(super) struct Handled {
+    pub(super) decision: Decision,
+    /// How the outcome is called.
+    pub(super) label: &'static str,
+    pub(super) usage: Usage,
+    pub(super) logs: Vec<LogLine>,
+    pub(super) logs_dropped: u64,
+}
+
 /// A run with its response transforms.
 pub(super) struct Answered {
     /// The handler's outcome, transformed; or which transform kept it from being one.
@@ -76,7 +86,11 @@ impl Runs {
         // The API's permit first: a request that waits for its own API must not keep an instance from another's.
         let permits = async {
             let api = active.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (api, self.instances.acquire(&active.owner, active.handler.weight()).await)
+            let place = match &active.target {
+                Target::Handler(handler) => self.instances.acquire(&active.owner, handler.weight()).await,
+                Target::Upstream { .. } => self.exchanges.acquire(&active.owner, 1).await,
+            };
+            (api, place)
         };
         let _permits = tokio::select! {
             permits = permits => permits,
@@ -110,46 +124,71 @@ impl Runs {
             until: claimed.expires_at,
         };
         let in_flight = needs.metrics.run_in_flight();
-        let answered = tokio::select! {
-            answered = self.answer(asked, &active, entry.clone()) => Some(answered),
+        let run = async {
+            match &active.target {
+                Target::Handler(handler) => {
+                    let answered = self.answer(asked, &active, handler, entry.clone()).await;
+                    self.handled(&claimed, &active, answered)
+                }
+                Target::Upstream { upstream, reach } => self.forward(&claimed, asked, &active, upstream, *reach).await,
+            }
+        };
+        let handled = tokio::select! {
+            handled = run => Some(handled),
             () = cancelled_for_good(&entry) => None,
         };
         drop(in_flight);
-        let Some(Answered { outcome, usage, logs, logs_dropped }) = answered else {
+        let Some(Handled { decision, label, usage, logs, logs_dropped }) = handled else {
             tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, "Stopped a run: its request was cancelled");
             needs.metrics.runs.get_or_create(&Outcome { outcome: "cancelled" }).inc();
             return;
         };
         failpoint::hit("run.after_handler");
-        let label = self.count(&active, &outcome, &usage);
-        if let Some(error) = broken(&outcome) {
-            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, "A run gave no answer");
-        }
-        let context = Context {
-            api: &claimed.api,
-            attempt: claimed.attempt,
-            max_attempts: active.spec.max_attempts,
-            // Each claim has an epoch of its own; only what counts has an attempt.
-            put_back: claimed.epoch.saturating_sub(claimed.attempt),
-            expires_at: claimed.expires_at,
-            now: needs.clock.now(),
-        };
         let receipt = || RunReceipt {
             lines: decide::log_lines(&logs, logs_dropped),
             ..receipt(claimed.attempt, now, label, &usage)
         };
-        let again = RunAgain { id: claimed.id, epoch: claimed.epoch, run_at: now, counted: true, run: None };
-        match decide::decide(outcome, &context) {
+        let again =
+            RunAgain { id: claimed.id, epoch: claimed.epoch, run_at: now, counted: true, refused: false, run: None };
+        match decision {
             Decision::PutBack(run_at) => {
                 self.put_back(&claimed, RunAgain { run_at, counted: false, ..again }).await;
             }
             Decision::RunAgain(run_at) => {
                 self.put_back(&claimed, RunAgain { run_at, run: Some(receipt()), ..again }).await;
             }
+            Decision::RunAnew(run_at) => {
+                self.put_back(&claimed, RunAgain { run_at, refused: true, run: Some(receipt()), ..again }).await;
+            }
+            Decision::Await => self.wait_for_callback(&claimed, receipt()).await,
             Decision::End(end) => {
                 let run = Some(receipt());
                 self.finish(claimed, State::Running, end, run, &entry, Some(&active)).await;
             }
+        }
+    }
+
+    /// What follows what a handler did.
+    fn handled(&self, claimed: &ClaimedRun, active: &ActiveApi, answered: Answered) -> Handled {
+        let Answered { outcome, usage, logs, logs_dropped } = answered;
+        let label = self.count(active, &outcome, &usage);
+        if let Some(error) = broken(&outcome) {
+            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, "A run gave no answer");
+        }
+        let decision = decide::decide(outcome, &self.context(claimed, active, By::Handler));
+        Handled { decision, label, usage, logs, logs_dropped }
+    }
+
+    pub(super) fn context<'a>(&self, claimed: &'a ClaimedRun, active: &ActiveApi, by: By) -> Context<'a> {
+        Context {
+            api: &claimed.api,
+            by,
+            attempt: claimed.attempt,
+            max_attempts: active.spec.max_attempts,
+            // Each claim has an epoch of its own; only what counts has an attempt.
+            put_back: claimed.epoch.saturating_sub(claimed.attempt),
+            expires_at: claimed.expires_at,
+            now: self.needs.clock.now(),
         }
     }
 
@@ -175,20 +214,18 @@ impl Runs {
         &self,
         asked: Asked<'_>,
         active: &ActiveApi,
+        handler: &Handler,
         progress: Arc<dyn ProgressSink>,
     ) -> Answered {
         let runtime = &self.needs.runtime;
         let call = self.call(asked, active, progress);
-        let transforms = Some(&*active.transforms).filter(|transforms| !transforms.response.is_empty());
-        let seen = transforms.map(|transforms| (transforms, call.request.clone(), call.seed));
-        let Run { outcome, usage, mut logs, logs_dropped } = runtime.run(&active.handler, call).await;
-        let (transforms, request, seed, response) = match (seen, outcome) {
-            (Some((transforms, request, seed)), Ok(Ok(response))) => (transforms, request, seed, response),
+        let seen = (!active.transforms.response.is_empty()).then(|| call.request.clone());
+        let Run { outcome, usage, mut logs, logs_dropped } = runtime.run(handler, call).await;
+        let (request, response) = match (seen, outcome) {
+            (Some(request), Ok(Ok(response))) => (request, response),
             (_, outcome) => return Answered { outcome: Ok(outcome), usage, logs, logs_dropped },
         };
-        let now_ms = u64::try_from(asked.created_at.as_millis()).unwrap_or(0);
-        let of = Of { id: &request.id, owner: active.name.owner.as_str(), seed, now_ms };
-        let chained = transforms::response(runtime, &of, transforms, &request, response).await;
+        let chained = self.transform_answer(asked, active, &request, response).await;
         let Chained { outcome, usage: of_chain, logs: of_transforms, logs_dropped: more_dropped } = chained;
         logs.extend(of_transforms);
         Answered {
@@ -197,6 +234,20 @@ impl Runs {
             logs,
             logs_dropped: logs_dropped + more_dropped,
         }
+    }
+
+    /// What the response transforms make of an answer.
+    pub(super) async fn transform_answer(
+        &self,
+        asked: Asked<'_>,
+        active: &ActiveApi,
+        request: &Request,
+        response: Response,
+    ) -> Chained<Response> {
+        let now_ms = u64::try_from(asked.created_at.as_millis()).unwrap_or(0);
+        let seed = self.needs.keyring.seed(asked.id);
+        let of = Of { id: &request.id, owner: active.name.owner.as_str(), seed, now_ms };
+        transforms::response(&self.needs.runtime, &of, &active.transforms, request, response).await
     }
 
     /// Adds a run to the metrics, and to what is known of its revision; how its outcome is called.

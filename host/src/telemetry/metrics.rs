@@ -168,6 +168,8 @@ pub struct Metrics {
     pub runs: Family<Outcome, Counter>,
     /// Chains of request transforms, by outcome.
     pub(crate) request_transforms: Family<Outcome, Counter>,
+    /// What was posted to callback URLs, by outcome.
+    pub(crate) callbacks: Family<Outcome, Counter>,
     /// Webhooks that a transform made, by outcome.
     pub(crate) webhook_transforms: Family<Outcome, Counter>,
     /// Instances at this moment.
@@ -215,6 +217,7 @@ impl Metrics {
             finished: Family::default(),
             runs: Family::default(),
             request_transforms: Family::default(),
+            callbacks: Family::default(),
             webhook_transforms: Family::default(),
             runs_in_flight: Gauge::default(),
             run_seconds: seconds(),
@@ -251,6 +254,11 @@ impl Metrics {
             "ripost_request_transforms",
             "Calls that request transforms rewrote, by outcome",
             self.request_transforms.clone(),
+        );
+        registry.register(
+            "ripost_callbacks",
+            "What owners' services posted to callback URLs, by outcome",
+            self.callbacks.clone(),
         );
         registry.register(
             "ripost_webhook_transforms",

@@ -19,6 +19,9 @@ pub const NAMES: &[&str] = &[
     // a run that is to be repeated
     "run_again.before_commit",
     "run_again.after_commit",
+    // an upstream that will call back
+    "callback.before_await_commit",
+    "callback.after_await_commit",
     // finish: outcome, capture or release, delivery
     "finish.after_result_file",
     "finish.before_commit",

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod callbacks;
 mod checkpoint;
 mod claim;
 mod consumers;
@@ -26,12 +27,12 @@ mod writer;
 
 use crate::failpoint;
 use crate::store::{
-    Accept, AcceptError, Accepted, Balances, ClaimedDeliveries, ClaimedRun, Consumer, ConsumerSummary, DeliveryClaim,
-    DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer,
-    NewDelivery, OpenError, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin,
-    RequestFilter, RequestInput, RequestPage, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt,
-    SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token,
-    Undeliverable, Undelivered, UndeliveredFilter, Violation, WriteError,
+    Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
+    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite,
+    KvWritten, MakePayload, NewConsumer, NewDelivery, OpenError, PausedApi, Payload, PinnedRun, Record, Recovered,
+    Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, RotateSecret, Rotated,
+    RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult,
+    StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -204,7 +205,16 @@ impl Store for SqliteStore {
         Ok(claimed.runs)
     }
 
-    async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError> {
+    async fn await_callback(&self, wait: AwaitCallback) -> Result<(), WriteError> {
+        let points = Some(("callback.before_await_commit", "callback.after_await_commit"));
+        self.writer.write(Patience::Endless, points, move |work| callbacks::wait_for(work, &wait)).await?
+    }
+
+    async fn callback(&self, id: RequestId) -> Result<Option<Callback>, StoreError> {
+        self.readers.read(move |connection| callbacks::find(connection, id)).await
+    }
+
+    async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<PinnedRun>, StoreError> {
         self.readers.read(move |connection| requests::expired(connection, now, limit)).await
     }
 

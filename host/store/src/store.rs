@@ -2,6 +2,7 @@
 
 mod accept;
 mod access;
+mod callback;
 mod consumer;
 mod delivery;
 mod error;
@@ -18,6 +19,7 @@ mod unmade;
 
 pub use accept::{Accept, AcceptError, Accepted, Idempotency, Lease, RequestInput, Wants};
 pub use access::{PausedApi, Subscription};
+pub use callback::{AwaitCallback, Callback};
 pub use consumer::{Balances, Consumer, ConsumerSummary, Key, NewConsumer, RotateSecret, Rotated, SealedSecrets};
 pub use delivery::{
     ClaimedDeliveries, ClaimedDelivery, DeliveryClaim, DeliveryLog, NewDelivery, Payload, Record, Retry, StoredAttempt,
@@ -62,8 +64,14 @@ pub trait Store: Send + Sync + 'static {
     /// behind the one whose turn was the last; of each owner the oldest come first.
     async fn claim_runs(&self, claim: RunClaim) -> Result<Vec<ClaimedRun>, StoreError>;
 
-    /// Requests in `accepted` whose deadline has passed; to be finished as expired. Their epoch is as stored.
-    async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<ClaimedRun>, StoreError>;
+    /// The upstream will call back: `running` → `awaiting_callback`.
+    async fn await_callback(&self, wait: AwaitCallback) -> Result<(), WriteError>;
+
+    /// The callback that ended a request; `None`: none did.
+    async fn callback(&self, id: RequestId) -> Result<Option<Callback>, StoreError>;
+
+    /// Requests that wait for a run or a callback and whose deadline has passed; to be finished as expired.
+    async fn expired_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<PinnedRun>, StoreError>;
 
     /// Lanes with a delivery that is due and that are not parked, longest ready first.
     async fn due_lanes(&self, now: Timestamp, limit: u32) -> Result<Vec<LaneId>, StoreError>;

@@ -14,6 +14,8 @@ pub(super) struct Table {
     /// What errors call it.
     place: &'static str,
     pub(super) keys: &'static [Key],
+    /// Of these it has exactly one; none named: there is no such rule.
+    pub(super) one_of: &'static [&'static str],
     /// Designed, and not served yet: refused rather than ignored.
     later: &'static [&'static str],
 }
@@ -60,6 +62,7 @@ pub(super) enum Text {
     Amount,
     Duration,
     Place,
+    Url,
     SecretName,
 }
 
@@ -80,6 +83,7 @@ pub(super) static ROOT: Table = Table {
         required("plugin", Form::Table(&PLUGIN), "What the plugin is called."),
         required("api", Form::Tables(&API), "One API that the plugin offers; write [[api]] for each."),
     ],
+    one_of: &[],
     later: &[],
 };
 
@@ -89,6 +93,7 @@ static PLUGIN: Table = Table {
         required("name", Form::Text(Text::Name), "The plugin's name."),
         required("version", Form::Text(Text::Any), "The plugin's version, as you like; 1 to 64 bytes."),
     ],
+    one_of: &[],
     later: &[],
 };
 
@@ -97,7 +102,17 @@ static API: Table = Table {
     keys: &[
         required("owner", Form::Text(Text::Name), "Who offers it: /api/{owner}/api/{slug}."),
         required("slug", Form::Text(Text::Name), "What it is called: /api/{owner}/api/{slug}."),
-        required("handler", Form::Text(Text::Component), "The component that answers, a file in the plugin's folder."),
+        key("handler", Form::Text(Text::Component), "The component that answers, a file in the plugin's folder."),
+        key(
+            "upstream",
+            Form::Text(Text::Url),
+            "In place of `handler`: a service of your own that requests are forwarded to, such as http://localhost:8080/process.",
+        ),
+        key(
+            "reply",
+            Form::Choice(&["auto", "callback", "inline"]),
+            "When the upstream answers. auto: 202, 204 or an empty 2xx mean later (default); callback: always later; inline: at once.",
+        ),
         key("price", Form::Text(Text::Amount), "USDC for one request; held when it is accepted. Default 0."),
         key(
             "expires_in",
@@ -136,12 +151,14 @@ static API: Table = Table {
             "A folder of smoke cases (*.json) that must pass before a revision serves, and that `ripost test` runs.",
         ),
     ],
-    later: &["upstream", "reply", "capture_on", "schema", "cors"],
+    one_of: &["handler", "upstream"],
+    later: &["capture_on", "schema", "cors"],
 };
 
 static RETRY: Table = Table {
     place: "`retry`",
     keys: &[key("schedule", Form::List(Text::Duration, 100), "The wait before each attempt, the first one included.")],
+    one_of: &[],
     later: &[],
 };
 
@@ -152,6 +169,7 @@ static GRANTS: Table = Table {
         key("secrets", Form::List(Text::SecretName, grants::LIST_MAX), "Which of the owner's secrets it may use."),
         key("kv", Form::Flag, "Whether it may use the owner's store."),
     ],
+    one_of: &[],
     later: &[],
 };
 
@@ -167,6 +185,7 @@ static TRANSFORMS: Table = Table {
             "What becomes of a webhook whose transform fails: it is not sent (default), or sent without the transforms.",
         ),
     ],
+    one_of: &[],
     later: &[],
 };
 

@@ -27,6 +27,8 @@ pub(super) struct Api {
     pub(super) owner: Option<Spanned<String>>,
     pub(super) slug: Option<Spanned<String>>,
     pub(super) handler: Option<Spanned<String>>,
+    pub(super) upstream: Option<Spanned<String>>,
+    pub(super) reply: Option<Spanned<String>>,
     pub(super) price: Option<Spanned<String>>,
     pub(super) expires_in: Option<Spanned<String>>,
     pub(super) max_attempts: Option<Spanned<i64>>,

@@ -29,6 +29,10 @@ fn table(table: &Table) -> Object {
     if !required.is_empty() {
         schema.insert("required".to_owned(), required.into());
     }
+    if !table.one_of.is_empty() {
+        let one_of: Vec<_> = table.one_of.iter().map(|name| json!({ "required": [name] })).collect();
+        schema.insert("oneOf".to_owned(), one_of.into());
+    }
     schema
 }
 
@@ -61,6 +65,7 @@ fn text(text: Text) -> Object {
         Text::Amount => r"^[0-9]+(\.[0-9]{1,6})?$",
         Text::Duration => DURATION,
         Text::Place => "https?://",
+        Text::Url => "^https?://",
         Text::SecretName => "^[A-Z][A-Z0-9_]*$",
     };
     object(json!({ "type": "string", "pattern": pattern }))

@@ -116,7 +116,10 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (with("owner = \"demo\"\n", ""), "6: an [[api]] has no `owner`; add owner = \"demo\""),
         (with("slug = \"daily\"\n", ""), "6: an [[api]] has no `slug`; add slug = \"my-api\""),
-        (with("handler = \"reports.wasm\"\n", ""), "6: an [[api]] has no `handler`; add handler = \"my-api.wasm\""),
+        (
+            with("handler = \"reports.wasm\"\n", ""),
+            "6: an [[api]] has no `handler`; add handler = \"my-api.wasm\", or upstream = \"http://localhost:8080/process\"",
+        ),
         (
             with("slug = \"weekly\"", "slug = \"daily\""),
             "26: `demo/daily` is offered twice, first on line 6; change owner or slug of one",
@@ -309,18 +312,81 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
 
 #[test]
 fn a_key_of_a_later_version_is_refused_and_not_ignored() {
-    let later = [
-        "upstream = \"http://localhost:8080\"",
-        "reply = \"auto\"",
-        "capture_on = \"completion\"",
-        "schema = \"schema.json\"",
-        "cors = { origins = [] }",
-    ];
+    let later = ["capture_on = \"completion\"", "schema = \"schema.json\"", "cors = { origins = [] }"];
     for line in later {
         let key = line.split(' ').next().unwrap();
         let message = refusal(&with("price = \"0.05\"", line));
         assert_eq!(message, format!("reports/plugin.toml:10: `{key}` is not available in this version; remove it"));
     }
+}
+
+#[test]
+fn an_upstream_stands_in_the_place_of_a_handler_and_says_when_it_answers() {
+    let parse = |lines: &str| {
+        let text = with("handler = \"reports.wasm\"\nprice", &format!("{lines}\nprice")).replacen(
+            "\n[api.config]\nregion = \"eu\"\n",
+            "\n\n\n",
+            1,
+        );
+        Manifest::parse("p", &text, &bounds()).map_err(|error| error.to_string())
+    };
+    let upstream = "upstream = \"http://10.0.0.7:8080/process?k=1\"";
+    for (reply, expected) in
+        [("", Reply::Auto), ("auto", Reply::Auto), ("callback", Reply::Callback), ("inline", Reply::Inline)]
+    {
+        let line = if reply.is_empty() { String::new() } else { format!("reply = \"{reply}\"") };
+        let manifest = parse(&format!("{upstream}\n{line}")).unwrap();
+        let ApiTarget::Upstream(Upstream { url, reply }) = &manifest.apis[0].target else { panic!("an upstream") };
+        assert_eq!((url.as_str(), *reply), ("http://10.0.0.7:8080/process?k=1", expected));
+        assert_eq!(manifest.components(1).into_keys().collect::<Vec<_>>(), ["reports.wasm"], "the other API's");
+    }
+    for (lines, message) in [
+        (
+            "handler = \"a.wasm\"\nupstream = \"http://h/\"",
+            "p:10: an [[api]] has a `handler` or an `upstream`, and this one has both; remove one",
+        ),
+        (
+            "handler = \"a.wasm\"\nreply = \"auto\"",
+            "p:10: `reply` says when an upstream answers, and this API has a handler; leave it out",
+        ),
+        (
+            "upstream = \"http://h/\"\nreply = \"later\"",
+            "p:10: reply = \"later\" means nothing; write \"auto\", \"callback\" or \"inline\"",
+        ),
+        (
+            "upstream = \"localhost:8080\"",
+            "p:9: `upstream`: this is not the address of a service; write it as http://localhost:8080/process",
+        ),
+        (
+            "upstream = \"http://user:password@h/\"",
+            "p:9: `upstream`: credentials do not belong in it; a service knows the gateway by its signature (`ripost upstream secret`)",
+        ),
+        (
+            "upstream = \"http://169.254.169.254/\"",
+            "p:9: `upstream`: 169.254.169.254 is refused: metadata, and nobody's service is there; name another host",
+        ),
+        (
+            "upstream = \"http://h/\"\ncases = \"cases\"",
+            "p:9: `cases` is for components, and this API has an upstream; leave it out",
+        ),
+        (
+            "upstream = \"http://h/\"\ngrants = { kv = true }",
+            "p:9: `grants` is for components, and this API has an upstream; leave it out",
+        ),
+    ] {
+        assert_eq!(parse(lines).unwrap_err(), message, "{lines}");
+    }
+    let off = |lines: &str| {
+        let text = with("handler = \"reports.wasm\"\nprice = \"0.05\"", lines)
+            .replacen("\n[api.config]\nregion = \"eu\"\n", "\n\n\n", 1)
+            .replacen("delivery = \"webhook\"", "delivery = \"off\"", 1);
+        Manifest::parse("p", &text, &bounds()).map_err(|error| error.to_string())
+    };
+    let manifest = off("upstream = \"http://h/\"\n").unwrap();
+    let ApiTarget::Upstream(Upstream { reply, .. }) = &manifest.apis[0].target else { panic!("an upstream") };
+    assert_eq!(*reply, Reply::Inline);
+    let message = off("upstream = \"http://h/\"\nreply = \"auto\"").unwrap_err();
+    assert!(message.starts_with("p:10: with delivery = \"off\" the caller waits"), "{message}");
 }
 
 #[test]

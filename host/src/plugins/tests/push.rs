@@ -20,12 +20,14 @@ async fn a_pushed_plugin_serves_and_survives_a_restart() {
     let folders = Folders::new();
     let plugins = folders.open();
     plugins.scan().await;
-    let first = plugins.push(key("a"), files(&manifest("a", "a"), &[("a.wasm", &guest::handler("1"))])).await.unwrap();
+    let first =
+        plugins.push(key("a"), files(&manifest("a", "a"), &[("a.wasm", &guest::handler("1"))]), None).await.unwrap();
     plugins.scan().await;
     assert_eq!(plugins.digest("a"), first);
     let status = plugins.plugin_status("demo/a").unwrap();
     assert_eq!((status.state, status.source, status.active), (State::Active, Origin::Push, Some(first)));
-    let second = plugins.push(key("a"), files(&manifest("a", "a"), &[("a.wasm", &guest::handler("2"))])).await.unwrap();
+    let second =
+        plugins.push(key("a"), files(&manifest("a", "a"), &[("a.wasm", &guest::handler("2"))]), None).await.unwrap();
     plugins.scan().await;
     assert_eq!((plugins.digest("a"), plugins.about("demo/a").previous), (second, Some(first)));
     drop(plugins);
@@ -70,19 +72,19 @@ async fn what_is_pushed_and_bad_is_refused_at_once_or_rejected_on_its_way() {
         ("b", files(&text, &[("a.wasm", &good)]), "the manifest says [plugin] name = \"a\" and it is pushed as `b`"),
     ];
     for (name, files, says) in refused {
-        let error = plugins.push(key(name), files).await.unwrap_err();
+        let error = plugins.push(key(name), files, None).await.unwrap_err();
         assert!(matches!(&error, PushError::Refused(told) if told.starts_with(says)), "{says}: {error}");
     }
     let foreign = files(&text.replace("\"demo\"", "\"other\""), &[("a.wasm", &good)]);
-    assert!(matches!(plugins.push(key("a"), foreign).await, Err(PushError::Foreign { .. })));
+    assert!(matches!(plugins.push(key("a"), foreign, None).await, Err(PushError::Foreign { .. })));
     assert!(plugins.plugin_status("demo/a").is_none());
 
-    let bad = plugins.push(key("a"), files(&text, &[("a.wasm", b"hello")])).await.unwrap();
+    let bad = plugins.push(key("a"), files(&text, &[("a.wasm", b"hello")]), None).await.unwrap();
     plugins.scan().await;
     let status = plugins.about("demo/a");
     assert_eq!((status.state, status.stage, status.candidate), (State::Rejected, Some(Stage::Admit), Some(bad)));
     assert_eq!((status.apis[0].state, status.apis[0].revision), (State::Rejected, None));
-    plugins.push(key("a"), files(&text, &[("a.wasm", &good)])).await.unwrap();
+    plugins.push(key("a"), files(&text, &[("a.wasm", &good)]), None).await.unwrap();
     plugins.scan().await;
     assert_eq!(plugins.state("demo/a"), Some(State::Active));
 }
@@ -95,7 +97,7 @@ async fn who_serves_an_api_keeps_it_be_it_a_folder_or_pushed() {
     plugins.scan().await;
     let first = plugins.digest("a");
     let pushed = files(&manifest("p", "a"), &[("a.wasm", &guest::handler("2"))]);
-    plugins.push(key("p"), pushed).await.unwrap();
+    plugins.push(key("p"), pushed, None).await.unwrap();
     plugins.scan().await;
     assert_eq!((plugins.digest("a"), plugins.state("demo/p")), (first, Some(State::Rejected)));
     assert_eq!(

@@ -12,7 +12,7 @@ async fn a_restart_beside_a_bad_file_serves_the_last_good_revision() {
     let folder = folders.write_one("a", &guest::handler("1"));
     let plugins = folders.open();
     plugins.scan().await;
-    let (first, component) = (plugins.digest("a"), plugins.api("a").handler.digest().to_owned());
+    let (first, component) = (plugins.digest("a"), plugins.api("a").target.handler().unwrap().digest().to_owned());
     let bad = guest::handler("2");
     let damages: [&dyn Fn(); 5] = [
         &|| fs::write(folder.join("a.wasm"), &bad[..bad.len() / 2]).unwrap(),
@@ -28,7 +28,10 @@ async fn a_restart_beside_a_bad_file_serves_the_last_good_revision() {
         damage();
         let plugins = folders.open();
         plugins.scan().await;
-        assert_eq!((plugins.digest("a"), plugins.api("a").handler.digest()), (first, component.as_str()));
+        assert_eq!(
+            (plugins.digest("a"), plugins.api("a").target.handler().unwrap().digest()),
+            (first, component.as_str())
+        );
         let status = plugins.about("a");
         assert_eq!((status.state, status.active), (state, Some(first)));
         assert!(status.reason.is_some());

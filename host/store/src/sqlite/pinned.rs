@@ -15,7 +15,7 @@ pub(super) const STEP: usize = 1000;
 
 /// The unfinished requests of an API, through its owner's part of the queue.
 pub(super) const OF_API: &str = "SELECT id FROM requests INDEXED BY requests_unfinished \
-    WHERE state IN ('accepted', 'running') AND owner = ?1 AND slug = ?2 AND digest = ?3";
+    WHERE state IN ('accepted', 'running', 'awaiting_callback') AND owner = ?1 AND slug = ?2 AND digest = ?3";
 
 pub(super) fn of_api(connection: &Connection, api: &ApiName, digest: Digest) -> rusqlite::Result<Vec<RequestId>> {
     connection
@@ -29,7 +29,7 @@ pub(super) fn of_api(connection: &Connection, api: &ApiName, digest: Digest) -> 
 /// One step; those that have ended meanwhile are left as they are.
 pub(super) fn repin(work: &mut Work<'_>, repin: &Repin, ids: &[RequestId]) -> rusqlite::Result<u64> {
     let mut update = work.connection.prepare_cached(
-        "UPDATE requests SET digest = ?3 WHERE id = ?1 AND digest = ?2 AND state IN ('accepted', 'running')",
+        "UPDATE requests SET digest = ?3 WHERE id = ?1 AND digest = ?2 AND state IN ('accepted', 'running', 'awaiting_callback')",
     )?;
     let mut moved = 0;
     for id in ids {
@@ -48,7 +48,7 @@ pub(super) fn page(
         .prepare_cached(&format!(
             "SELECT {CLAIMED_COLUMNS}, requests.state FROM requests INDEXED BY requests_unfinished \
              JOIN inputs ON inputs.request_id = requests.id \
-             WHERE state IN ('accepted', 'running') AND digest = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+             WHERE state IN ('accepted', 'running', 'awaiting_callback') AND digest = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         ))?
         .query_map(
             params![digest.as_bytes(), after.as_ref().map_or(&[][..], |after| after.as_bytes()), limit],

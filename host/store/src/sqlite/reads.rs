@@ -108,7 +108,8 @@ pub(super) fn payload(
         .optional()
 }
 
-pub(super) const REVISIONS_IN_USE: &str = "SELECT DISTINCT digest FROM requests WHERE state IN ('accepted', 'running')";
+pub(super) const REVISIONS_IN_USE: &str =
+    "SELECT DISTINCT digest FROM requests WHERE state IN ('accepted', 'running', 'awaiting_callback')";
 
 pub(super) fn revisions_in_use(connection: &Connection) -> rusqlite::Result<Vec<Digest>> {
     connection.prepare_cached(REVISIONS_IN_USE)?.query_map([], rows::digest)?.collect()
@@ -126,9 +127,11 @@ fn dead(state: &str) -> String {
 }
 
 pub(super) const COUNT_ACCEPTED: &str =
-    "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'accepted'";
+    "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'accepted'";
 pub(super) const COUNT_RUNNING: &str =
-    "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running') AND state = 'running'";
+    "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'running'";
+
+pub(super) const COUNT_AWAITING: &str = "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'awaiting_callback'";
 
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
     let count = |sql: &str| -> rusqlite::Result<u64> {
@@ -138,6 +141,7 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
     Ok(Stats {
         requests_accepted: count(COUNT_ACCEPTED)?,
         requests_running: count(COUNT_RUNNING)?,
+        requests_awaiting: count(COUNT_AWAITING)?,
         deliveries_pending: count("SELECT count(*) FROM deliveries WHERE state = 'pending'")?,
         deliveries_in_flight: count("SELECT count(*) FROM deliveries WHERE state = 'in_flight'")?,
         deliveries_exhausted: count(&dead("exhausted"))?,

@@ -1,5 +1,6 @@
 //! Requests: accept, put back, finish.
 
+use super::callbacks;
 use super::ledger::{self, Refused};
 use super::rows;
 use super::runs;
@@ -17,13 +18,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 pub(super) const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
     requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
-    requests.events, requests.retry_max_age, requests.depth, requests.traceparent, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body, inputs.attributes";
+    requests.events, requests.retry_max_age, requests.depth, requests.traceparent, requests.callback_epoch, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body, inputs.attributes";
 
 const INSERT_INPUT: &str = "INSERT INTO inputs (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const INSERT_ORIGINAL: &str = "INSERT INTO originals (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-pub(super) const RECOVER: &str =
-    "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running') AND state = 'running'";
+pub(super) const RECOVER: &str = "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'running'";
 
 /// What may be refused comes first, so that a refusal needs no rollback.
 pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<Result<Accepted, AcceptError>> {
@@ -149,6 +149,7 @@ pub(super) fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         id: RequestId::from_bytes(rows::id(row, "id")?),
         epoch: row.get("epoch")?,
         attempt: row.get("attempt")?,
+        callback_epoch: row.get("callback_epoch")?,
         api: rows::api(row)?,
         digest: rows::digest(row)?,
         consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
@@ -175,14 +176,21 @@ pub(super) fn unfinished(connection: &Connection, id: RequestId) -> rusqlite::Re
         .optional()
 }
 
-/// Those whose deadline passed before they ran.
-pub(super) fn expired(connection: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<ClaimedRun>> {
+/// Those whose deadline passed before they ran, or before their upstream called back.
+pub(super) fn expired_sql() -> String {
+    format!(
+        "SELECT {CLAIMED_COLUMNS}, requests.state FROM requests INDEXED BY requests_deadline \
+         JOIN inputs ON inputs.request_id = requests.id \
+         WHERE state IN ('accepted', 'awaiting_callback') AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+    )
+}
+
+pub(super) fn expired(connection: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<PinnedRun>> {
     connection
-        .prepare_cached(&format!(
-            "SELECT {CLAIMED_COLUMNS} FROM requests INDEXED BY requests_deadline JOIN inputs ON inputs.request_id = requests.id \
-             WHERE state = 'accepted' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
-        ))?
-        .query_map(params![now.as_millis(), limit], claimed)?
+        .prepare_cached(&expired_sql())?
+        .query_map(params![now.as_millis(), limit], |row| {
+            Ok(PinnedRun { state: rows::named(row, "state", State::from_name)?, claimed: claimed(row)? })
+        })?
         .collect()
 }
 
@@ -190,9 +198,16 @@ pub(super) fn run_again(work: &mut Work<'_>, again: &RunAgain) -> rusqlite::Resu
     let moved = work
         .connection
         .prepare_cached(
-            "UPDATE requests SET state = 'accepted', run_at = ?3, attempt = attempt - ?4 WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
+            "UPDATE requests SET state = 'accepted', run_at = ?3, attempt = attempt - ?4, callback_epoch = callback_epoch + ?5 \
+             WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
         )?
-        .execute(params![again.id.as_bytes(), again.epoch, again.run_at.as_millis(), u8::from(!again.counted)])?;
+        .execute(params![
+            again.id.as_bytes(),
+            again.epoch,
+            again.run_at.as_millis(),
+            u8::from(!again.counted),
+            u8::from(again.refused),
+        ])?;
     if moved != 1 {
         return Ok(Err(WriteError::Fenced));
     }
@@ -223,7 +238,7 @@ pub(super) fn finish(
         .prepare_cached(
             "UPDATE requests SET state = ?4, finished_at = ?5, settlement = \
              CASE settlement WHEN 'held' THEN ?6 ELSE settlement END \
-             WHERE id = ?1 AND epoch = ?2 AND state = ?3 RETURNING consumer_id, owner, slug, price, fee",
+             WHERE id = ?1 AND epoch = ?2 AND state = ?3 AND callback_epoch = coalesce(?7, callback_epoch) RETURNING consumer_id, owner, slug, price, fee",
         )?
         .query_row(
             params![
@@ -233,6 +248,7 @@ pub(super) fn finish(
                 state.as_str(),
                 finish.finished_at.as_millis(),
                 ends.as_str(),
+                finish.callback.map(|callback| callback.epoch),
             ],
             |row| {
                 let consumer = ConsumerId::from_bytes(rows::id(row, "consumer_id")?);
@@ -256,6 +272,9 @@ pub(super) fn finish(
     }
     if let Some(run) = &finish.run {
         runs::insert_receipt(connection, finish.id, run)?;
+    }
+    if let Some(callback) = &finish.callback {
+        callbacks::insert(connection, finish.id, callback)?;
     }
     if let Some(delivery) = &finish.delivery {
         super::deliveries::insert(connection, finish.id, consumer, delivery, inline_max)?;

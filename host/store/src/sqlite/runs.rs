@@ -14,13 +14,13 @@ use std::collections::HashSet;
 /// The next owner with something that waits, and when the first of it is due. The states are spelled so that the
 /// partial index serves it.
 pub(super) const NEXT_OWNER: &str = "SELECT owner, run_at FROM requests INDEXED BY requests_unfinished \
-    WHERE state IN ('accepted', 'running') AND state = 'accepted' AND owner > ?1 ORDER BY owner, run_at LIMIT 1";
+    WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'accepted' AND owner > ?1 ORDER BY owner, run_at LIMIT 1";
 
 /// What is due of one owner, oldest first.
 pub(super) fn due_sql() -> String {
     format!(
         "SELECT {CLAIMED_COLUMNS} FROM requests INDEXED BY requests_unfinished JOIN inputs ON inputs.request_id = requests.id \
-         WHERE state IN ('accepted', 'running') AND state = 'accepted' AND owner = ?1 AND run_at <= ?2 AND expires_at > ?2 \
+         WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'accepted' AND owner = ?1 AND run_at <= ?2 AND expires_at > ?2 \
          ORDER BY run_at LIMIT ?3"
     )
 }

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_delivery.sql"),
     include_str!("migrations/0003_sandbox.sql"),
     include_str!("migrations/0004_plugins.sql"),
+    include_str!("migrations/0005_callbacks.sql"),
     include_str!("migrations/0006_listing.sql"),
 ];
 
@@ -104,7 +105,7 @@ mod tests {
     fn no_query_of_the_queue_or_of_the_keys_that_owners_keep_reads_more_than_it_gives() {
         let folder = tempfile::tempdir().unwrap();
         let connection = open_writer(&path(&folder)).unwrap();
-        let due = runs::due_sql();
+        let (due, expired) = (runs::due_sql(), requests::expired_sql());
         // Those that go through in order need no sorting either.
         let ordered = [
             runs::NEXT_OWNER,
@@ -120,6 +121,8 @@ mod tests {
             reads::REVISIONS_IN_USE,
             reads::COUNT_ACCEPTED,
             reads::COUNT_RUNNING,
+            reads::COUNT_AWAITING,
+            &expired,
             kv::GET,
             kv::FIND,
             pinned::OF_API,

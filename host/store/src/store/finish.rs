@@ -1,6 +1,6 @@
 //! The end of a request.
 
-use super::{NewDelivery, RunReceipt};
+use super::{Callback, NewDelivery, RunReceipt};
 use bytes::Bytes;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{self, Settlement};
@@ -86,7 +86,8 @@ pub struct Finish {
     pub id: RequestId,
     /// The run's fencing epoch; only the current one may finish.
     pub epoch: u32,
-    /// From which state: `Running`, or `Accepted` for one that expired before it ran.
+    /// From which state: `Running`, `AwaitingCallback`, or `Accepted` for one that ended before it ran, or by a callback
+    /// of an earlier run.
     pub from: request::State,
     /// How it ended.
     pub ending: Ending,
@@ -94,6 +95,8 @@ pub struct Finish {
     pub finished_at: Timestamp,
     /// What the run used that ended it; `None`: there was none.
     pub run: Option<RunReceipt>,
+    /// The callback that brought the end, if one did.
+    pub callback: Option<Callback>,
     /// If a webhook goes out.
     pub delivery: Option<NewDelivery>,
 }

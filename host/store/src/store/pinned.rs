@@ -15,10 +15,10 @@ pub struct Repin {
     pub apis: Vec<ApiName>,
 }
 
-/// An unfinished request of a revision.
+/// An unfinished request.
 #[derive(Debug, Clone)]
 pub struct PinnedRun {
-    /// `Accepted` or `Running`.
+    /// `Accepted`, `Running` or `AwaitingCallback`.
     pub state: request::State,
     /// The request; epoch and attempt as they are stored.
     pub claimed: ClaimedRun,

@@ -33,6 +33,8 @@ pub struct RunAgain {
     pub run_at: Timestamp,
     /// False: it did not take place because of us. The attempt is given back, and no receipt is kept.
     pub counted: bool,
+    /// The upstream said that it has not taken it: the callback URL of this run is good for nothing any more.
+    pub refused: bool,
     /// What it used.
     pub run: Option<RunReceipt>,
 }
@@ -73,6 +75,8 @@ pub struct ClaimedRun {
     pub epoch: u32,
     /// 1 for the first run.
     pub attempt: u32,
+    /// Of the callback URL that an upstream is given.
+    pub callback_epoch: u32,
     /// What was called.
     pub api: ApiName,
     /// The revision it was accepted under.

@@ -22,6 +22,8 @@ pub struct Stats {
     pub requests_accepted: u64,
     /// Requests running.
     pub requests_running: u64,
+    /// Requests whose upstream will call back.
+    pub requests_awaiting: u64,
     /// Deliveries waiting for an attempt.
     pub deliveries_pending: u64,
     /// Deliveries in flight.

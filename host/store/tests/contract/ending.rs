@@ -102,7 +102,7 @@ async fn a_request_can_expire_before_it_ran() {
     assert!(store.expired_requests(NOW, 9).await.unwrap().is_empty());
     assert!(store.claim_runs(runs(late, 9)).await.unwrap().is_empty(), "too late to run");
     let expired = store.expired_requests(late, 9).await.unwrap();
-    assert_eq!((expired.len(), expired[0].id, expired[0].epoch), (1, call.id, 0));
+    assert_eq!((expired.len(), expired[0].claimed.id, expired[0].claimed.epoch), (1, call.id, 0));
     let problem = Bytes::from_static(b"{}");
     let end = Finish { epoch: 0, from: State::Accepted, ending: Ending::Expired { problem }, ..completed(&call) };
     store.finish(end).await.unwrap();

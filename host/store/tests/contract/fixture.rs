@@ -172,7 +172,7 @@ pub(crate) fn runs(now: Timestamp, limit: u32) -> RunClaim {
 
 /// A run that is put back, counted.
 pub(crate) fn again(id: RequestId, epoch: u32, run_at: Timestamp) -> RunAgain {
-    RunAgain { id, epoch, run_at, counted: true, run: None }
+    RunAgain { id, epoch, run_at, counted: true, refused: false, run: None }
 }
 
 /// What a run used.
@@ -215,6 +215,7 @@ pub(crate) fn completed(accept: &Accept) -> Finish {
         ending: Ending::Completed { answer: answer(b"{\"ok\":true}") },
         finished_at: NOW.after(Duration::from_millis(5)),
         run: None,
+        callback: None,
         delivery: Some(delivery(Lease::ThisProcess)),
     }
 }

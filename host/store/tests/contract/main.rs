@@ -6,6 +6,7 @@
 mod accepting;
 mod access;
 mod audit;
+mod callbacks;
 mod concurrency;
 mod deliveries;
 mod ending;

@@ -1,0 +1,331 @@
+//! Callback URLs: where an owner's service posts its result, a failure, or how far it is.
+//!
+//! The URL is all that it needs: it names the request and the epoch, and has a MAC over both. An id that there is not
+//! and a MAC that is wrong are one and the same 404. The first result that counts ends the request; the same again is
+//! welcome, since whoever posts may not have heard the answer.
+
+use super::Gateway;
+use super::fields::is_json;
+use super::requests::json;
+use crate::plugins::ActiveApi;
+use crate::problem::{Kind, Problem};
+use crate::runs::CalledBack;
+use crate::telemetry::metrics::Outcome;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use ripost_domain::id::RequestId;
+use ripost_domain::request::State;
+use ripost_store::{Answer, Callback};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Status of the result, if it is not 200.
+const STATUS: &str = "ripost-status";
+/// A percentage: what is posted is no result.
+const PROGRESS: &str = "ripost-progress";
+/// Looks at a request that changes while it is looked at: each change is a step towards its end.
+const LOOKS_MAX: u32 = 16;
+/// A message for a status line, in a body of its own.
+const PROGRESS_BYTES_MAX: usize = 16 << 10;
+
+/// What is posted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The URL itself.
+    Callback,
+    /// `…/progress` below it.
+    Progress,
+}
+
+/// What was posted.
+enum Said {
+    Progress(Progress),
+    Result(Answer),
+}
+
+/// How far it is.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+struct Progress {
+    /// `percent` is what the status calls it.
+    #[serde(alias = "percent")]
+    progress: Option<u8>,
+    #[serde(default)]
+    message: String,
+}
+
+impl Gateway {
+    pub(super) async fn callback(
+        &self,
+        request: Request<Incoming>,
+        token: &str,
+        part: Part,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let answered = self.take_callback(request, token, part).await;
+        let outcome = match &answered {
+            Ok(_) => "taken",
+            Err(problem) if problem.is(Kind::UnknownCallback) => "unknown",
+            Err(problem) if problem.is(Kind::CallbackStale) => "stale",
+            Err(problem) if problem.is(Kind::CallbackConflict) => "conflict",
+            Err(problem) if problem.is(Kind::CallbackExpired) => "expired",
+            Err(_) => "refused",
+        };
+        self.metrics.callbacks.get_or_create(&Outcome { outcome }).inc();
+        answered
+    }
+
+    async fn take_callback(
+        &self,
+        request: Request<Incoming>,
+        token: &str,
+        part: Part,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let (id, epoch) = self.keyring.read_callback_token(token).ok_or_else(unknown)?;
+        let record = self.store.request(id).await?.ok_or_else(unknown)?;
+        if request.method() != Method::POST {
+            return Err(Problem::new(Kind::MethodNotAllowed, "A result is sent with POST.")
+                .header(header::ALLOW, HeaderValue::from_static("POST")));
+        }
+        // Without it there are no transforms, and what they are there to take out would go through.
+        let active = self.plugins.api_of(record.digest, &record.api).await.map_err(|error| {
+            tracing::error!(request.id = %id, api = %record.api, %error, "A callback cannot be taken");
+            let detail = "The API cannot be loaded at the moment. The callback counts for nothing yet; post it again.";
+            Problem::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(10))
+        })?;
+        let (head, body) = request.into_parts();
+        let is_progress = part == Part::Progress || head.headers.contains_key(PROGRESS);
+        let bytes_max = if is_progress { PROGRESS_BYTES_MAX } else { active.limits.response_body_bytes };
+        let body = self.read_within(body, bytes_max).await?;
+        let said = if is_progress {
+            Said::Progress(progress(&head.headers, &body)?)
+        } else {
+            Said::Result(result(&head.headers, body)?)
+        };
+        self.end_by_callback(id, epoch, &said, &active).await
+    }
+
+    async fn end_by_callback(
+        &self,
+        id: RequestId,
+        epoch: u32,
+        said: &Said,
+        active: &Arc<ActiveApi>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        for _ in 0..LOOKS_MAX {
+            let Some(found) = self.store.unfinished(id).await? else {
+                return self.after_the_end(id, epoch, said).await;
+            };
+            if found.claimed.callback_epoch != epoch {
+                return Err(stale());
+            }
+            if self.clock.now() >= found.claimed.expires_at {
+                return Err(expired());
+            }
+            let answer = match said {
+                Said::Progress(Progress { progress, message }) => {
+                    self.runs.called_back_progress(&found, active, *progress, message);
+                    // It may have ended meanwhile, and what was kept of it been let go already.
+                    if self.store.request(id).await?.is_none_or(|record| record.state.is_terminal()) {
+                        self.runs.forget_awaiting(id);
+                    }
+                    return Ok(taken(id, found.state));
+                }
+                Said::Result(answer) => answer,
+            };
+            let callback = Callback { epoch, digest: digest(answer) };
+            // Whoever posts may hang up, and drops this future; the end and what follows from it must not go with it.
+            let (runs, active, answer) = (self.runs.clone(), active.clone(), answer.clone());
+            let ending = async move { runs.call_back(found, &active, answer, callback).await };
+            match self.tasks.spawn(ending).await {
+                Ok(CalledBack::Ended(state)) => return Ok(taken(id, state)),
+                Ok(CalledBack::Changed) => {}
+                Err(_) => return Err(ripost_store::StoreError::Closed.into()),
+                Ok(CalledBack::NoRoom) => {
+                    let detail = "There was no room to take the result. It counts for nothing yet; post it again.";
+                    return Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1)));
+                }
+            }
+        }
+        let detail = "The request could not be ended. The result counts for nothing yet; post it again.";
+        Err(Problem::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)))
+    }
+
+    async fn after_the_end(&self, id: RequestId, epoch: u32, said: &Said) -> Result<Response<Full<Bytes>>, Problem> {
+        let record = self.store.request(id).await?.ok_or_else(unknown)?;
+        if record.state == State::Expired {
+            return Err(expired());
+        }
+        if let Said::Result(answer) = said
+            && self.store.callback(id).await? == Some(Callback { epoch, digest: digest(answer) })
+        {
+            return Ok(taken(id, record.state));
+        }
+        let state = record.state.as_str();
+        let detail = format!("The request is {state} already, and not by this. Nothing was changed.");
+        Err(Problem::new(Kind::CallbackConflict, detail).with("state", state))
+    }
+}
+
+fn unknown() -> Problem {
+    let detail = "Post to the URL that came with the request, as it was. Whether it is wrong or its request is no longer kept is not told.";
+    Problem::new(Kind::UnknownCallback, detail)
+}
+
+fn stale() -> Problem {
+    let detail = "The request was forwarded again after it had been refused, and that run has a callback URL of its own. Nothing was changed.";
+    Problem::new(Kind::CallbackStale, detail)
+}
+
+fn expired() -> Problem {
+    Problem::new(Kind::CallbackExpired, "The request has expired; ask for a longer expires_in in the manifest.")
+}
+
+fn taken(id: RequestId, state: State) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({ "requestId": id.to_string(), "status": state.as_str() });
+    json(body.to_string().into())
+}
+
+fn progress(headers: &HeaderMap, body: &[u8]) -> Result<Progress, Problem> {
+    let wrong = || {
+        let detail = "Progress is a percentage from 0 to 100: the header `Ripost-Progress: 40`, or {\"progress\":40,\"message\":\"…\"} posted to …/progress.";
+        Problem::new(Kind::InvalidValue, detail)
+    };
+    let given = headers.get(PROGRESS);
+    let told: Progress = match serde_json::from_slice(body) {
+        Ok(told) => told,
+        // With the header, the body is at most a remark.
+        Err(_) if given.is_some() => Progress::default(),
+        Err(_) => return Err(wrong()),
+    };
+    let percent = match given {
+        Some(value) => {
+            let text = value.to_str().ok().map(|text| text.trim().trim_end_matches('%').trim_end());
+            Some(text.and_then(|text| text.parse().ok()).ok_or_else(wrong)?)
+        }
+        None => told.progress,
+    };
+    if percent.is_some_and(|percent: u8| percent > 100) || percent.is_none() && told.message.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Progress { progress: percent, ..told })
+}
+
+/// The result: 200 unless something else is said. A problem is a failure by itself.
+fn result(headers: &HeaderMap, body: Bytes) -> Result<Answer, Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let kind = text("content-type").unwrap_or_default();
+    let status = match headers.get(STATUS) {
+        Some(value) => {
+            let status = value.to_str().ok().and_then(|text| text.trim().parse::<u16>().ok());
+            status.filter(|status| (200..=599).contains(status)).ok_or_else(|| {
+                Problem::new(Kind::InvalidValue, "Ripost-Status is a status of HTTP from 200 to 599, such as 422.")
+            })?
+        }
+        None if is_problem(kind) => status_of(&body),
+        None => 200,
+    };
+    if is_json(kind)
+        && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body)
+    {
+        let detail = format!(
+            "The content type is JSON, but the body is not: {error}. Nothing was taken; mend it and post it again."
+        );
+        return Err(Problem::new(Kind::InvalidJson, detail));
+    }
+    // What else a client sends is about itself and about the way that it took.
+    let headers = ["content-type", "content-language", "content-disposition", "content-encoding"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), Bytes::copy_from_slice(headers.get(name)?.as_bytes()))));
+    Ok(Answer { status, headers: headers.collect(), body })
+}
+
+fn is_problem(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/problem+json")
+}
+
+/// What a problem says of itself.
+fn status_of(problem: &[u8]) -> u16 {
+    #[derive(Deserialize)]
+    struct Stated {
+        status: Option<u16>,
+    }
+    let stated = serde_json::from_slice::<Stated>(problem).ok().and_then(|stated| stated.status);
+    stated.filter(|status| (400..=599).contains(status)).unwrap_or(500)
+}
+
+/// What makes a callback the same as another.
+fn digest(answer: &Answer) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(answer.status.to_be_bytes());
+    for (name, value) in &answer.headers {
+        for part in [name.as_bytes(), value] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    hash.update([0xff]);
+    hash.update(&answer.body);
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_result_is_200_unless_a_header_or_a_problem_says_otherwise() {
+        let problem = ("content-type", "application/problem+json");
+        for (given, body, status) in [
+            (&[][..], "hello", 200),
+            (&[("content-type", "text/plain")], "", 200),
+            (&[(STATUS, "422")], "no", 422),
+            (&[(STATUS, " 201 ")], "", 201),
+            (&[problem], r#"{"status":404}"#, 404),
+            (&[problem], r#"{"status":200}"#, 500),
+            (&[problem], "{}", 500),
+            (&[problem, (STATUS, "409")], r#"{"status":404}"#, 409),
+        ] {
+            let answer = result(&headers(given), Bytes::from_static(body.as_bytes())).unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (status, body.as_bytes()), "{given:?}");
+        }
+        for bad in ["199", "600", "ok", "", "-1"] {
+            assert_eq!(result(&headers(&[(STATUS, bad)]), Bytes::new()).unwrap_err().status(), 422, "{bad}");
+        }
+        let json = headers(&[("content-type", "application/json")]);
+        assert_eq!(result(&json, Bytes::from_static(b"{")).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn what_tells_of_the_owner_is_not_part_of_a_result() {
+        let sent = [("user-agent", "x"), ("x-forwarded-for", "10.0.0.1"), ("host", "inside"), ("content-type", "a/b")];
+        let kept = result(&headers(&sent), Bytes::new()).unwrap().headers;
+        assert_eq!(kept, [("content-type".to_owned(), Bytes::from_static(b"a/b"))]);
+    }
+
+    #[test]
+    fn progress_is_a_header_or_a_body() {
+        let read = |given: &[(&'static str, &str)], body: &str| {
+            progress(&headers(given), body.as_bytes()).ok().map(|told| (told.progress, told.message))
+        };
+        assert_eq!(read(&[(PROGRESS, "40")], ""), Some((Some(40), String::new())));
+        assert_eq!(read(&[(PROGRESS, "40 %")], r#"{"message":"half"}"#), Some((Some(40), "half".to_owned())));
+        assert_eq!(read(&[], r#"{"progress":7,"message":"m"}"#), Some((Some(7), "m".to_owned())));
+        assert_eq!(read(&[], r#"{"message":"m"}"#), Some((None, "m".to_owned())));
+        for (given, body) in [
+            (&[][..], ""),
+            (&[], "{}"),
+            (&[], r#"{"progress":101}"#),
+            (&[(PROGRESS, "much")], ""),
+            (&[], r#"{"progress":-1}"#),
+        ] {
+            assert_eq!(read(given, body), None, "{given:?} {body}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A request on its way to its upstream: what it is made of, and the exchange.
+
+use super::{Reach, Upstreams};
+use crate::egress::{Answer, Exchange, Outgoing, Party, SendError};
+use crate::gateway::fields::is_json;
+use crate::keyring::{Keyring, random};
+use crate::runs::Asked;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use ripost_domain::address::{UrlPolicy, WebhookUrl};
+use ripost_domain::api::ApiName;
+use ripost_domain::signature;
+use ripost_domain::time::Timestamp;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// The field of a JSON body that an owner's service finds our callback URL in.
+const WEBHOOK_URL: &str = "webhook_url";
+
+/// What is forwarded, and where to.
+pub(crate) struct Forward<'a> {
+    pub(crate) asked: Asked<'a>,
+    pub(crate) api: &'a ApiName,
+    pub(crate) owner: &'a Arc<str>,
+    pub(crate) url: &'a Url,
+    pub(crate) reach: Reach,
+    /// Of the callback URL; `None`: it answers inline and is given none.
+    pub(crate) callback_epoch: Option<u32>,
+    /// Bytes of the answer's body that are taken.
+    pub(crate) answer_bytes_max: usize,
+    /// For the whole exchange.
+    pub(crate) deadline: Duration,
+    pub(crate) now: Timestamp,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    pub(crate) result: Result<Answer, NotAnswered>,
+    /// Of the body that was sent.
+    pub(crate) bytes_sent: usize,
+}
+
+/// No answer came.
+#[derive(Debug)]
+pub(crate) enum NotAnswered {
+    /// There is nowhere to send it: the path leads out of the upstream's, or the whole is no URL.
+    Address(String),
+    /// It was sent, or was to be.
+    Send(SendError),
+}
+
+impl Upstreams {
+    /// Sends a request and reads the answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection; the upstream may have had the request.
+    pub(crate) async fn forward(&self, forward: Forward<'_>) -> Forwarded {
+        let way = self.way(forward.reach);
+        let url = match address(forward.url, &forward.asked.input.path, forward.asked.input.query.as_deref()) {
+            Ok(text) => parse(&text, &way.url_policy),
+            Err(reason) => Err(reason),
+        };
+        let url = match url {
+            Ok(url) => url,
+            Err(reason) => return Forwarded { result: Err(NotAnswered::Address(reason)), bytes_sent: 0 },
+        };
+        let callback = forward
+            .callback_epoch
+            .map(|epoch| format!("{}/callbacks/{}", self.base, self.keyring.callback_token(forward.asked.id, epoch)));
+        let body = body(&forward.asked.input.headers, &forward.asked.input.body, callback.as_deref());
+        let headers = headers(&forward, &self.keyring, callback.as_deref(), &body);
+        let bytes_sent = body.len();
+        let method = Method::from_bytes(forward.asked.input.method.as_bytes()).unwrap_or(Method::POST);
+        let outgoing = Outgoing {
+            party: Party::Owner(forward.owner.clone()),
+            url,
+            method,
+            headers,
+            body,
+            deadline: forward.deadline.min(self.deadline),
+            // One byte more, which tells an answer that is too large.
+            response_bytes_read_max: forward.answer_bytes_max.saturating_add(1),
+            response_bytes_kept: forward.answer_bytes_max,
+        };
+        let Exchange { result, .. } = way.client.send(outgoing).await;
+        Forwarded { result: result.map_err(NotAnswered::Send), bytes_sent }
+    }
+}
+
+fn parse(text: &str, policy: &UrlPolicy) -> Result<WebhookUrl, String> {
+    WebhookUrl::parse_for_call(text, policy).map_err(|error| error.to_string())
+}
+
+/// The upstream's URL with what follows the API's own path appended, and both queries.
+fn address(base: &Url, rest: &str, query: Option<&str>) -> Result<String, String> {
+    let (own_path, mut url) = (base.path().trim_end_matches('/'), base.clone());
+    let path = if rest.is_empty() { base.path().to_owned() } else { format!("{own_path}{rest}") };
+    url.set_path(&path);
+    // `..` in any spelling: what is offered is what stands below the upstream's own path.
+    let inside =
+        url.path() == base.path() || url.path().strip_prefix(own_path).is_some_and(|rest| rest.starts_with('/'));
+    if !inside {
+        return Err("the path leads out of the API".to_owned());
+    }
+    let query: Vec<&str> = base.query().into_iter().chain(query).filter(|query| !query.is_empty()).collect();
+    url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+    Ok(url.into())
+}
+
+/// The body with `webhook_url` put back as our callback URL, if it is a JSON object.
+fn body(headers: &[(String, Bytes)], body: &Bytes, callback: Option<&str>) -> Bytes {
+    let json = headers
+        .iter()
+        .any(|(name, value)| name == header::CONTENT_TYPE.as_str() && std::str::from_utf8(value).is_ok_and(is_json));
+    let Some(callback) = callback.filter(|_| json) else { return body.clone() };
+    let trimmed = body.trim_ascii();
+    if trimmed.len() < 2 || !trimmed.starts_with(b"{") || !trimmed.ends_with(b"}") {
+        return body.clone();
+    }
+    // At the end: whoever reads a name twice takes the last.
+    let inner = trimmed[..trimmed.len() - 1].trim_ascii_end();
+    let mut member = String::new();
+    if inner.len() > 1 {
+        member.push(',');
+    }
+    // The URL is ours, and has nothing in it that JSON would escape.
+    let _ = write!(member, "\"{WEBHOOK_URL}\":\"{callback}\"}}");
+    let mut whole = BytesMut::with_capacity(inner.len() + member.len());
+    whole.extend_from_slice(inner);
+    whole.extend_from_slice(member.as_bytes());
+    whole.freeze()
+}
+
+/// The consumer's headers without what is for somebody else, and ours.
+fn headers(forward: &Forward<'_>, keyring: &Keyring, callback: Option<&str>, body: &[u8]) -> HeaderMap {
+    let Forward { asked, api, now, .. } = forward;
+    let mut headers = HeaderMap::with_capacity(asked.input.headers.len() + 8);
+    for (name, value) in &asked.input.headers {
+        // The answer is stored as it comes: nothing is asked for that only the one who asked could decode.
+        if name == "accept-encoding" || name.starts_with("ripost-") || name.starts_with("webhook-") {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    let (id, seconds) = (asked.id.to_string(), now.as_seconds());
+    let secret = keyring.upstream_secret(&api.owner);
+    set(HeaderName::from_static(signature::ID_HEADER), &id);
+    set(HeaderName::from_static(signature::TIMESTAMP_HEADER), &seconds.to_string());
+    set(HeaderName::from_static(signature::SIGNATURE_HEADER), &signature::sign_v1(&[&secret], &id, seconds, body));
+    set(HeaderName::from_static("ripost-request-id"), &id);
+    set(HeaderName::from_static("ripost-attempt"), &asked.attempt.to_string());
+    set(HeaderName::from_static("ripost-consumer"), &keyring.opaque_consumer(api.owner.as_str(), asked.consumer));
+    if let Some(callback) = callback {
+        set(HeaderName::from_static("ripost-callback-url"), callback);
+    }
+    let traceparent = HeaderName::from_static("traceparent");
+    if !headers.contains_key(&traceparent)
+        && let Ok(made) = HeaderValue::from_str(&new_traceparent(asked.id.as_bytes()))
+    {
+        headers.insert(traceparent, made);
+    }
+    headers
+}
+
+/// A trace of its own for a request that came without one: the same over all its attempts.
+fn new_traceparent(id: &[u8; 16]) -> String {
+    let (trace, parent) = (u128::from_be_bytes(*id), u64::from_be_bytes(random()));
+    format!("00-{trace:032x}-{:016x}-01", parent | 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_and_the_query_are_appended_and_never_lead_out_of_the_upstreams_own() {
+        let to = |base: &str, rest: &str, query: Option<&str>| address(&base.parse().unwrap(), rest, query);
+        for (base, rest, query, url) in [
+            ("http://h:8080/process", "", None, "http://h:8080/process"),
+            ("http://h:8080/process", "/a/b", Some("x=1"), "http://h:8080/process/a/b?x=1"),
+            ("http://h:8080/process/", "/a", None, "http://h:8080/process/a"),
+            ("http://h:8080/process?k=1", "", Some("x=1&y"), "http://h:8080/process?k=1&x=1&y"),
+            ("http://h:8080", "", None, "http://h:8080/"),
+            ("http://h:8080", "/a/../b", None, "http://h:8080/b"),
+            ("http://h:8080/process", "/", None, "http://h:8080/process/"),
+            ("http://h:8080/process", "/a/../b%20c", Some(""), "http://h:8080/process/b%20c"),
+        ] {
+            assert_eq!(to(base, rest, query).as_deref(), Ok(url), "{base} {rest}");
+        }
+        for rest in ["/..", "/../admin", "/%2e%2e/admin", "/a/../../process-not", "/.%2E/x"] {
+            assert!(to("http://h:8080/process", rest, None).is_err(), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_json_object_gets_our_callback_url_and_any_other_body_stays_as_it_is() {
+        let json = [("content-type".to_owned(), Bytes::from_static(b"application/json; charset=utf-8"))];
+        let put = |text: &'static str| body(&json, &Bytes::from_static(text.as_bytes()), Some("http://g/callbacks/x"));
+        for (given, made) in [
+            ("{}", r#"{"webhook_url":"http://g/callbacks/x"}"#),
+            (" { } ", r#"{"webhook_url":"http://g/callbacks/x"}"#),
+            (r#"{"a":1}"#, r#"{"a":1,"webhook_url":"http://g/callbacks/x"}"#),
+            ("{ \"a\" : 1 }\n", r#"{ "a" : 1,"webhook_url":"http://g/callbacks/x"}"#),
+            ("[1]", "[1]"),
+            ("\"}\"", "\"}\""),
+            ("", ""),
+        ] {
+            assert_eq!(put(given), made, "{given}");
+        }
+        let text = [("content-type".to_owned(), Bytes::from_static(b"text/plain"))];
+        assert_eq!(body(&text, &Bytes::from_static(b"{}"), Some("x")), "{}");
+        assert_eq!(body(&json, &Bytes::from_static(b"{}"), None), "{}", "who answers inline is given none");
+    }
+}
