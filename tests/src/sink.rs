@@ -152,7 +152,15 @@ impl Sink {
     /// # Errors
     /// There is no free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("binding the sink")?;
+        Self::start_at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// The same on an address of the caller's.
+    ///
+    /// # Errors
+    /// It is taken.
+    pub async fn start_at(address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).await.context("binding the sink")?;
         let address = listener.local_addr()?;
         let state = Arc::new(State::default());
         let mut tasks = JoinSet::new();

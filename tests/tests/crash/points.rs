@@ -29,6 +29,8 @@ points! {
     killed_after_the_handler_has_run: "run.after_handler" => scenario::running;
     killed_before_a_run_is_put_back: "run_again.before_commit" => scenario::putting_back;
     killed_after_a_run_is_put_back: "run_again.after_commit" => scenario::putting_back;
+    killed_before_an_acknowledgement_is_committed: "callback.before_await_commit" => scenario::awaiting;
+    killed_after_an_acknowledgement_is_committed: "callback.after_await_commit" => scenario::awaiting;
     killed_after_the_file_of_a_large_result_is_written: "finish.after_result_file" => scenario::finishing_large;
     killed_before_the_commit_of_a_finish: "finish.before_commit" => scenario::running;
     killed_after_the_commit_of_a_finish: "finish.after_commit" => scenario::running;

@@ -206,6 +206,30 @@ pub(crate) async fn finishing_large(point: &str) -> Test {
     after_accept(point, "demo/large").await
 }
 
+/// The point lies between an upstream's acknowledgement and what follows from it: its callback URL stays good.
+pub(crate) async fn awaiting(point: &str) -> Test {
+    let service = Sink::start().await?;
+    service.otherwise(Reply::status(202));
+    let manifest = format!(
+        "[plugin]\nname = \"up\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"up\"\nupstream = \"{}\"\nprice = \"0.050000\"\n",
+        service.url("/")
+    );
+    let upstream = Plugin::new("up", []).with_manifest(|_| manifest);
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.plugin(&upstream).failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    let id = promises.call(&consumer, "demo/up").accepted().await?;
+    host.reached(point).await?;
+    let url = service.first(&id).await?.header("ripost-callback-url").to_owned();
+    let path = url.find("/callbacks/").map(|at| &url[at..]).context("a callback URL")?;
+    let host = host.restart().await?;
+    let owner = Consumer::new(host.url(), None);
+    let posted = owner.request(http::Method::POST, path).json(&json!({ "made": 1 })).send().await?.expect(200)?;
+    assert_eq!(posted.json()?["status"], "completed");
+    promises.accepted.push(id);
+    promises.are_kept(host).await
+}
+
 /// Claims are for what an earlier process accepted and did not run.
 pub(crate) async fn claiming_runs(point: &str) -> Test {
     let (host, mut promises) = Promises::prepare().await?;

@@ -51,6 +51,7 @@ mod status;
 mod stop;
 mod synchronous;
 mod transforms;
+mod upstream;
 mod wall;
 mod wasi_http;
 mod webhook_test;
