@@ -216,7 +216,9 @@ pub(crate) async fn awaiting(point: &str) -> Test {
     );
     let upstream = Plugin::new("up", []).with_manifest(|_| manifest);
     let (host, mut promises) = Promises::prepare().await?;
-    let host = host.sigterm().await?.with(|host| host.plugin(&upstream).failpoint(point)).start().await?;
+    let stopped = host.sigterm().await?;
+    upstream.install(stopped.stage(), stopped.plugins())?;
+    let host = stopped.with(|host| host.failpoint(point)).start().await?;
     let consumer = promises.consumer(&host);
     let id = promises.call(&consumer, "demo/up").accepted().await?;
     host.reached(point).await?;

@@ -77,7 +77,7 @@ pub enum Redelivered {
     Unknown,
     /// An attempt is under way, or the next one is due already.
     UnderWay(StoredDelivery),
-    /// Its payload has to be made first; see [`Store::unmade`].
+    /// Its payload has to be made first; see [`Store::unmade`](crate::Store::unmade).
     Unmade(StoredDelivery),
 }
 
