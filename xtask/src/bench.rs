@@ -15,6 +15,7 @@ mod memory;
 mod peers;
 mod reload;
 mod sandbox;
+mod streams;
 mod synchronous;
 mod transforms;
 
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 pub(crate) use peers::serve_echo;
 
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "accept",
     "deliver",
     "memory",
@@ -38,6 +39,7 @@ const PARTS: [&str; 11] = [
     "transforms",
     "many",
     "apis",
+    "streams",
     "flood",
 ];
 
@@ -101,6 +103,9 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
         }
         if wanted("apis") {
             apis::measure(size, &mut table).await.context("measuring many APIs")?;
+        }
+        if wanted("streams") {
+            streams::measure(&mut table).await.context("measuring streams")?;
         }
         if wanted("flood") {
             flood::measure(size, &mut table).await.context("measuring a flood")?;

@@ -162,24 +162,3 @@ async fn streams_are_for_the_requests_consumer_and_there_are_not_more_than_allow
     })
     .await
 }
-
-#[tokio::test]
-#[ignore = "a measurement: opens 5 000 connections"]
-async fn five_thousand_quiet_streams_take_less_than_200_mb() -> Test {
-    let config = format!("{PAUSED}\n[connections]\nstreams_per_consumer = 5000\n");
-    let host =
-        Host::builder().dev().show_log().config(&config).plugin(&Plugin::one("echo", guests::echo())).start().await?;
-    let consumer = host.demo();
-    let id = consumer.call("demo/echo").header("prefer", "respond-async").json(&json!({})).accepted().await?;
-    let before = host.rss_kib()?;
-    let mut streams = Vec::new();
-    for _ in 0..5_000 {
-        let mut stream = Stream::open(&host, &consumer, &id, None).await?;
-        stream.next().await?.context("an event")?;
-        streams.push(stream);
-    }
-    let grown = host.rss_kib()?.saturating_sub(before);
-    eprintln!("{} streams: {grown} KiB more, {} KiB in all", streams.len(), host.rss_kib()?);
-    assert!(grown < 200 * 1024, "{grown} KiB");
-    Ok(())
-}
