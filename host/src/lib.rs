@@ -12,6 +12,7 @@ pub mod app;
 mod archive;
 pub mod capability;
 mod cases;
+mod causes;
 mod check;
 pub mod cli;
 pub mod compile;

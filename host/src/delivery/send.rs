@@ -3,6 +3,7 @@
 use super::attempt::Attempted;
 use super::facts::Facts;
 use super::{Sender, Signing};
+use crate::causes::chain;
 use crate::egress::{Answer, Exchange, Outgoing, Party, SendError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -90,18 +91,6 @@ impl Attempted {
             facts,
         }
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl Sender {

@@ -4,6 +4,7 @@ use super::decide::{self, By, Decision, End};
 use super::finish::Brought;
 use super::run::{Asked, Handled};
 use super::{NotRun, Runs};
+use crate::causes::chain;
 use crate::live::Entry;
 use crate::plugins::{ActiveApi, Ran, Reply, Upstream};
 use crate::problem::{Kind, Problem};
@@ -15,7 +16,6 @@ use ripost_domain::request::State;
 use ripost_runtime::{Level, LogLine, Response, Usage};
 use ripost_store::{Answer, AwaitCallback, Callback, ClaimedRun, PinnedRun, RunReceipt, WriteError};
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::DropGuard;
@@ -274,16 +274,4 @@ fn unusable(reason: &str) -> Problem {
 /// For the owner, in the log of the run.
 fn line(message: String) -> LogLine {
     LogLine { level: Level::Error, message, fields: Vec::new() }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,6 +1,7 @@
 //! Landlock: which files this process can still reach, whoever it runs as. Metadata (`stat`) stays visible to it.
 
 use super::{Report, ServePaths, kernel, own};
+use crate::causes::chain;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
@@ -171,8 +172,4 @@ pub(super) fn described() -> Result<String, String> {
     } else {
         Err(format!("version {abi} lacks {}", lacks.join(", ")))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
