@@ -29,7 +29,9 @@ use crate::keyring::{AdminToken, Keyring};
 use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::reconcile::Reconcile;
+use crate::retention::Retention;
 use crate::runs::{self, Runs};
+use crate::storage::Room;
 use crate::telemetry::metrics::Metrics;
 use crate::upstreams::Upstreams;
 use crate::wall::{self, ServePaths};
@@ -40,7 +42,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -231,12 +233,23 @@ impl App {
         let access = access.context("reading subscriptions and paused APIs")?;
         let tokens = Tokens::load(token.clone(), store.clone(), clock.clone(), tasks.clone()).await;
         let tokens = tokens.context("reading the tokens")?;
+        let identity = Arc::new(Identity::new(store.clone(), (!config.dev).then(development::key_hash)));
+        let room = Arc::new(Room::new(data.clone(), config.storage.clone()));
+        let retention = Arc::new(Retention {
+            store: store.clone(),
+            config: config.retention.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            asked: Notify::new(),
+            stopping: stopping.clone(),
+        });
         let gateway = Arc::new(Gateway {
             store: store.clone(),
             plugins: plugins.clone(),
             live: live.clone(),
             runs: runs.clone(),
-            identity: Identity::new(store.clone(), (!config.dev).then(development::key_hash)),
+            identity: identity.clone(),
+            room: room.clone(),
             access: access.clone(),
             keys: Arc::new(InFlight::default()),
             keyring: keyring.clone(),
@@ -281,6 +294,8 @@ impl App {
         tasks.spawn(sender.drip());
         tasks.spawn(reconcile.clone().kv());
         tasks.spawn(reconcile.revisions());
+        tasks.spawn(retention.clone().run());
+        tasks.spawn(room.clone().watch(store.clone(), metrics.clone(), stopping.clone()));
         tasks.spawn(plugins.clone().run(stopping.clone()));
         tasks.spawn(signals::reload_on_hangup(plugins.clone(), stopping.clone()));
 
@@ -296,6 +311,9 @@ impl App {
                 tokens: tokens.clone(),
                 uploads: uploads.clone(),
                 access: access.clone(),
+                identity: identity.clone(),
+                retention: retention.clone(),
+                room: room.clone(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 started_at: clock.now(),

@@ -9,6 +9,7 @@ mod config;
 mod consumer;
 mod deliveries;
 mod doctor;
+mod erase;
 mod ledger;
 mod limits;
 mod listen;
@@ -69,6 +70,9 @@ enum Command {
     #[command(subcommand)]
     Upstream(upstream::Command),
     Push(push::Push),
+    /// Erase a request, or a consumer with all of its requests; the ledger stays
+    #[command(subcommand)]
+    Erase(erase::Command),
     /// Show the runs of a request and what they used
     Runs(runs::Runs),
     /// Check or show the configuration
@@ -205,6 +209,7 @@ pub fn main() -> ExitCode {
         Command::WebhookTest(test) => test.run(),
         Command::Secrets(command) => command.run(),
         Command::Upstream(command) => command.run(),
+        Command::Erase(command) => command.run(),
         Command::Push(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -10,10 +10,12 @@ mod log;
 mod outbound;
 mod plugins;
 mod push;
+mod retention;
 mod runs;
 mod sandbox;
 mod settlement;
 mod shutdown;
+mod storage;
 mod upstream;
 mod wall;
 
@@ -27,11 +29,13 @@ pub use log::{Format, Log};
 pub use outbound::{Outbound, SecretForm};
 pub use plugins::{Plugins, WatchMode};
 pub use push::Push;
+pub use retention::Retention;
 pub use runs::Runs;
 pub(crate) use sandbox::CONCURRENCY;
 pub use sandbox::Sandbox;
 pub use settlement::Settlement;
 pub use shutdown::Shutdown;
+pub use storage::Storage;
 pub use upstream::Upstream;
 pub use wall::{Wall, WallMode};
 
@@ -106,6 +110,10 @@ pub struct Config {
     pub push: Push,
     /// Compiling of components.
     pub compile: Compile,
+    /// For how long ended requests are kept.
+    pub retention: Retention,
+    /// Room on the disk.
+    pub storage: Storage,
     /// Shares.
     pub settlement: Settlement,
     /// Stopping.
@@ -138,6 +146,8 @@ impl Default for Config {
             plugins: Plugins::default(),
             push: Push::default(),
             compile: Compile::default(),
+            retention: Retention::default(),
+            storage: Storage::default(),
             settlement: Settlement::default(),
             shutdown: Shutdown::default(),
             wall: Wall::default(),
@@ -221,6 +231,7 @@ impl Config {
             .and_then(|()| self.alerts.check())
             .and_then(|()| self.push.check())
             .and_then(|()| self.compile.check())
+            .and_then(|()| self.retention.check())
             .or_else(contradiction)
     }
 }
@@ -269,6 +280,9 @@ mod tests {
             "[compile]\nwall = \"99 ms\"",
             "[compile]\nmemory = \"31 MiB\"",
             "[compile]\ncache = \"1 KiB\"",
+            "[retention]\nresults = \"0 s\"",
+            "[retention]\nresults = \"8 d\"\nrequests = \"7 d\"",
+            "[retention]\nevery = \"0 s\"",
             "[settlement]\nfee_bps = 10001",
         ] {
             assert!(load(text).is_err(), "{text}");

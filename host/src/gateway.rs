@@ -30,6 +30,7 @@ use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
 use crate::runs::Runs;
+use crate::storage::Room;
 use crate::telemetry::metrics::{Metrics, State};
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -57,7 +58,9 @@ pub struct Gateway {
     /// The runner.
     pub runs: Arc<Runs>,
     /// Who is calling.
-    pub identity: identity::Identity,
+    pub identity: Arc<identity::Identity>,
+    /// Room on the disk.
+    pub room: Arc<Room>,
     /// Who may call what.
     pub access: Arc<access::Access>,
     /// Accepts under way that have an idempotency key.

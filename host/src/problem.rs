@@ -36,12 +36,14 @@ pub enum Kind {
     PayloadUnmade,
     TooManySecrets,
     LinkExpired,
+    ContentsGone,
     LoopDetected,
     InvalidCursor,
     InvalidFilter,
     WebhookUrlDisabled,
     PriceChanged,
     NameTaken,
+    BalanceLeft,
     BodyTooLarge,
     UnsupportedMediaType,
     UploadTorn,
@@ -78,6 +80,7 @@ pub enum Kind {
     TooManyStreams,
     Overloaded,
     StoreUnavailable,
+    StorageFull,
     Internal,
 }
 
@@ -110,11 +113,13 @@ impl Kind {
             Self::PayloadUnmade => (409, "payload-unmade", "The webhook's payload could not be made"),
             Self::TooManySecrets => (409, "too-many-secrets", "Too many earlier secrets still sign"),
             Self::LinkExpired => (410, "link-expired", "The link's time is over"),
+            Self::ContentsGone => (410, "contents-gone", "What was sent and answered is no longer kept"),
             Self::LoopDetected => (508, "loop-detected", "Webhooks lead to webhooks"),
             Self::InvalidCursor => (400, "invalid-cursor", "The cursor is not one of ours"),
             Self::InvalidFilter => (400, "invalid-filter", "A filter cannot be used"),
             Self::WebhookUrlDisabled => (422, "webhook-url-disabled", "The webhook URL wants no more deliveries"),
             Self::PriceChanged => (409, "price-changed", "The price is above the maximum that the request allows"),
+            Self::BalanceLeft => (409, "balance-left", "The consumer has a balance"),
             Self::NameTaken => (409, "name-taken", "The name is taken"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
             Self::UnsupportedMediaType => {
@@ -162,6 +167,7 @@ impl Kind {
             Self::TooManyStreams => (429, "too-many-streams", "Too many streams of events are open"),
             Self::Overloaded => (503, "overloaded", "The gateway has more work than it may take on"),
             Self::StoreUnavailable => (503, "store-unavailable", "The gateway cannot write at the moment"),
+            Self::StorageFull => (503, "storage-full", "The gateway has no room to keep more requests"),
             Self::Internal => (500, "internal", "Something is wrong with the gateway"),
         }
     }

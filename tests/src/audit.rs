@@ -46,7 +46,6 @@ const RULES: &[(&str, &str)] = &[
         "SELECT hex(r.id) || ' ' || t.kind FROM requests r JOIN transfers t ON t.request_id = r.id
          WHERE price <> (SELECT sum(micros) FROM entries WHERE transfer_id = t.id AND micros > 0)",
     ),
-    ("I4: no money moves for a request that is not there", "SELECT id FROM transfers WHERE request_id IS NOT NULL AND request_id NOT IN (SELECT id FROM requests)"),
     (
         "I5: completed is captured, everything else that ended is released, and cancelled is one of both",
         "SELECT hex(id) || ' ' || state FROM (SELECT *,
@@ -85,17 +84,35 @@ const RULES: &[(&str, &str)] = &[
         "SELECT hex(d.id) FROM deliveries d LEFT JOIN requests r ON r.id = d.request_id WHERE r.id IS NULL
            OR d.consumer_id <> r.consumer_id OR d.url <> r.webhook_url
            OR (SELECT count(*) FROM payloads WHERE delivery_id = d.id)
-            + (SELECT count(*) FROM unmade WHERE delivery_id = d.id AND d.state = 'exhausted') <> 1",
+            + (SELECT count(*) FROM unmade WHERE delivery_id = d.id AND d.state = 'exhausted')
+            + (SELECT count(*) FROM forgotten_payloads WHERE delivery_id = d.id AND d.state NOT IN ('pending', 'in_flight')
+               AND NOT EXISTS (SELECT 1 FROM inputs WHERE request_id = r.id)) <> 1",
     ),
     (
         "a request that completed has its result, one that did not has its problem",
         "SELECT hex(id) || ' ' || state FROM requests r WHERE
-           state = 'completed' AND NOT EXISTS (SELECT 1 FROM results WHERE request_id = r.id) OR
+           (state = 'completed' AND EXISTS (SELECT 1 FROM inputs WHERE request_id = r.id)) > EXISTS (SELECT 1 FROM results WHERE request_id = r.id) OR
            state IN ('failed', 'cancelled', 'expired') AND NOT EXISTS (SELECT 1 FROM problems WHERE request_id = r.id) OR
            state IN ('accepted', 'running', 'awaiting_callback') AND (EXISTS (SELECT 1 FROM results WHERE request_id = r.id) OR
                                                  EXISTS (SELECT 1 FROM problems WHERE request_id = r.id))",
     ),
-    ("a request has its input", "SELECT hex(id) FROM requests WHERE id NOT IN (SELECT request_id FROM inputs)"),
+    (
+        "a request has its input until its contents are forgotten, and then nothing of them",
+        "SELECT hex(id) FROM requests WHERE id NOT IN (SELECT request_id FROM inputs) AND (
+           state IN ('accepted', 'running', 'awaiting_callback') OR id IN (SELECT request_id FROM results)
+           OR id IN (SELECT request_id FROM deliveries JOIN payloads ON delivery_id = deliveries.id)
+           OR id IN (SELECT request_id FROM runs WHERE lines IS NOT NULL))",
+    ),
+    (
+        "nothing is left of a request that was removed but its transfers, and those are even",
+        "SELECT hex(request_id) FROM (SELECT request_id FROM inputs UNION SELECT request_id FROM originals UNION SELECT request_id FROM results
+           UNION SELECT request_id FROM problems UNION SELECT request_id FROM runs UNION SELECT request_id FROM callbacks
+           UNION SELECT request_id FROM deliveries) WHERE request_id NOT IN (SELECT id FROM requests)
+         UNION ALL SELECT hex(delivery_id) FROM (SELECT delivery_id FROM payloads UNION SELECT delivery_id FROM unmade UNION SELECT delivery_id FROM attempts
+           UNION SELECT delivery_id FROM forgotten_payloads UNION SELECT delivery_id FROM feed) WHERE delivery_id NOT IN (SELECT id FROM deliveries)
+         UNION ALL SELECT hex(request_id) FROM transfers WHERE request_id IS NOT NULL AND request_id NOT IN (SELECT id FROM requests)
+           GROUP BY request_id HAVING sum(kind = 'hold') <> 1 OR count(*) <> 2",
+    ),
     ("an idempotency key names a request", "SELECT key FROM idempotency WHERE request_id NOT IN (SELECT id FROM requests)"),
     ("one intent is one request", "SELECT hex(request_id) FROM idempotency GROUP BY request_id HAVING count(*) > 1"),
 ];

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`, so an id survives being read aloud.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+pub const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// 128 bits in groups of five.
 const ENCODED_LEN: usize = 26;
 

@@ -4,10 +4,11 @@ use super::access::Principal;
 use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{apis, consumers, inputs, owners, plugins, runs, status, webhooks};
+use super::{apis, consumers, erase, inputs, owners, plugins, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
+use crate::gateway::identity::Identity;
 use crate::gateway::listener::Answer;
 use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, identity};
@@ -15,7 +16,9 @@ use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
+use crate::retention::Retention;
 use crate::runs::Runs;
+use crate::storage::Room;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use http::request::Parts;
@@ -53,6 +56,12 @@ pub struct Admin {
     pub uploads: Uploads,
     /// Who may call what.
     pub access: Arc<Access>,
+    /// Who calls.
+    pub identity: Arc<Identity>,
+    /// What is kept for how long.
+    pub retention: Arc<Retention>,
+    /// Room on the disk.
+    pub room: Arc<Room>,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -140,6 +149,10 @@ impl Admin {
             Endpoint::RemovePlugin => done(push::remove(self, parameters).await),
             Endpoint::Consumers => json(200, &consumers::list(self).await?),
             Endpoint::AddConsumer => json(201, &consumers::add(self, fields(body).await?).await?),
+            Endpoint::EraseConsumer => {
+                json(200, &erase::consumer(self, parameters.at(0), fields_or_none(body).await?).await?)
+            }
+            Endpoint::EraseRequest => json(200, &erase::request(self, id()?).await?),
             Endpoint::Tokens => json(200, &tokens::list(self)),
             Endpoint::AddToken => json(201, &tokens::add(self, fields(body).await?).await?),
             Endpoint::RemoveToken => done(tokens::remove(self, parameters.at(0)).await),

@@ -18,6 +18,9 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Each plugin with its state and the reason for it.
     pub plugins: Vec<PluginStatus>,
+    /// Why nothing more is accepted; for operators. None: there is room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_full: Option<String>,
     /// How much waits; for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<Queues>,
@@ -55,8 +58,12 @@ pub(super) async fn read(admin: &Admin, principal: &Principal) -> Result<Status,
         Principal::Operator => Some(queues(admin).await?),
         Principal::Owner(_) => None,
     };
+    let storage_full = match principal {
+        Principal::Operator => admin.room.why(),
+        Principal::Owner(_) => None,
+    };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Status { version, started_at: admin.started_at, plugins, queues })
+    Ok(Status { version, started_at: admin.started_at, plugins, storage_full, queues })
 }
 
 /// Whether a plugin has anything of an owner's; the rest is taken out of what is told of it.

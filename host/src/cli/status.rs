@@ -32,6 +32,9 @@ impl Status {
         for plugin in &status.plugins {
             print_plugin(plugin);
         }
+        if let Some(why) = &status.storage_full {
+            println!("NO ROOM: {why}; new calls are answered 503");
+        }
         let Some(queues) = &status.queues else { return Ok(()) };
         println!(
             "requests: {} waiting, {} running, {} awaiting a callback; deliveries: {} waiting, {} in flight, {} exhausted",

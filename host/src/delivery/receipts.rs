@@ -45,7 +45,7 @@ fn delivery(log: DeliveryLog, payload: &Bytes, salt: &[u8; 32]) -> receipt::Deli
     receipt::DeliveryLog {
         webhook_id: log.delivery.id,
         event: log.delivery.event,
-        payload_sha256: hex(&Sha256::digest(payload)),
+        payload_sha256: hex(&log.forgotten_sha256.unwrap_or_else(|| Sha256::digest(payload).into())),
         payload_bytes: log.payload_bytes,
         state: log.delivery.state.as_str().to_owned(),
         salt: Some(hex(salt)),

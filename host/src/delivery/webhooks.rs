@@ -345,6 +345,10 @@ impl Webhooks {
         };
         match self.again(request, event, consumer, to).await? {
             Redelivered::Due(delivery) => Ok(shown(delivery, None, reader)),
+            Redelivered::Forgotten(_) => Err(Problem::new(
+                Kind::ContentsGone,
+                "The webhook's bytes are no longer kept, so it cannot be sent again. What is kept for how long is the operator's setting `retention.results`.",
+            )),
             Redelivered::Unmade(_) => Err(Problem::new(
                 Kind::PayloadUnmade,
                 "It was being made this moment. Look at the request again in a few seconds.",

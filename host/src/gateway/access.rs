@@ -106,6 +106,14 @@ impl Access {
         self.subscribers.read().unwrap_or_else(PoisonError::into_inner).get(api).cloned().unwrap_or_default()
     }
 
+    /// A consumer that was erased is subscribed to nothing.
+    pub fn forget(&self, consumer: ConsumerId) {
+        let mut subscribers = self.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        subscribers.values_mut().for_each(|of_api| {
+            of_api.remove(&consumer);
+        });
+    }
+
     /// How many are subscribed to an API.
     #[must_use]
     pub fn subscriber_count(&self, api: &ApiName) -> usize {

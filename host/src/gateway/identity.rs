@@ -3,6 +3,7 @@
 use crate::keyring;
 use crate::problem::{Kind, Problem};
 use http::HeaderMap;
+use ripost_domain::id::ConsumerId;
 use ripost_store::{Consumer, Store};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,7 +13,7 @@ pub const HEADER: &str = "x-consumer-key";
 /// Known keys that are kept in memory; beyond that the store is asked.
 const KEYS_MAX: usize = 100_000;
 
-/// Who is calling. Known keys are kept: keys are never changed, only added.
+/// Who is calling. Known keys are kept: a key is never changed, and leaves only with its consumer.
 pub struct Identity {
     store: Arc<dyn Store>,
     /// A key that is known and opens nothing.
@@ -25,6 +26,11 @@ impl Identity {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, barred: Option<[u8; 32]>) -> Self {
         Self { store, barred, known: RwLock::default() }
+    }
+
+    /// A consumer's keys are void.
+    pub fn forget(&self, consumer: ConsumerId) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, known| known.id != consumer);
     }
 
     /// The consumer whose key the call carries.

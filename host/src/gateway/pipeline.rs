@@ -4,6 +4,7 @@ use super::answer::{self, REQUEST_ID, request_id_value};
 use super::fields::{self, Fields};
 use super::idempotency;
 use super::prefer::Prefer;
+use super::requests::contents_gone;
 use super::view::{self, Head, SettlementView};
 use super::{Gateway, identity, synchronous};
 use crate::keyring;
@@ -79,6 +80,8 @@ impl Gateway {
         };
         self.access.check(&consumer, &api)?;
         let original = self.read(body).await?;
+        // Not before it has been read: who is still sending does not hear the answer.
+        self.room.check()?;
         let prefer = Prefer::read(&head.headers);
         let key = idempotency::key(&head.headers)?;
         let key = key.map(|key| Idempotency {
@@ -309,6 +312,8 @@ impl Gateway {
             } else if let Some(json) = record.problem {
                 let status = serde_json::from_slice::<StoredStatus>(&json).map_or(502, |stored| stored.status);
                 return Ok(answer_ended(id, Ended::Problem { status, json }, prefer));
+            } else {
+                return Err(contents_gone());
             }
         }
         if api.spec.delivery == DeliveryMode::Off {

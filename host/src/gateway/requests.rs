@@ -58,6 +58,9 @@ impl Gateway {
             );
             return Ok(Problem::new(Kind::PayloadUnmade, detail));
         }
+        if record.state.is_terminal() && self.store.input(record.id).await?.is_none() {
+            return Ok(contents_gone());
+        }
         let state = record.state.as_str();
         let detail = format!("This request has no webhook `{event}`, or not yet. Its state is `{state}`.");
         Ok(Problem::new(Kind::NotFound, detail))
@@ -69,6 +72,7 @@ impl Gateway {
                 let answer = Answer { status: stored.meta.status, headers: stored.meta.headers, body: stored.body };
                 Ok(answer::response(record.id, answer))
             }
+            None if record.state.is_terminal() && self.store.input(record.id).await?.is_none() => Err(contents_gone()),
             None if record.state.is_terminal() => Err(Problem::new(
                 Kind::NotFound,
                 format!(
@@ -152,6 +156,12 @@ pub(super) fn visible(state: State, live: Option<&Arc<Entry>>) -> State {
         (State::Running, Some(entry)) if !entry.has_started() => State::Accepted,
         (state, _) => state,
     }
+}
+
+/// The request is still known, what was sent and answered is not.
+pub(super) fn contents_gone() -> Problem {
+    let detail = "The request has ended long ago, and what was sent and answered is no longer kept. How long that is is the operator's setting `retention.results`.";
+    Problem::new(Kind::ContentsGone, detail)
 }
 
 /// Not there, or not the caller's.

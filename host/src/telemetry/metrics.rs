@@ -8,6 +8,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use ripost_domain::api::ApiName;
 use ripost_runtime::Usage;
+use ripost_store::Part;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -196,6 +197,10 @@ pub struct Metrics {
     pub(crate) plugins: Family<State, Gauge>,
     pub(crate) plugin_apis: Family<State, Gauge>,
     pub(crate) quarantines: Gauge,
+    pub(crate) storage_database_bytes: Gauge,
+    pub(crate) storage_files_bytes: Gauge,
+    pub(crate) storage_free_bytes: Gauge,
+    forgotten: Family<Outcome, Counter>,
     apis: ApiFamilies,
     /// Components given to the compiler, by what came of it.
     pub compilations: Family<Outcome, Counter>,
@@ -236,6 +241,10 @@ impl Metrics {
             plugins: Family::default(),
             plugin_apis: Family::default(),
             quarantines: Gauge::default(),
+            storage_database_bytes: Gauge::default(),
+            storage_files_bytes: Gauge::default(),
+            storage_free_bytes: Gauge::default(),
+            forgotten: Family::default(),
             apis: ApiFamilies::default(),
             compilations: Family::default(),
             compile_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
@@ -299,6 +308,22 @@ impl Metrics {
         registry.register("ripost_apis", "APIs of plugins, by state", self.plugin_apis.clone());
         let quarantines = self.quarantines.clone();
         registry.register("ripost_quarantines_total", "Revisions put aside for their failures", quarantines);
+        registry.register(
+            "ripost_storage_database_bytes",
+            "The database and its log",
+            self.storage_database_bytes.clone(),
+        );
+        registry.register(
+            "ripost_storage_files_bytes",
+            "Results and payloads that are files",
+            self.storage_files_bytes.clone(),
+        );
+        registry.register(
+            "ripost_storage_free_bytes",
+            "Left on the disk of the data folder",
+            self.storage_free_bytes.clone(),
+        );
+        registry.register("ripost_retention", "Requests whose part was removed", self.forgotten.clone());
         self.apis.register(&mut registry);
         registry.register("ripost_compilations", "Components compiled, by outcome", self.compilations.clone());
         registry.register(
@@ -320,6 +345,16 @@ impl Metrics {
     pub fn run_in_flight(&self) -> InFlight {
         self.runs_in_flight.inc();
         InFlight(self.runs_in_flight.clone())
+    }
+
+    /// Requests of which this part was removed for its age.
+    #[must_use]
+    pub(crate) fn forgotten(&self, part: Part) -> Counter {
+        let outcome = match part {
+            Part::Contents => "contents",
+            Part::Everything => "everything",
+        };
+        self.forgotten.get_or_create(&Outcome { outcome }).clone()
     }
 
     /// The meters of one API.

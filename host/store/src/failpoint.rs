@@ -53,6 +53,9 @@ pub const NAMES: &[&str] = &[
     "push.after_record",
     // a stop: written down, requests ended
     "stop.after_record",
+    // what is old goes: rows, then files
+    "retention.before_commit",
+    "retention.after_commit",
     // a consumer
     "consumer.before_commit",
     "consumer.after_commit",

@@ -16,6 +16,7 @@ mod pinned;
 mod readers;
 mod reads;
 mod requests;
+mod retention;
 mod rows;
 mod runs;
 mod schema;
@@ -28,11 +29,12 @@ mod writer;
 use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
-    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, Finish, Finished, KvEntry, KvPage, KvUsage, KvWrite,
-    KvWritten, MakePayload, NewConsumer, NewDelivery, OpenError, PausedApi, Payload, PinnedRun, Record, Recovered,
-    Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, RotateSecret, Rotated,
-    RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult,
-    StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, Violation, WriteError,
+    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, DiskUsage, Erased, Finish, Finished, KvEntry, KvPage,
+    KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part,
+    PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin, RequestFilter, RequestInput,
+    RequestPage, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
+    SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
+    Undelivered, UndeliveredFilter, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -85,6 +87,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     checkpoints: Arc<checkpoint::Checkpoints>,
     readers: Readers,
+    files_bytes: files::FilesBytes,
     /// Whose turn was the last to have requests claimed.
     served: Mutex<Option<Name>>,
     /// Held while a payload is made that could not be made before.
@@ -107,12 +110,14 @@ impl SqliteStore {
         let writer = Writer::start(connection, config.queue_max, config.group_max, fatal)
             .map_err(|error| OpenError::Database { path: path.to_string(), message: error.to_string() })?;
         let checkpoints = checkpoint::Checkpoints::start(&path, writer.counts.clone())?;
+        let files_bytes = files::FilesBytes::count(&config.folder);
         Ok(Self {
             folder: config.folder,
             inline_max: config.inline_max,
             writer: Arc::new(writer),
             checkpoints: Arc::new(checkpoints),
             readers,
+            files_bytes,
             served: Mutex::default(),
             making: tokio::sync::Mutex::default(),
             _lock: lock,
@@ -175,7 +180,7 @@ impl Store for SqliteStore {
         if has_large(&finish, inline_max) {
             let (folder, large) = (self.folder.clone(), finish.clone());
             let written = tokio::task::spawn_blocking(move || files::write_large(&folder, &large, inline_max)).await;
-            written.map_err(|_| StoreError::Closed)??;
+            self.files_bytes.more(written.map_err(|_| StoreError::Closed)??);
             failpoint::hit("finish.after_result_file");
         }
         let points = Some(("finish.before_commit", "finish.after_commit"));
@@ -461,7 +466,9 @@ impl Store for SqliteStore {
         if made.payload.len() > inline_max {
             let (folder, payload) = (self.folder.clone(), made.payload.clone());
             let write = move || files::write_one(&folder, request, Kind::Webhook, &payload);
+            let bytes = made.payload.len() as u64;
             tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)??;
+            self.files_bytes.more(bytes);
         }
         let points = Some(("delivery.before_make_commit", "delivery.after_make_commit"));
         let make = move |work: &mut writer::Work<'_>| unmade::make(work, &made, inline_max);
@@ -469,7 +476,8 @@ impl Store for SqliteStore {
         if is_new && event == COMPLETED {
             let folder = self.folder.clone();
             let remove = move || files::remove(&folder, request, Kind::Unmade);
-            tokio::task::spawn_blocking(remove).await.map_err(|_| StoreError::Closed)?;
+            let bytes = tokio::task::spawn_blocking(remove).await.map_err(|_| StoreError::Closed)?;
+            self.files_bytes.less(bytes);
         }
         Ok(is_new)
     }
@@ -543,6 +551,46 @@ impl Store for SqliteStore {
 
     async fn revisions_in_use(&self) -> Result<Vec<Digest>, StoreError> {
         self.readers.read(reads::revisions_in_use).await
+    }
+
+    async fn old_requests(&self, asked: OldRequests) -> Result<OldPage, StoreError> {
+        self.old_page(asked).await
+    }
+
+    async fn forget(&self, part: Part, ids: Vec<RequestId>) -> Result<u32, StoreError> {
+        match part {
+            Part::Contents => self.forget_contents(ids).await,
+            Part::Everything => self.erase_ended(ids, false).await,
+        }
+    }
+
+    async fn erase_request(&self, id: RequestId) -> Result<Erased, StoreError> {
+        self.erase_one(id).await
+    }
+
+    async fn erase_consumer(&self, consumer: ConsumerId, at: Timestamp) -> Result<bool, StoreError> {
+        let erase = move |work: &mut writer::Work<'_>| retention::erase_consumer(work, consumer, at);
+        self.writer.write(Patience::Endless, None, erase).await
+    }
+
+    async fn erase_what_is_left(&self, limit: u32) -> Result<u32, StoreError> {
+        let ids = self.readers.read(move |connection| retention::of_erased_consumers(connection, limit)).await?;
+        self.erase_ended(ids, true).await
+    }
+
+    async fn sweep_files(&self, turn: u32, now: Timestamp) -> Result<u32, StoreError> {
+        self.sweep_shard(turn % files::SHARDS, now).await
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage, StoreError> {
+        let folder = self.folder.clone();
+        let size = move |suffix: &str| {
+            let path = folder.join(format!("{DATABASE_FILE}{suffix}"));
+            path.metadata().map_or(0, |metadata| metadata.len())
+        };
+        let measured = tokio::task::spawn_blocking(move || size("") + size("-wal")).await;
+        let database = measured.map_err(|_| StoreError::Closed)?;
+        Ok(DiskUsage { database, files: self.files_bytes.get() })
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {

@@ -11,6 +11,7 @@ mod kv;
 mod owner_secret;
 mod pinned;
 mod request;
+mod retention;
 mod run;
 mod stats;
 mod token;
@@ -33,6 +34,7 @@ pub use kv::{
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
 pub use request::{RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult};
+pub use retention::{DiskUsage, Erased, OldPage, OldRequests, Part};
 pub use run::{ClaimedRun, RunAgain, RunClaim, RunReceipt};
 pub use stats::{Recovered, Stats, Violation};
 pub use token::{Role, Token};
@@ -247,10 +249,33 @@ pub trait Store: Send + Sync + 'static {
     /// Digests that unfinished requests name.
     async fn revisions_in_use(&self) -> Result<Vec<Digest>, StoreError>;
 
+    /// A look at what may be old enough to go.
+    async fn old_requests(&self, asked: OldRequests) -> Result<OldPage, StoreError>;
+
+    /// Takes that part of ended requests away; how many there were. One that has a delivery still to be made stays as it
+    /// is.
+    async fn forget(&self, part: Part, ids: Vec<RequestId>) -> Result<u32, StoreError>;
+
+    /// Takes an ended request away, whatever is still to be delivered of it.
+    async fn erase_request(&self, id: RequestId) -> Result<Erased, StoreError>;
+
+    /// Takes a consumer's keys and name away, and marks its requests to go; false if there is none, or it was erased
+    /// before. The ledger keeps its id.
+    async fn erase_consumer(&self, consumer: ConsumerId, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Takes up to `limit` ended requests of erased consumers away; how many there were.
+    async fn erase_what_is_left(&self, limit: u32) -> Result<u32, StoreError>;
+
+    /// Removes files that no row names: what a crash left. A part of them each turn; how many there were.
+    async fn sweep_files(&self, turn: u32, now: Timestamp) -> Result<u32, StoreError>;
+
+    /// What is taken on the disk.
+    async fn disk_usage(&self) -> Result<DiskUsage, StoreError>;
+
     /// Numbers for metrics and status.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// Re-checks invariants I1 to I8 on the stored rows; empty: all hold.
+    /// Re-checks invariants I1 to I8 and I10 on the stored rows; empty: all hold.
     async fn audit(&self) -> Result<Vec<Violation>, StoreError>;
 
     /// Waits for what is queued, checkpoints and closes. Later calls are [`StoreError::Closed`].

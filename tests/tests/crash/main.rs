@@ -7,6 +7,7 @@ mod many;
 mod plugins;
 mod points;
 mod random;
+mod retention;
 mod scenario;
 
 /// What a test gives back.

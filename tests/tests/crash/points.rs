@@ -2,6 +2,7 @@
 
 use crate::Test;
 use crate::plugins;
+use crate::retention;
 use crate::scenario::{self, Stop};
 
 /// A test for each name, and the list of the names that have one.
@@ -57,6 +58,8 @@ points! {
     killed_before_a_push_is_written_down: "push.before_record" => plugins::pushing;
     killed_after_a_push_is_written_down: "push.after_record" => plugins::pushing;
     killed_before_the_requests_of_a_stopped_plugin_end: "stop.after_record" => plugins::stopping;
+    killed_before_the_removal_of_what_is_old_is_committed: "retention.before_commit" => retention::forgetting;
+    killed_after_the_removal_of_what_is_old_is_committed: "retention.after_commit" => retention::forgetting;
     killed_before_a_consumer_is_committed: "consumer.before_commit" => scenario::adding_a_consumer;
     killed_after_a_consumer_is_committed: "consumer.after_commit" => scenario::adding_a_consumer;
 }

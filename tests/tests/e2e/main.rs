@@ -39,6 +39,7 @@ mod receipts;
 mod redeliver;
 mod reload;
 mod requests;
+mod retention;
 mod roles;
 mod runs;
 mod samples;

@@ -28,7 +28,10 @@ const RULES: &[(&str, &str)] = &[
         "SELECT 'request ' || hex(id) || ' (' || state || ') has ' || holds || ' holds and ' || ends || ' ends' FROM (\
            SELECT id, state, price, (SELECT count(*) FROM transfers WHERE request_id = requests.id AND kind = 'hold') AS holds, \
            (SELECT count(*) FROM transfers WHERE request_id = requests.id AND kind IN ('capture', 'release')) AS ends FROM requests) \
-         WHERE holds <> (price > 0) OR ends <> (price > 0 AND state IN ('completed', 'failed', 'cancelled', 'expired'))",
+         WHERE holds <> (price > 0) OR ends <> (price > 0 AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
+         UNION ALL SELECT 'request ' || hex(request_id) || ', no longer kept, has ' || sum(kind = 'hold') || ' holds and ' || sum(kind <> 'hold') || ' ends' \
+         FROM transfers WHERE request_id IS NOT NULL AND request_id NOT IN (SELECT id FROM requests) \
+         GROUP BY request_id HAVING sum(kind = 'hold') <> 1 OR sum(kind <> 'hold') <> 1",
     ),
     (
         "I5",
@@ -66,16 +69,30 @@ const RULES: &[(&str, &str)] = &[
          WHERE rows <> (wanted AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' has no payload' FROM deliveries \
          WHERE id NOT IN (SELECT delivery_id FROM payloads) AND id NOT IN (SELECT delivery_id FROM unmade) \
+         AND id NOT IN (SELECT delivery_id FROM forgotten_payloads) \
+         UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and its payload is forgotten' FROM deliveries \
+         WHERE id IN (SELECT delivery_id FROM forgotten_payloads) AND (state IN ('pending', 'in_flight') \
+         OR id IN (SELECT delivery_id FROM payloads) OR id IN (SELECT delivery_id FROM unmade)) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and its payload is still to be made' FROM deliveries \
          WHERE id IN (SELECT delivery_id FROM unmade) AND (state <> 'exhausted' OR id IN (SELECT delivery_id FROM payloads)) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is pending and its endpoint is not queued' FROM deliveries \
          WHERE state = 'pending' AND lane NOT IN (SELECT id FROM lanes) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and not in the feed' FROM deliveries \
          WHERE state IN ('pending', 'exhausted', 'abandoned') AND id NOT IN (SELECT delivery_id FROM feed) \
+         AND id NOT IN (SELECT delivery_id FROM forgotten_payloads) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is delivered and in the feed' FROM deliveries \
          WHERE state = 'delivered' AND id IN (SELECT delivery_id FROM feed) \
          UNION ALL SELECT 'request ' || hex(id) || ' is completed and has no result' FROM requests \
-         WHERE state = 'completed' AND id NOT IN (SELECT request_id FROM results)",
+         WHERE state = 'completed' AND id IN (SELECT request_id FROM inputs) AND id NOT IN (SELECT request_id FROM results) \
+         UNION ALL SELECT 'request ' || hex(id) || ' is ' || state || ' and has no input' FROM requests \
+         WHERE state IN ('accepted', 'running', 'awaiting_callback') AND id NOT IN (SELECT request_id FROM inputs)",
+    ),
+    (
+        "I10",
+        "SELECT 'an idempotency key of ' || owner || '/' || slug || ' names request ' || hex(request_id) || ', which there is not' FROM idempotency \
+         WHERE request_id NOT IN (SELECT id FROM requests) \
+         UNION ALL SELECT 'request ' || hex(request_id) || ' has ' || count(*) || ' idempotency keys' FROM idempotency \
+         GROUP BY request_id HAVING count(*) > 1",
     ),
 ];
 

@@ -3,9 +3,11 @@
 use crate::store::{Finish, StoreError};
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
-use ripost_domain::id::RequestId;
+use ripost_domain::id::{ALPHABET, RequestId};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Which of a request's bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,24 +18,89 @@ pub(super) enum Kind {
     Unmade,
 }
 
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Result, Self::Webhook, Self::Unmade];
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Webhook => "completed",
+            Self::Unmade => "unmade",
+        }
+    }
+}
+
+const RESULTS: &str = "results";
+/// Folders of files: the last two letters of an id, which are random.
+pub(super) const SHARDS: u32 = 1024;
+
 fn path(folder: &Utf8Path, id: RequestId, kind: Kind) -> Utf8PathBuf {
     let name = id.to_string();
-    // The end of an id is random: 1024 folders of equal size.
     let shard = &name[name.len() - 2..];
-    let suffix = match kind {
-        Kind::Result => "result",
-        Kind::Webhook => "completed",
-        Kind::Unmade => "unmade",
-    };
-    folder.join("results").join(shard).join(format!("{name}.{suffix}"))
+    folder.join(RESULTS).join(shard).join(format!("{name}.{}", kind.suffix()))
+}
+
+/// The bytes of all files, counted along.
+#[derive(Clone, Default)]
+pub(super) struct FilesBytes(Arc<AtomicI64>);
+
+impl FilesBytes {
+    /// Counts what is there, on a thread of its own: there may be many.
+    pub(super) fn count(folder: &Utf8Path) -> Self {
+        let this = Self::default();
+        let (counted, folder) = (this.clone(), folder.to_owned());
+        let count = move || {
+            for shard in 0..SHARDS {
+                for file in list(&folder, shard) {
+                    counted.more(file.path.metadata().map_or(0, |metadata| metadata.len()));
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("store-count".to_owned()).spawn(count) {
+            tracing::warn!(%error, "The files of large results could not be counted; their size is not known");
+        }
+        this
+    }
+
+    pub(super) fn more(&self, bytes: u64) {
+        self.0.fetch_add(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn less(&self, bytes: u64) {
+        self.0.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+/// A file, and of what it is; `None`: a draft, or nothing of ours.
+pub(super) struct Listed {
+    pub(super) path: Utf8PathBuf,
+    pub(super) owner: Option<(RequestId, Kind)>,
+}
+
+/// The files of one of the folders. Blocks.
+pub(super) fn list(folder: &Utf8Path, shard: u32) -> Vec<Listed> {
+    let letter = |index: u32| char::from(ALPHABET[(index % 32) as usize]);
+    let name: String = [letter(shard / 32), letter(shard)].iter().collect();
+    let Ok(entries) = folder.join(RESULTS).join(name).read_dir_utf8() else { return Vec::new() };
+    let files = entries.filter_map(|entry| {
+        let path = entry.ok()?.into_path();
+        let kind = path.extension().and_then(|suffix| Kind::ALL.into_iter().find(|kind| kind.suffix() == suffix));
+        let owner = path.file_stem().and_then(|stem| stem.parse().ok()).zip(kind);
+        Some(Listed { path, owner })
+    });
+    files.collect()
 }
 
 fn failed(path: &Utf8Path, error: &io::Error) -> StoreError {
     StoreError::File { path: path.to_string(), message: error.to_string() }
 }
 
-/// Writes what of a finish does not fit into rows; returns whether there was anything. Blocks.
-pub(super) fn write_large(folder: &Utf8Path, finish: &Finish, inline_max: usize) -> Result<bool, StoreError> {
+/// Writes what of a finish does not fit into rows; returns how many bytes. Blocks.
+pub(super) fn write_large(folder: &Utf8Path, finish: &Finish, inline_max: usize) -> Result<u64, StoreError> {
     use crate::store::Ending;
     let answer = match &finish.ending {
         Ending::Completed { answer } => Some(answer),
@@ -45,10 +112,10 @@ pub(super) fn write_large(folder: &Utf8Path, finish: &Finish, inline_max: usize)
         let kind = if delivery.unmade.is_some() { Kind::Unmade } else { Kind::Webhook };
         (&delivery.payload, kind)
     });
-    let mut written = false;
+    let mut written = 0;
     for (body, kind) in result.into_iter().chain(webhook).filter(|(body, _)| body.len() > inline_max) {
         write_one(folder, finish.id, kind, body)?;
-        written = true;
+        written += body.len() as u64;
     }
     Ok(written)
 }
@@ -59,9 +126,15 @@ pub(super) fn write_one(folder: &Utf8Path, id: RequestId, kind: Kind, body: &[u8
     write(&path, body).map_err(|error| failed(&path, &error))
 }
 
-/// Removes one that no row names any more; one that stays does no harm. Blocks.
-pub(super) fn remove(folder: &Utf8Path, id: RequestId, kind: Kind) {
-    let _ = fs::remove_file(path(folder, id, kind));
+/// Removes one that no row names any more; how many bytes it had. One that stays is found by the next sweep. Blocks.
+pub(super) fn remove(folder: &Utf8Path, id: RequestId, kind: Kind) -> u64 {
+    remove_path(&path(folder, id, kind))
+}
+
+/// The same by its path.
+pub(super) fn remove_path(path: &Utf8Path) -> u64 {
+    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+    fs::remove_file(path).map_or(0, |()| bytes)
 }
 
 fn write(path: &Utf8Path, body: &[u8]) -> io::Result<()> {

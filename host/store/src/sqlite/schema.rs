@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_plugins.sql"),
     include_str!("migrations/0005_callbacks.sql"),
     include_str!("migrations/0006_listing.sql"),
+    include_str!("migrations/0009_retention.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.

@@ -38,8 +38,9 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
 /// All deliveries of a request with their attempts.
 pub(super) fn logs(connection: &Connection, request: RequestId) -> rusqlite::Result<Vec<DeliveryLog>> {
     let mut deliveries = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS}, coalesce(payloads.bytes, 0) AS bytes, unmade.reason AS unmade FROM deliveries \
+        "SELECT {COLUMNS}, coalesce(payloads.bytes, forgotten_payloads.bytes, 0) AS bytes, sha256, unmade.reason AS unmade FROM deliveries \
          LEFT JOIN payloads ON payloads.delivery_id = deliveries.id LEFT JOIN unmade ON unmade.delivery_id = deliveries.id \
+         LEFT JOIN forgotten_payloads ON forgotten_payloads.delivery_id = deliveries.id \
          WHERE request_id = ?1 ORDER BY deliveries.id"
     ))?;
     let mut attempts = connection.prepare_cached(
@@ -51,7 +52,8 @@ pub(super) fn logs(connection: &Connection, request: RequestId) -> rusqlite::Res
             let bytes: i64 = row.get("bytes")?;
             let payload_bytes = u64::try_from(bytes).unwrap_or(0);
             let unmade = row.get::<_, Option<String>>("unmade")?.map(|reason| Unmade { reason });
-            Ok(DeliveryLog { delivery: stored(row)?, payload_bytes, unmade, attempts: Vec::new() })
+            let forgotten_sha256 = row.get("sha256")?;
+            Ok(DeliveryLog { delivery: stored(row)?, payload_bytes, forgotten_sha256, unmade, attempts: Vec::new() })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for log in &mut logs {
@@ -147,6 +149,9 @@ pub(super) fn redeliver(work: &mut Work<'_>, redeliver: &Redeliver) -> rusqlite:
     if unmade::exists(connection, delivery.id)? {
         return Ok(Redelivered::Unmade(delivery));
     }
+    if is_forgotten(connection, delivery.id)? {
+        return Ok(Redelivered::Forgotten(delivery));
+    }
     let (url, lane) = redeliver.to.as_ref().map_or((delivery.url.as_str(), lane), |(url, lane)| (url.as_str(), *lane));
     if redeliver.to.is_some() {
         // What was tried before went elsewhere.
@@ -169,6 +174,10 @@ pub(super) fn redeliver(work: &mut Work<'_>, redeliver: &Redeliver) -> rusqlite:
     ready(connection, lane, redeliver.at)?;
     feed(connection, consumer, delivery.id)?;
     Ok(find()?.map_or(Redelivered::Unknown, |(delivery, ..)| Redelivered::Due(delivery)))
+}
+
+fn is_forgotten(connection: &Connection, delivery: DeliveryId) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM forgotten_payloads WHERE delivery_id = ?1")?.exists([delivery.as_bytes()])
 }
 
 pub(super) fn disabled(connection: &Connection, consumer: Option<ConsumerId>) -> rusqlite::Result<Vec<DisabledUrl>> {

@@ -202,6 +202,8 @@ pub struct DeliveryLog {
     pub delivery: StoredDelivery,
     /// Length of its payload in bytes; zero as long as it has none.
     pub payload_bytes: u64,
+    /// The hash of a payload that is no longer kept.
+    pub forgotten_sha256: Option<[u8; 32]>,
     /// Why it has no payload.
     pub unmade: Option<Unmade>,
     /// Its attempts, in order.

@@ -79,6 +79,8 @@ pub enum Redelivered {
     UnderWay(StoredDelivery),
     /// Its payload has to be made first; see [`Store::unmade`](crate::Store::unmade).
     Unmade(StoredDelivery),
+    /// Its payload is no longer kept.
+    Forgotten(StoredDelivery),
 }
 
 /// A URL that gets no more deliveries from one consumer.

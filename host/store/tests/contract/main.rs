@@ -18,6 +18,7 @@ mod lanes;
 mod listing;
 mod owner_secrets;
 mod pinned;
+mod retention;
 mod runs;
 mod transforms;
 mod turns;
