@@ -1,6 +1,7 @@
 //! For operators and owners: `/admin/v1` and `/metrics`. The command line speaks to the same.
 
 mod access;
+mod allowances;
 mod api;
 mod apis;
 mod consumers;
@@ -16,6 +17,7 @@ mod tokens;
 mod webhooks;
 
 pub use access::Principal;
+pub use allowances::{LimitShown, LimitsShown, SetLimits};
 pub use api::Admin;
 pub use apis::{ApiLine, PauseApi, PausedShown, SubscriberLine};
 pub use consumers::{AddConsumer, AddedConsumer, ConsumerLine};

@@ -22,6 +22,7 @@ use crate::egress::{EgressClient, Settings};
 use crate::gateway::access::Access;
 use crate::gateway::idempotency::InFlight;
 use crate::gateway::identity::Identity;
+use crate::gateway::limits::{Limiter, Unfinished};
 use crate::gateway::listener::{self, Serving};
 use crate::gateway::stream::Streams;
 use crate::gateway::{Gateway, cors};
@@ -209,6 +210,7 @@ impl App {
             plugins: plugins.clone(),
             base: base.clone(),
         });
+        let unfinished = Unfinished::load(&*store).await.context("counting the requests that have not ended")?;
         let runs = Runs::new(
             config.runs.clone(),
             runs::Needs {
@@ -216,6 +218,7 @@ impl App {
                 runtime,
                 plugins: plugins.clone(),
                 live: live.clone(),
+                unfinished: unfinished.clone(),
                 sender: sender.clone(),
                 keyring: keyring.clone(),
                 metrics: metrics.clone(),
@@ -231,6 +234,16 @@ impl App {
         );
         let access = Access::load(store.clone(), clock.clone(), tasks.clone()).await;
         let access = access.context("reading subscriptions and paused APIs")?;
+        let limiter = Limiter::load(
+            config.consumers.clone(),
+            unfinished,
+            store.clone(),
+            metrics.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
+        let limiter = limiter.await.context("reading the consumers' limits")?;
+        runs.count_backlog().await.context("counting the requests that wait")?;
         let tokens = Tokens::load(token.clone(), store.clone(), clock.clone(), tasks.clone()).await;
         let tokens = tokens.context("reading the tokens")?;
         let identity = Arc::new(Identity::new(store.clone(), (!config.dev).then(development::key_hash)));
@@ -251,6 +264,7 @@ impl App {
             identity: identity.clone(),
             room: room.clone(),
             access: access.clone(),
+            limiter: limiter.clone(),
             keys: Arc::new(InFlight::default()),
             keyring: keyring.clone(),
             webhooks: webhooks.clone(),
@@ -289,6 +303,7 @@ impl App {
             stopping: stopping.clone(),
         };
         tasks.spawn(reconcile.clone().runs(app.config.runs.sweep));
+        tasks.spawn(reconcile.clone().backlog());
         tasks.spawn(reconcile.clone().deliveries(app.config.delivery.sweep));
         tasks.spawn(reconcile.clone().give_up(app.config.delivery.sweep));
         tasks.spawn(sender.drip());
@@ -314,6 +329,7 @@ impl App {
                 identity: identity.clone(),
                 retention: retention.clone(),
                 room: room.clone(),
+                limiter: limiter.clone(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 started_at: clock.now(),

@@ -3,6 +3,7 @@
 mod alerts;
 mod compile;
 mod connections;
+mod consumers;
 mod delivery;
 mod kv;
 mod limits;
@@ -22,6 +23,7 @@ mod wall;
 pub use alerts::Alerts;
 pub use compile::Compile;
 pub use connections::Connections;
+pub use consumers::Consumers;
 pub use delivery::Delivery;
 pub use kv::Kv;
 pub use limits::Limits;
@@ -90,6 +92,8 @@ pub struct Config {
     pub connections: Connections,
     /// Sizes of what comes in.
     pub limits: Limits,
+    /// What consumers may do.
+    pub consumers: Consumers,
     /// Runs of handlers.
     pub runs: Runs,
     /// What handlers and transforms may use.
@@ -136,6 +140,7 @@ impl Default for Config {
             dev_expose: false,
             connections: Connections::default(),
             limits: Limits::default(),
+            consumers: Consumers::default(),
             runs: Runs::default(),
             sandbox: Sandbox::default(),
             kv: Kv::default(),

@@ -6,9 +6,11 @@ mod body;
 mod callbacks;
 mod consumer;
 pub mod cors;
+mod depth;
 pub mod fields;
 pub mod idempotency;
 pub mod identity;
+pub mod limits;
 pub mod listener;
 mod listing;
 mod pipeline;
@@ -63,6 +65,8 @@ pub struct Gateway {
     pub room: Arc<Room>,
     /// Who may call what.
     pub access: Arc<access::Access>,
+    /// How much a consumer may do.
+    pub limiter: Arc<limits::Limiter>,
     /// Accepts under way that have an idempotency key.
     pub keys: Arc<idempotency::InFlight>,
     /// Opens secrets for their holders.

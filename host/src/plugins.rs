@@ -30,8 +30,8 @@ mod swap;
 mod watch;
 
 pub use manifest::{
-    Above, Access, ApiGrants, ApiManifest, ApiSpec, ApiTarget, ApiTransforms, Bounds, Cancel, DeliveryMode, FILE_NAME,
-    Manifest, ManifestError, OnError, PayloadForm, Reply, Upstream, schema,
+    Above, Access, Allowance, ApiGrants, ApiManifest, ApiSpec, ApiTarget, ApiTransforms, Bounds, Cancel, DeliveryMode,
+    FILE_NAME, Manifest, ManifestError, OnError, PayloadForm, Reply, Upstream, schema,
 };
 pub use probation::Ran;
 pub use push::{PushError, PushKey};

@@ -24,6 +24,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// A lane with more deliveries is known to the sender; should it forget, the store offers it again after this.
 const OFFERED_AGAIN: Duration = Duration::from_secs(30);
+/// How often the waiting requests are counted; in between the count is kept by what this process does.
+const BACKLOG_EVERY: Duration = Duration::from_secs(10);
 /// How often keys that have expired are removed.
 const KV_EVERY: Duration = Duration::from_secs(60);
 /// How often revisions that nobody names any more are removed.
@@ -97,6 +99,7 @@ impl Reconcile {
         let claimed = self.store.claim_runs(claim).await?;
         let full = claimed.len() == limit as usize;
         let count = claimed.len();
+        self.runs.wait_no_more(count);
         for claimed in claimed {
             let owner: Arc<str> = Arc::from(claimed.api.owner.as_str());
             match self.runs.reserve(&owner, claimed.input.body.len()) {
@@ -116,6 +119,20 @@ impl Reconcile {
         }
         let due = self.store.next_run(full_owners).await?;
         Ok(Look::After(due.map_or(every, |due| due.since(self.clock.now()).min(every))))
+    }
+
+    /// Puts the count of waiting requests right.
+    pub async fn backlog(self) {
+        loop {
+            match self.runs.count_backlog().await {
+                Ok(()) | Err(StoreError::Closed) => {}
+                Err(error) => tracing::warn!(%error, "The waiting requests could not be counted"),
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(BACKLOG_EVERY) => {}
+            }
+        }
     }
 
     /// Claims deliveries that are due.

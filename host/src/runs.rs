@@ -5,6 +5,7 @@
 //!
 //! Room and instances are shared fairly by owner: a flood fills its owner's share and waits behind itself, in the store.
 
+mod backlog;
 mod cancel;
 pub(crate) mod decide;
 mod direct;
@@ -21,11 +22,13 @@ pub(crate) use self::run::Asked;
 pub(crate) use self::upstream::CalledBack;
 use crate::config;
 use crate::delivery::Sender;
+use crate::gateway::limits::Unfinished;
 use crate::keyring::Keyring;
 use crate::live::{Entry, Live};
 use crate::plugins::{ActiveApi, Plugins};
 use crate::telemetry::metrics::Metrics;
 use crate::upstreams::Upstreams;
+use backlog::Backlog;
 use ripost_domain::id::RequestId;
 use ripost_domain::time::Clock;
 use ripost_runtime::{FairPermit, FairSemaphore, NoProgress, Runtime};
@@ -49,6 +52,8 @@ pub struct Needs {
     pub plugins: Arc<Plugins>,
     /// Progress and waiters.
     pub live: Arc<Live>,
+    /// How many of each consumer's there are.
+    pub unfinished: Arc<Unfinished>,
     /// Who takes the webhook over.
     pub sender: Arc<Sender>,
     /// Opaque consumer identities.
@@ -77,6 +82,7 @@ pub struct Needs {
 pub struct Runs {
     needs: Needs,
     config: config::Runs,
+    backlog: Backlog,
     slots: FairSemaphore,
     /// In KiB, so that a permit's number has room for all memory there is.
     kibs: FairSemaphore,
@@ -122,6 +128,7 @@ impl Runs {
     #[must_use]
     pub fn new(config: config::Runs, needs: Needs) -> Arc<Self> {
         Arc::new(Self {
+            backlog: Backlog::new(config.backlog_max),
             slots: FairSemaphore::new(config.queued_max, config.queued_per_owner()),
             kibs: FairSemaphore::new(kibs(config.queued_bytes_max), kibs(config.queued_bytes_max / 4)),
             instances: FairSemaphore::new(config.concurrency, needs.owner_concurrency),

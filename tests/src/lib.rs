@@ -21,7 +21,7 @@ pub mod syncs;
 pub mod wait;
 
 pub use cli::Output;
-pub use consumer::{Answer, Consumer};
+pub use consumer::{Answer, Call, Consumer};
 pub use host::{Host, HostBuilder, Stopped};
 pub use hostile::{Hostile, Mode};
 pub use metrics::Metrics;

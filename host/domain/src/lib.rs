@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod grant;
 pub mod id;
 pub mod ledger;
+pub mod limit;
 pub mod money;
 pub mod receipt;
 pub mod request;

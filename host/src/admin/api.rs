@@ -4,11 +4,12 @@ use super::access::Principal;
 use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{apis, consumers, erase, inputs, owners, plugins, runs, status, webhooks};
+use super::{allowances, apis, consumers, erase, inputs, owners, plugins, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
 use crate::gateway::identity::Identity;
+use crate::gateway::limits::Limiter;
 use crate::gateway::listener::Answer;
 use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, identity};
@@ -62,6 +63,8 @@ pub struct Admin {
     pub retention: Arc<Retention>,
     /// Room on the disk.
     pub room: Arc<Room>,
+    /// How much a consumer may do.
+    pub limiter: Arc<Limiter>,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -153,6 +156,10 @@ impl Admin {
                 json(200, &erase::consumer(self, parameters.at(0), fields_or_none(body).await?).await?)
             }
             Endpoint::EraseRequest => json(200, &erase::request(self, id()?).await?),
+            Endpoint::ConsumerLimits => json(200, &allowances::get(self, parameters.at(0)).await?),
+            Endpoint::SetConsumerLimits => {
+                json(200, &allowances::set(self, parameters.at(0), fields(body).await?).await?)
+            }
             Endpoint::Tokens => json(200, &tokens::list(self)),
             Endpoint::AddToken => json(201, &tokens::add(self, fields(body).await?).await?),
             Endpoint::RemoveToken => done(tokens::remove(self, parameters.at(0)).await),

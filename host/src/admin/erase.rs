@@ -64,6 +64,7 @@ pub(super) async fn consumer(admin: &Admin, name: &str, fields: EraseConsumer) -
     }
     admin.identity.forget(id);
     admin.access.forget(id);
+    admin.limiter.forget(id);
     // What has ended goes now, the rest as it ends.
     admin.retention.asked.notify_one();
     tracing::info!(consumer.id = %id, "Erased a consumer");

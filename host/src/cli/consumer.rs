@@ -1,11 +1,12 @@
-//! `ripost consumers add | list | subscribe | unsubscribe`
+//! `ripost consumers add | list | limits | subscribe | unsubscribe`
 
 use super::{Failure, client};
-use crate::admin::{AddConsumer, AddedConsumer, ConsumerLine};
+use crate::admin::{AddConsumer, AddedConsumer, ConsumerLine, LimitShown, LimitsShown, SetLimits};
 use anyhow::Context as _;
 use clap::Subcommand;
 use http::Method;
 use ripost_domain::api::ApiName;
+use ripost_domain::limit::{Count, Rate, Setting};
 use ripost_domain::money::Amount;
 use serde_json::Value;
 
@@ -48,6 +49,27 @@ pub(super) enum Command {
         #[command(flatten)]
         gateway: client::Gateway,
     },
+    /// Show what one may do, or change it
+    ///
+    /// Each limit is `default` (that of [consumers] in the gateway's configuration), `none`, or the consumer's own.
+    Limits {
+        /// Its name, or its id
+        name: String,
+        /// Calls with one key: 100/s, 600/min, 1000/h burst 50
+        #[arg(long)]
+        rate: Option<Setting<Rate>>,
+        /// Requests that have not ended
+        #[arg(long, value_name = "COUNT")]
+        concurrency: Option<Setting<Count>>,
+        /// Requests accepted on one day, in UTC
+        #[arg(long, value_name = "COUNT")]
+        daily: Option<Setting<Count>>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        gateway: client::Gateway,
+    },
     /// List all with their balances
     List {
         /// Print JSON
@@ -82,6 +104,31 @@ impl Command {
             Self::Unsubscribe { name, api, gateway } => {
                 gateway.ask::<Value>(Method::DELETE, &subscription(&name, &api), None)?;
                 println!("unsubscribed: {name} from {api}");
+            }
+            Self::Limits { name, rate, concurrency, daily, json, gateway } => {
+                let path = format!("/admin/v1/consumers/{}/limits", client::segment(&name));
+                let fields = SetLimits { rate, concurrency, daily };
+                let limits: LimitsShown = match fields {
+                    SetLimits { rate: None, concurrency: None, daily: None } => {
+                        gateway.ask(Method::GET, &path, None)?
+                    }
+                    fields => {
+                        let fields = serde_json::to_value(fields).context("writing the request")?;
+                        gateway.ask(Method::PATCH, &path, Some(&fields))?
+                    }
+                };
+                if json {
+                    println!("{}", serde_json::to_string_pretty(&limits).context("writing JSON")?);
+                    return Ok(());
+                }
+                let LimitsShown { consumer, rate, concurrency, daily } = limits;
+                println!("consumer: {consumer}");
+                for (what, LimitShown { own, holds }) in
+                    [("rate", rate), ("concurrency", concurrency), ("daily", daily)]
+                {
+                    let whose = if own == "default" { "everybody's" } else { "its own" };
+                    println!("{what}: {holds} ({whose})");
+                }
             }
             Self::List { json, gateway } => {
                 let lines: Vec<ConsumerLine> = gateway.ask(Method::GET, "/admin/v1/consumers", None)?;

@@ -87,6 +87,7 @@ impl Table {
             ("sandbox.tick", Value::Time(runtime.tick), "how often the CPU time of a run is looked at"),
             ("limits.body", Value::Bytes(config.limits.body), "body of a request"),
             ("limits.bodies_in_memory", Value::Bytes(config.limits.bodies_in_memory), "bodies being read at once"),
+            ("runs.backlog_max", count(config.runs.backlog_max), "accepted requests that wait in the store for a run"),
             ("runs.queued_max", count(config.runs.queued_max), "requests in memory that wait for a run"),
             ("runs.queued_per_owner_max", count(config.runs.queued_per_owner()), "of those, one owner's"),
             ("runs.queued_bytes_max", Value::Bytes(config.runs.queued_bytes_max), "bodies of those requests"),

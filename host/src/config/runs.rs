@@ -12,6 +12,9 @@ pub struct Runs {
     pub paused: bool,
     /// Instances at once over all APIs. Default 200.
     pub concurrency: u32,
+    /// Accepted requests that wait in the store for a run, a retry among them; a new call beyond that is 503. Default
+    /// 1 000 000.
+    pub backlog_max: u32,
     /// Requests in memory that wait for a run; more wait in the store only. Default 4096.
     pub queued_max: u32,
     /// Of those, what one owner may have; the rest of its flood waits in the store. Default a quarter of `queued_max`.
@@ -32,6 +35,7 @@ impl Default for Runs {
         Self {
             paused: false,
             concurrency: 200,
+            backlog_max: 1_000_000,
             queued_max: 4096,
             queued_per_owner_max: None,
             queued_bytes_max: 128 << 20,
@@ -60,6 +64,9 @@ impl Runs {
         }
         if self.queued_max == 0 || self.queued_bytes_max == 0 || self.queued_bytes_max > u32::MAX as usize {
             return Err("runs.queued_max must be at least 1 and runs.queued_bytes_max between 1 B and 4 GiB".to_owned());
+        }
+        if self.backlog_max == 0 {
+            return Err("runs.backlog_max must be at least 1; `runs.paused` accepts without running".to_owned());
         }
         if self.queued_per_owner_max == Some(0) {
             return Err("runs.queued_per_owner_max must be at least 1".to_owned());

@@ -23,6 +23,8 @@ fn may_pass(name: &str) -> bool {
         "nel",
         "preference-applied",
         "public-key-pins",
+        "ratelimit",
+        "ratelimit-policy",
         "report-to",
         "reporting-endpoints",
         "service-worker-allowed",

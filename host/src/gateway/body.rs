@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use crate::problem::{Kind, Problem};
+use crate::telemetry::metrics::Reason;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -31,6 +32,7 @@ impl Gateway {
             return Err(too_large());
         }
         let _room = self.body_bytes.try_acquire_many(u32::try_from(room).unwrap_or(u32::MAX)).map_err(|_| {
+            self.metrics.shed.get_or_create(&Reason { reason: "bodies" }).inc();
             Problem::new(Kind::Overloaded, "Too many bodies are being received. Nothing was accepted; send it again.")
                 .retry_after(Duration::from_secs(1))
         })?;

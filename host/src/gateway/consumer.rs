@@ -1,8 +1,9 @@
 //! `/consumer` and what belongs to it, for the holder of the key; and the gateway's public key, for everybody.
 
-use super::Gateway;
+use super::identity::Caller;
 use super::requests::{allow_get, json};
 use super::webhooks::{fields, object, only_post, to_json};
+use super::{Gateway, limits};
 use crate::delivery::Signing;
 use crate::keyring;
 use crate::problem::{Kind, Problem};
@@ -14,7 +15,7 @@ use ripost_domain::id::ConsumerId;
 use ripost_domain::signature::Secret;
 use ripost_domain::units::{format_duration, parse_duration};
 use ripost_store::{Consumer, RotateSecret, Rotated};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ struct Rotate {
     secret: Option<String>,
 }
 
+#[derive(Serialize)]
+struct Limits {
+    body_bytes_max: usize,
+    #[serde(flatten)]
+    limits: limits::Shown,
+}
+
 impl Gateway {
     pub(super) async fn consumer(&self, request: Request<Incoming>) -> Answered {
         if request.method() == Method::PATCH {
@@ -51,19 +59,21 @@ impl Gateway {
             return Err(Problem::new(Kind::MethodNotAllowed, "Read it with GET, change it with PATCH.")
                 .header(header::ALLOW, HeaderValue::from_static("GET, HEAD, PATCH")));
         }
-        let consumer = self.identity.identify(request.headers()).await?;
+        let consumer = self.reader(request.headers()).await?;
         self.consumer_shown(&consumer).await
     }
 
-    async fn consumer_shown(&self, consumer: &Consumer) -> Answered {
+    async fn consumer_shown(&self, consumer: &Caller) -> Answered {
         let balances = self.store.balances(consumer.id).await?;
         let signing = self.signing(consumer.id).await?;
+        let limits = self.limiter.shown(consumer).await?;
+        let limits = Limits { body_bytes_max: self.limits.body, limits };
         let body = serde_json::json!({
             "id": consumer.id,
             "name": consumer.name,
             "createdAt": consumer.created_at,
             "balance": { "available_usdc": balances.available, "held_usdc": balances.held },
-            "limits": { "body_bytes_max": self.limits.body },
+            "limits": limits,
             "webhook_signatures": if signing.v1a { &["v1", "v1a"][..] } else { &["v1"][..] },
         });
         Ok(json(body.to_string().into()))

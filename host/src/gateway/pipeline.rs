@@ -1,8 +1,10 @@
 //! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, price, accept, answer.
 
 use super::answer::{self, REQUEST_ID, request_id_value};
+use super::depth::depth;
 use super::fields::{self, Fields};
 use super::idempotency;
+use super::limits::{Admitted, Standing};
 use super::prefer::Prefer;
 use super::requests::contents_gone;
 use super::view::{self, Head, SettlementView};
@@ -12,6 +14,7 @@ use crate::live::{Ended, Entry};
 use crate::plugins::{ActiveApi, DeliveryMode};
 use crate::problem::{self, Kind, Problem};
 use crate::runs::Asked;
+use crate::telemetry::metrics::Reason;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -62,8 +65,21 @@ impl Gateway {
         request: Request<Incoming>,
         target: Target,
     ) -> Result<Response<Full<Bytes>>, Problem> {
+        let mut standing = Standing::default();
+        let mut response = self.call_limited(request, target, &mut standing).await?;
+        standing.write(response.headers_mut());
+        Ok(response)
+    }
+
+    async fn call_limited(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        target: Target,
+        standing: &mut Standing,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
         let (head, body) = request.into_parts();
         let consumer = self.identity.identify(&head.headers).await?;
+        self.limiter.call(&consumer, standing)?;
         let path = head.uri.path();
         let (owner, slug) = (&path[target.owner], &path[target.slug]);
         // One snapshot for the whole call: a reload never changes a request half way.
@@ -79,6 +95,7 @@ impl Gateway {
             return Err(Problem::new(Kind::UnknownApi, detail));
         };
         self.access.check(&consumer, &api)?;
+        self.limiter.call_of(&consumer, &api, standing)?;
         let original = self.read(body).await?;
         // Not before it has been read: who is still sending does not hear the answer.
         self.room.check()?;
@@ -100,8 +117,9 @@ impl Gateway {
             synchronous::check(&fields)?;
             if key.is_none() {
                 let sent = input(&head, &path[target.rest..], body);
+                let admitted = self.limiter.admit(&consumer, &api, at, standing).await?;
                 let (input, _) = self.transform(&consumer, &api, arrived, sent).await?;
-                return self.call_directly(&consumer, &api, arrived, &input).await;
+                return self.call_directly(&consumer, &api, arrived, &input, admitted).await;
             }
         }
         let wait = match api.spec.delivery {
@@ -116,6 +134,8 @@ impl Gateway {
             },
             None => None,
         };
+        self.check_backlog()?;
+        let admitted = self.limiter.admit(&consumer, &api, at, standing).await?;
         let webhook_url = match fields.webhook_url.as_deref() {
             Some(text) => Some(self.webhooks.check_url(consumer.id, text).await?.as_str().to_owned()),
             None => None,
@@ -127,7 +147,7 @@ impl Gateway {
         let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
         self.check_price(&fields, &api)?;
         let call = Call { arrived, webhook_url, wants, input, original, traceparent, idempotency: key };
-        let accepted = self.accept(&consumer, &api, call).await?;
+        let accepted = self.accept(&consumer, &api, call, admitted).await?;
         match accepted {
             New { id, entry, response } => {
                 let waited = match wait {
@@ -179,6 +199,15 @@ impl Gateway {
         }
     }
 
+    /// Sheds before anything is written.
+    fn check_backlog(&self) -> Result<(), Problem> {
+        let checked = self.runs.check_backlog();
+        if checked.is_err() {
+            self.metrics.shed.get_or_create(&Reason { reason: "backlog" }).inc();
+        }
+        checked
+    }
+
     fn check_price(&self, fields: &Fields, api: &ActiveApi) -> Result<(), Problem> {
         match fields.max_price {
             Some(max) if api.spec.price > max => Err(Problem::new(
@@ -211,6 +240,7 @@ impl Gateway {
         consumer: &Consumer,
         api: &Arc<ActiveApi>,
         call: Call,
+        admitted: Admitted,
     ) -> Result<AcceptOutcome, Problem> {
         let Call { arrived, webhook_url, wants, input, original, traceparent, idempotency } = call;
         let Arrived { id, at: now } = arrived;
@@ -260,9 +290,13 @@ impl Gateway {
             if let Ok(Accepted::New) = outcome {
                 failpoint::hit("accept.before_answer");
                 this.metrics.accepted.inc();
+                admitted.accepted();
                 match slot.zip(claimed) {
                     Some((slot, claimed)) => this.runs.start(slot, claimed, kept),
-                    None => this.runs.wake(),
+                    None => {
+                        this.runs.one_waits();
+                        this.runs.wake();
+                    }
                 }
             }
             outcome
@@ -279,7 +313,12 @@ impl Gateway {
             )
             .with("price_usdc", price.to_string())
             .with("available_usdc", available.to_string())),
-            Ok(Err(AcceptError::Store(error))) => Err(error.into()),
+            Ok(Err(AcceptError::Store(error))) => {
+                if matches!(error, StoreError::Busy) {
+                    self.metrics.shed.get_or_create(&Reason { reason: "writer" }).inc();
+                }
+                Err(error.into())
+            }
             Err(_) => Err(StoreError::Closed.into()),
         }
     }
@@ -322,27 +361,6 @@ impl Gateway {
         let record = self.store.request(id).await?.ok_or_else(unknown)?;
         let current = self.current(record).await?;
         Ok(with_preference(accepted_with(id, current.body), prefer, false))
-    }
-}
-
-/// Webhooks that lead to webhooks: more than this many in a row is a loop.
-const DEPTH_MAX: u8 = 3;
-
-/// How many webhooks led to this call.
-fn depth(headers: &HeaderMap) -> Result<u8, Problem> {
-    let Some(value) = headers.get(crate::delivery::DEPTH) else { return Ok(0) };
-    match value.to_str().ok().and_then(|text| text.trim().parse::<u8>().ok()) {
-        Some(depth) if depth < DEPTH_MAX => Ok(depth),
-        Some(_) => Err(Problem::new(
-            Kind::LoopDetected,
-            format!(
-                "{DEPTH_MAX} webhooks led to this call (header webhook-depth). An endpoint calls an API that sends to it again; break the circle."
-            ),
-        )),
-        None => Err(Problem::new(
-            Kind::InvalidHeader,
-            "webhook-depth is a small whole number; pass it on as it came, or not at all.",
-        )),
     }
 }
 

@@ -30,7 +30,7 @@ impl Gateway {
         id: RequestId,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         allow_get(request.method())?;
-        let consumer = self.identity.identify(request.headers()).await?;
+        let consumer = self.reader(request.headers()).await?;
         let record = self.own(id, &consumer).await?;
         match part {
             Part::Request => self.status(request.headers(), record).await,

@@ -174,7 +174,7 @@ impl Gateway {
         id: RequestId,
     ) -> Result<Response<Reply>, Problem> {
         allow_get(request.method())?;
-        let consumer = self.identity.identify(request.headers()).await?;
+        let consumer = self.reader(request.headers()).await?;
         self.own(id, &consumer).await?;
         let last = request.headers().get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if Standing::is_last_id(last) {

@@ -4,6 +4,7 @@
 use super::Gateway;
 use super::answer::{self, REQUEST_ID, request_id_value};
 use super::fields::Fields;
+use super::limits::Admitted;
 use super::pipeline::Arrived;
 use crate::plugins::{ActiveApi, Target};
 use crate::problem::{Kind, Problem};
@@ -52,6 +53,7 @@ impl Gateway {
         api: &ActiveApi,
         arrived: Arrived,
         input: &RequestInput,
+        admitted: Admitted,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let Arrived { id, at } = arrived;
         let until = at.after(api.limits.wall);
@@ -71,6 +73,7 @@ impl Gateway {
                 return Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1)));
             }
         };
+        admitted.answered();
         match answered {
             Ok(answer) => Ok(answer::response(id, answer)),
             Err(problem) => Err(problem.header(REQUEST_ID.clone(), request_id_value(id))),

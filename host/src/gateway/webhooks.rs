@@ -1,6 +1,7 @@
 //! What a consumer does with its webhooks: logs, feed, receipts, sending again, tests, disabled URLs.
 
 use super::Gateway;
+use super::identity::Caller;
 use super::prefer::Prefer;
 use super::requests::{allow_get, json, unknown};
 use crate::delivery::webhooks::{self, Reader, RedeliverMany};
@@ -71,9 +72,16 @@ pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Bytes, Problem> {
 }
 
 impl Gateway {
-    /// The holder of a key that only it knows.
-    pub(super) async fn holder(&self, headers: &HeaderMap) -> Result<Arc<Consumer>, Problem> {
+    /// The holder of a key, who asks no more often than it may.
+    pub(super) async fn reader(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
         let consumer = self.identity.identify(headers).await?;
+        self.limiter.poll(&consumer)?;
+        Ok(consumer)
+    }
+
+    /// The same of a key that only its holder knows.
+    pub(super) async fn holder(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
+        let consumer = self.reader(headers).await?;
         if consumer.key_is_public {
             let detail = "Anybody can read this key, so it may not do this. Ask the operator for a key of your own.";
             return Err(Problem::new(Kind::KeyIsPublic, detail));
@@ -89,7 +97,7 @@ impl Gateway {
 
     pub(super) async fn deliveries(&self, request: &Request<Incoming>, id: RequestId) -> Answered {
         allow_get(request.method())?;
-        let consumer = self.identity.identify(request.headers()).await?;
+        let consumer = self.reader(request.headers()).await?;
         self.own(id, &consumer).await?;
         let deliveries = self.webhooks.logs(id, Reader::Consumer).await?;
         Ok(json(to_json(&serde_json::json!({ "deliveries": deliveries }))?))
@@ -97,7 +105,7 @@ impl Gateway {
 
     pub(super) async fn receipt(&self, request: &Request<Incoming>, id: RequestId) -> Answered {
         allow_get(request.method())?;
-        let consumer = self.identity.identify(request.headers()).await?;
+        let consumer = self.reader(request.headers()).await?;
         let record = self.own(id, &consumer).await?;
         Ok(json(to_json(&self.webhooks.receipt(&record, Reader::Consumer).await?)?))
     }

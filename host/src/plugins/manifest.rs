@@ -3,6 +3,7 @@
 //! A key that this version does not serve is an error, never ignored: an owner who asks for a schema or a
 //! transform must not believe to have it.
 
+mod allowance;
 mod grants;
 mod keys;
 mod raw;
@@ -12,6 +13,7 @@ mod transforms;
 
 use crate::config::CONCURRENCY;
 use crate::limits;
+pub use allowance::Allowance;
 pub use grants::ApiGrants;
 use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Name};
@@ -92,6 +94,8 @@ pub struct ApiSpec {
     pub access: Access,
     /// Until when its requests may be cancelled.
     pub cancel: Cancel,
+    /// How much of it its consumers may have.
+    pub allowance: Allowance,
 }
 
 /// Until when a consumer may cancel an API's requests, and what it costs.
@@ -320,7 +324,7 @@ impl Reader<'_> {
         };
         let max_attempts =
             self.count("max_attempts", raw.max_attempts.as_ref(), &MAX_ATTEMPTS, MAX_ATTEMPTS_DEFAULT)?;
-        let (limits, concurrency) = self.limits(raw.limits)?;
+        let (limits, concurrency, allowance) = self.limits(raw.limits)?;
         let grants = self.grants(&raw.grants.unwrap_or_default())?;
         let transforms = self.transforms(raw.transforms.as_ref(), delivery)?;
         if let Some(cases) = &raw.cases {
@@ -329,7 +333,17 @@ impl Reader<'_> {
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             target,
-            spec: ApiSpec { price, expires_in, max_attempts, concurrency, payload, delivery, access, cancel },
+            spec: ApiSpec {
+                price,
+                expires_in,
+                max_attempts,
+                concurrency,
+                payload,
+                delivery,
+                access,
+                cancel,
+                allowance,
+            },
             limits: Arc::new(limits),
             config: Arc::new(raw.config),
             retry,
@@ -400,10 +414,10 @@ impl Reader<'_> {
         Ok(Some(Arc::new(policy)))
     }
 
-    /// What a run may use, and how many there may be at once.
-    fn limits(&self, raw: raw::Limits) -> Result<(Limits, u32), ManifestError> {
+    /// What a run may use, how many there may be at once, and how much its consumers may have.
+    fn limits(&self, raw: raw::Limits) -> Result<(Limits, u32, Allowance), ManifestError> {
         let Bounds { default, ceiling, concurrency, .. } = self.bounds;
-        let (mut limits, mut concurrency) = (default.clone(), *concurrency);
+        let (mut limits, mut concurrency, mut allowance) = (default.clone(), *concurrency, Allowance::default());
         for line in LINES.iter().filter(|line| line.get(default).exceeds(line.get(ceiling))) {
             set(line, &mut limits, line.get(ceiling));
         }
@@ -413,11 +427,13 @@ impl Reader<'_> {
         for (key, written) in asked {
             if key == keys::CONCURRENCY {
                 concurrency = self.concurrency(&written)?;
+            } else if allowance::is_key(&key) {
+                self.allow(&mut allowance, &key, &written)?;
             } else if let Some(line) = Line::named(&key) {
                 set(line, &mut limits, self.limit(line, &written)?);
             }
         }
-        Ok((limits, concurrency))
+        Ok((limits, concurrency, allowance))
     }
 
     /// A limit: more than nothing, and at most the ceiling.

@@ -82,6 +82,10 @@ impl Runs {
         if !self.write(finish).await {
             return false;
         }
+        needs.unfinished.end(claimed.consumer, &claimed.api);
+        if from == State::Accepted {
+            self.wait_no_more(1);
+        }
         self.forget_awaiting(claimed.id);
         entry.end(ended);
         needs.metrics.finished.get_or_create(&StateLabel { state: state.as_str() }).inc();

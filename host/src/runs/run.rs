@@ -305,6 +305,7 @@ impl Runs {
         let (run_at, counted) = (again.run_at, again.counted);
         match self.needs.store.run_again(again).await {
             Ok(()) => {
+                self.one_waits();
                 tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, counted, %run_at, "The request will be run again");
                 if let Some(entry) = self.needs.live.get(claimed.id) {
                     entry.rest();

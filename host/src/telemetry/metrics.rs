@@ -34,6 +34,20 @@ pub struct State {
     pub state: &'static str,
 }
 
+/// One label with few values.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Limited {
+    /// Which limit.
+    pub limit: &'static str,
+}
+
+/// One label with few values.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// Why.
+    pub reason: &'static str,
+}
+
 /// An API and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OfApi {
@@ -163,6 +177,10 @@ pub struct Metrics {
     pub accepted: Counter,
     /// Calls answered with a problem before they were accepted.
     pub refused: Family<State, Counter>,
+    /// Calls over a limit of their consumer's, by limit.
+    pub(crate) limited: Family<Limited, Counter>,
+    /// Calls refused because the gateway has too much to do, by what there is too much of.
+    pub(crate) shed: Family<Reason, Counter>,
     /// Requests ended.
     pub finished: Family<State, Counter>,
     /// Runs by outcome.
@@ -219,6 +237,8 @@ impl Metrics {
             registry: Registry::default(),
             accepted: Counter::default(),
             refused: Family::default(),
+            limited: Family::default(),
+            shed: Family::default(),
             finished: Family::default(),
             runs: Family::default(),
             request_transforms: Family::default(),
@@ -257,6 +277,16 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register("ripost_requests_accepted", "Requests accepted, committed", self.accepted.clone());
         registry.register("ripost_requests_refused", "Calls refused before they were accepted", self.refused.clone());
+        registry.register(
+            "ripost_calls_limited",
+            "Calls over a limit of their consumer, by limit",
+            self.limited.clone(),
+        );
+        registry.register(
+            "ripost_calls_shed",
+            "Calls refused for too much work, by what there is too much of: bodies, backlog, writer",
+            self.shed.clone(),
+        );
         registry.register("ripost_requests_finished", "Requests ended, by state", self.finished.clone());
         registry.register("ripost_runs", "Runs of handlers, by outcome", self.runs.clone());
         registry.register(

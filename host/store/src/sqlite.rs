@@ -10,6 +10,7 @@ mod deliveries;
 mod files;
 mod kv;
 mod ledger;
+mod limits;
 mod listing;
 mod owner_secrets;
 mod pinned;
@@ -29,12 +30,12 @@ mod writer;
 use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
-    ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, DiskUsage, Erased, Finish, Finished, KvEntry, KvPage,
-    KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part,
-    PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin, RequestFilter, RequestInput,
-    RequestPage, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
+    ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, DiskUsage, Erased, Finish, Finished,
+    KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer, NewDelivery, OldPage, OldRequests,
+    OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin, RequestFilter,
+    RequestInput, RequestPage, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
     SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
-    Undelivered, UndeliveredFilter, Violation, WriteError,
+    Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -508,6 +509,31 @@ impl Store for SqliteStore {
 
     async fn paused(&self) -> Result<Vec<PausedApi>, StoreError> {
         self.readers.read(access::paused).await
+    }
+
+    async fn consumer_limits(&self) -> Result<Vec<(ConsumerId, ConsumerLimits)>, StoreError> {
+        self.readers.read(limits::all).await
+    }
+
+    async fn set_consumer_limits(&self, consumer: ConsumerId, limits: ConsumerLimits) -> Result<bool, StoreError> {
+        self.writer.write(Patience::None, None, move |work| limits::set(work, consumer, &limits)).await
+    }
+
+    async fn unfinished_counts(&self) -> Result<Vec<UnfinishedCount>, StoreError> {
+        self.readers.read(limits::unfinished).await
+    }
+
+    async fn accepted_between(
+        &self,
+        consumer: ConsumerId,
+        api: Option<&ApiName>,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let api = api.cloned();
+        let count =
+            move |connection: &rusqlite::Connection| limits::accepted(connection, consumer, api.as_ref(), from, until);
+        self.readers.read(count).await
     }
 
     async fn add_token(&self, token: Token) -> Result<bool, StoreError> {

@@ -8,6 +8,7 @@ mod delivery;
 mod error;
 mod finish;
 mod kv;
+mod limits;
 mod owner_secret;
 mod pinned;
 mod request;
@@ -31,6 +32,7 @@ pub use finish::{Answer, EndOfHold, Ending, Finish, Finished};
 pub use kv::{
     Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
 };
+pub use limits::{ConsumerLimits, UnfinishedCount};
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
 pub use request::{RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult};
@@ -229,6 +231,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// All paused APIs, by name.
     async fn paused(&self) -> Result<Vec<PausedApi>, StoreError>;
+
+    /// All limits that are single consumers' own.
+    async fn consumer_limits(&self) -> Result<Vec<(ConsumerId, ConsumerLimits)>, StoreError>;
+
+    /// Sets a consumer's own limits; false if there is no such consumer.
+    async fn set_consumer_limits(&self, consumer: ConsumerId, limits: ConsumerLimits) -> Result<bool, StoreError>;
+
+    /// How many requests have not ended, by consumer and API. Its cost is that of looking at all of them.
+    async fn unfinished_counts(&self) -> Result<Vec<UnfinishedCount>, StoreError>;
+
+    /// How many requests of a consumer's were accepted from `from` on and before `until`, at one API or all.
+    async fn accepted_between(
+        &self,
+        consumer: ConsumerId,
+        api: Option<&ApiName>,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// Adds a token of the management API; false if the name is taken.
     async fn add_token(&self, token: Token) -> Result<bool, StoreError>;

@@ -1,7 +1,7 @@
 //! SIGKILL under load, at moments that nobody chose.
 
 use crate::Test;
-use crate::scenario;
+use crate::scenario::{self, none_is_unfinished};
 use anyhow::{Context as _, Result};
 use ripost_tests::{Consumer, Host, Sink, audit, until, verify};
 use serde_json::json;
@@ -56,6 +56,7 @@ async fn killed_at_any_moment_under_load_no_promise_is_broken() -> Test {
     let ids: HashSet<&String> = promised.values().collect();
     assert_eq!(ids.len(), promised.len(), "one request for each key");
     all_end_once(&host, &host.consumer(&key), &sink, &promised).await?;
+    none_is_unfinished(&host.consumer(&key)).await?;
     let stopped = host.sigterm().await?;
     audit::check(stopped.data())?;
     stopped.cli(&["ledger", "audit"]).await?.expect(0)?;

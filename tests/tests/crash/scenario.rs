@@ -93,11 +93,21 @@ impl Promises {
             Ok((consumer.balances().await? == (CREDIT - paid, 0)).then_some(()))
         })
         .await?;
+        none_is_unfinished(&consumer).await?;
         let stopped = host.sigterm().await?;
         audit::check(stopped.data())?;
         stopped.cli(&["ledger", "audit"]).await?.expect(0)?;
         Ok(())
     }
+}
+
+/// What counts against a limit of what may be there at once: the count is in memory, and right after any crash.
+pub(crate) async fn none_is_unfinished(consumer: &Consumer) -> Test {
+    until("no request counts as unfinished", Duration::from_secs(10), async || {
+        let shown = consumer.get("/consumer").await?.expect(200)?.json()?;
+        Ok((shown["limits"]["concurrency"]["used"] == 0).then_some(()))
+    })
+    .await
 }
 
 /// The point lies between a run and the webhook that tells of its start: that webhook is sent, and once is enough.

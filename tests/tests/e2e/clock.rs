@@ -4,7 +4,7 @@
 use crate::Test;
 use crate::echo::call;
 use anyhow::{Context as _, Result};
-use ripost_tests::{Plugin, Reply, Sink, guests, until};
+use ripost_tests::{HostBuilder, Plugin, Reply, Sink, guests, until};
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_millis(1500);
@@ -25,23 +25,43 @@ fn glob(root: &str, name: &str) -> Option<String> {
         .map(|path| path.display().to_string())
 }
 
-async fn stepped(by: &str) -> Test {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("time");
-    std::fs::write(&file, "+0s\n")?;
+/// What a host takes for the machine's clock.
+pub(crate) struct Clock {
+    folder: tempfile::TempDir,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Result<Self> {
+        let clock = Self { folder: tempfile::tempdir()? };
+        clock.set("+0s")?;
+        Ok(clock)
+    }
+
+    /// Sets it against the machine's: `+3600s`.
+    pub(crate) fn set(&self, by: &str) -> Result<()> {
+        std::fs::write(self.folder.path().join("time"), format!("{by}\n")).context("setting a clock")
+    }
+}
+
+/// A host in development mode with that clock.
+pub(crate) fn at_a_clock(clock: &Clock, config: &str) -> Result<HostBuilder> {
+    let folder = clock.folder.path();
     let host = crate::host()
-        .only_config(CONFIG)
+        .only_config(config)
         // The library reads the file from inside the host, whose wall would not let it.
-        .config(&format!("[wall]\nread = [\"{}\"]\n", folder.path().display()))
-        .plugin(&Plugin::one("echo", guests::echo()))
+        .config(&format!("[wall]\nread = [\"{}\"]\n", folder.display()))
         .env("LD_PRELOAD", &library()?)
-        .env("FAKETIME_TIMESTAMP_FILE", file.to_str().context("a path")?)
+        .env("FAKETIME_TIMESTAMP_FILE", folder.join("time").to_str().context("a path")?)
         .env("FAKETIME_NO_CACHE", "1")
         // Waits are measured by a clock that nobody sets; only the wall clock is moved.
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .env("DONT_FAKE_MONOTONIC", "1")
-        .start()
-        .await?;
+        .env("DONT_FAKE_MONOTONIC", "1");
+    Ok(host)
+}
+
+async fn stepped(by: &str) -> Test {
+    let clock = Clock::new()?;
+    let host = at_a_clock(&clock, CONFIG)?.plugin(&Plugin::one("echo", guests::echo())).start().await?;
     let consumer = host.add_consumer("c1", "1").await?;
     let sink = Sink::start().await?;
     sink.script([Reply::status(500), Reply::status(500)]);
@@ -51,7 +71,7 @@ async fn stepped(by: &str) -> Test {
         Ok((consumer.view(&id).await?["delivery"]["state"] == "pending").then_some(()))
     })
     .await?;
-    std::fs::write(&file, format!("{by}\n"))?;
+    clock.set(by)?;
     let attempts = sink.wait(&id, 3).await?;
     for pair in attempts.windows(2) {
         let gap = pair[1].at.saturating_duration_since(pair[0].at);

@@ -2,7 +2,7 @@
 //! by others. The checks and the JSON Schema are made from these tables, and so never differ.
 
 use super::transforms::TRANSFORMS_MAX;
-use super::{MAX_ATTEMPTS, grants};
+use super::{MAX_ATTEMPTS, allowance, grants};
 use crate::nearest::nearest;
 use ripost_runtime::LINES;
 use std::ops::RangeInclusive;
@@ -141,7 +141,11 @@ static API: Table = Table {
             "Until when its requests may be cancelled: until they have ended (any, the default), until a run has begun (before_run), or until they have ended with the price charged during a run (charged).",
         ),
         key("config", Form::Texts, "What the handler's `config.get` answers from."),
-        key("limits", Form::Limits, "What a run may use; above the operator's ceiling is refused."),
+        key(
+            "limits",
+            Form::Limits,
+            "What a run may use (above the operator's ceiling is refused), and how much of the API its consumers may have.",
+        ),
         key("retry", Form::Table(&RETRY), "How its deliveries are retried."),
         key("grants", Form::Table(&GRANTS), "What its handler may reach; nothing unless it is written here."),
         key("transforms", Form::Table(&TRANSFORMS), "Components between consumer and handler."),
@@ -196,10 +200,11 @@ impl Table {
 }
 
 fn limits() -> Vec<&'static str> {
-    LINES.iter().map(|line| line.key).chain([CONCURRENCY]).collect()
+    let allowance = allowance::KEYS.iter().map(|key| key.name);
+    LINES.iter().map(|line| line.key).chain([CONCURRENCY]).chain(allowance).collect()
 }
 
-const LIMITS: &str = "[api.limits]";
+pub(super) const LIMITS: &str = "[api.limits]";
 
 /// Something wrong at a byte of the text.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The manifest's JSON Schema, for editors: the same tables that the checks go by.
 
+use super::allowance;
 use super::keys::{CONCURRENCY, Form, Key, Need, ROOT, Table, Text};
 use ripost_runtime::{LINES, Limits, Value};
 use serde_json::{Map, json};
@@ -72,6 +73,7 @@ fn text(text: Text) -> Object {
 }
 
 const DURATION: &str = "^[0-9]+ ?(ms|s|m|min|h|d)$";
+const RATE: &str = "^[0-9]+ ?/ ?(s|m|min|h)( burst [0-9]+)?$";
 
 fn limits() -> Object {
     let default = Limits::default();
@@ -89,7 +91,16 @@ fn limits() -> Object {
     let concurrency = json!({
         "type": "integer", "minimum": least, "maximum": most, "description": "runs of this API at once; default 16"
     });
-    let properties: Object = lines.chain([(CONCURRENCY.to_owned(), concurrency)]).collect();
+    let (least, most) = allowance::COUNTS.into_inner();
+    let allowance = allowance::KEYS.iter().map(|key| {
+        let mut form = match key.form {
+            allowance::Form::Rate => object(json!({ "type": "string", "pattern": RATE })),
+            allowance::Form::Count => object(json!({ "type": "integer", "minimum": least, "maximum": most })),
+        };
+        form.insert("description".to_owned(), key.about.into());
+        (key.name.to_owned(), form.into())
+    });
+    let properties: Object = lines.chain([(CONCURRENCY.to_owned(), concurrency)]).chain(allowance).collect();
     object(json!({ "type": "object", "additionalProperties": false, "properties": properties }))
 }
 

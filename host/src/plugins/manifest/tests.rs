@@ -27,6 +27,10 @@ memory = "128 MiB"
 cpu = "3 s"
 wall = "1 m"
 concurrency = 4
+rate = "600/min"
+rate_per_consumer = "10/s burst 20"
+concurrency_per_consumer = 7
+daily_per_consumer = 1000
 
 [[api]]
 owner = "demo"
@@ -65,6 +69,12 @@ fn a_manifest_says_what_a_plugin_offers() {
         delivery: DeliveryMode::Webhook,
         access: Access::Open,
         cancel: Cancel::Any,
+        allowance: Allowance {
+            rate: "600/min".parse().ok(),
+            rate_per_consumer: "10/s burst 20".parse().ok(),
+            concurrency_per_consumer: Some(7),
+            daily_per_consumer: Some(1000),
+        },
     };
     assert_eq!(daily.spec, spec);
     assert_eq!(daily.config.get("region").map(String::as_str), Some("eu"));
@@ -84,6 +94,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         delivery: DeliveryMode::Webhook,
         access: Access::Open,
         cancel: Cancel::Any,
+        allowance: Allowance::default(),
     };
     assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
 }
@@ -122,7 +133,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (
             with("slug = \"weekly\"", "slug = \"daily\""),
-            "26: `demo/daily` is offered twice, first on line 6; change owner or slug of one",
+            "30: `demo/daily` is offered twice, first on line 6; change owner or slug of one",
         ),
         (
             with("owner = \"demo\"", "owner = \"Demo\""),
@@ -272,6 +283,19 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
             with("concurrency = 4", "concurrency = \"4\""),
             "24: `concurrency` is a number; write concurrency = 16 without quotes",
         ),
+        (with("\"600/min\"", "600"), "25: `rate` is a rate; write how many in which time, such as rate = \"600/s\""),
+        (
+            with("10/s burst 20", "10/d"),
+            "26: `rate_per_consumer`: `10/d` is not a rate: write how many in a second, minute or hour, such as \"100/s\", \"600/min\" or \"1000/h burst 50\" (1 to 1000000)",
+        ),
+        (
+            with("concurrency_per_consumer = 7", "concurrency_per_consumer = 0"),
+            "27: `concurrency_per_consumer` is 0 and must be between 1 and 1000000",
+        ),
+        (
+            with("daily_per_consumer = 1000", "daily_per_consumer = \"1000\""),
+            "28: `daily_per_consumer` is a number; write daily_per_consumer = 16 without quotes",
+        ),
         (
             with("concurrency = 4", "response-body = \"1 MiB\""),
             "24: unknown key `response-body` in [api.limits]; did you mean `response_body`?",
@@ -295,7 +319,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (
             with("cpu = \"3 s\"", "disk = \"3 s\""),
-            "22: unknown key `disk` in [api.limits]; the keys there are component, memory, cpu, wall, table_elements, instances, memories, tables, hostcall_bytes, handles, resources, response_body, response_headers, log, outbound_calls, outbound_in_flight, outbound_bytes, outbound_time, concurrency",
+            "22: unknown key `disk` in [api.limits]; the keys there are component, memory, cpu, wall, table_elements, instances, memories, tables, hostcall_bytes, handles, resources, response_body, response_headers, log, outbound_calls, outbound_in_flight, outbound_bytes, outbound_time, concurrency, rate, rate_per_consumer, concurrency_per_consumer, daily_per_consumer",
         ),
         (
             with("version = \"1.2.0\"", "authors = []\nversion = \"1\""),

@@ -42,7 +42,7 @@ pub(super) fn page(connection: &Connection, filter: &RequestFilter) -> rusqlite:
 }
 
 /// Below every id that was made from then on.
-fn first_id_of(at: Timestamp) -> [u8; 16] {
+pub(super) fn first_id_of(at: Timestamp) -> [u8; 16] {
     let mut id = [0; 16];
     id[..6].copy_from_slice(&at.as_millis().max(0).to_be_bytes()[2..]);
     id

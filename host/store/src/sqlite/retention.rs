@@ -270,7 +270,7 @@ pub(super) fn erase_consumer(work: &mut Work<'_>, consumer: ConsumerId, at: Time
     if marked == 0 {
         return Ok(false);
     }
-    for table in ["keys", "old_secrets", "disabled_urls", "subscriptions"] {
+    for table in ["keys", "old_secrets", "disabled_urls", "subscriptions", "consumer_limits"] {
         let sql = format!("DELETE FROM {table} WHERE consumer_id = ?1");
         connection.prepare_cached(&sql)?.execute([consumer.as_bytes()])?;
     }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_plugins.sql"),
     include_str!("migrations/0005_callbacks.sql"),
     include_str!("migrations/0006_listing.sql"),
+    include_str!("migrations/0008_limits.sql"),
     include_str!("migrations/0009_retention.sql"),
 ];
 
@@ -87,7 +88,7 @@ pub(super) fn open_checkpointer(path: &Utf8Path) -> Result<Connection, OpenError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::{kv, listing, pinned, reads, requests, runs};
+    use crate::sqlite::{kv, limits, listing, pinned, reads, requests, runs};
     use camino::Utf8PathBuf;
 
     fn path(folder: &tempfile::TempDir) -> Utf8PathBuf {
@@ -127,6 +128,9 @@ mod tests {
             kv::GET,
             kv::FIND,
             pinned::OF_API,
+            limits::UNFINISHED,
+            limits::ACCEPTED,
+            limits::ACCEPTED_OF_API,
         ];
         for sql in ordered.iter().chain(&others) {
             for line in plan(&connection, sql) {
@@ -141,6 +145,9 @@ mod tests {
         // Straight to one consumer's time, and backwards from there.
         let page = plan(&connection, listing::PAGE).join("\n");
         assert!(page.contains("requests_consumer (consumer_id=? AND id>? AND id<?)"), "{page}");
+        // What is counted of a day is in the index.
+        let day = plan(&connection, limits::ACCEPTED).join("\n");
+        assert!(day.contains("COVERING INDEX requests_consumer (consumer_id=? AND id>? AND id<?)"), "{day}");
         // One seek: behind an owner, and straight to what is due of one.
         assert!(plan(&connection, runs::NEXT_OWNER)[0].contains("(state=? AND owner>?)"));
         assert!(plan(&connection, &due)[0].contains("(state=? AND owner=? AND run_at<?)"));

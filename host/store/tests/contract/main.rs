@@ -15,6 +15,7 @@ mod folder;
 mod history;
 mod kv;
 mod lanes;
+mod limits;
 mod listing;
 mod owner_secrets;
 mod pinned;
