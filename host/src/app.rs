@@ -275,6 +275,7 @@ impl App {
             fee: config.settlement.fee,
             base: base.clone(),
             limits: config.limits.clone(),
+            requests_kept: config.retention.requests,
             body_time: config.connections.body_time,
             body_bytes: Arc::new(Semaphore::new(config.limits.bodies_in_memory)),
             streams: Streams::new(config.connections.streams_max, config.connections.streams_per_consumer),

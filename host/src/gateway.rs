@@ -87,6 +87,8 @@ pub struct Gateway {
     pub base: Arc<str>,
     /// Sizes of what comes in.
     pub limits: Limits,
+    /// How long an ended request is kept, and its idempotency key with it.
+    pub requests_kept: Duration,
     /// For a request's whole body.
     pub body_time: Duration,
     /// Bytes of bodies that are being read.

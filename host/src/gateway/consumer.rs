@@ -43,6 +43,8 @@ struct Rotate {
 #[derive(Serialize)]
 struct Limits {
     body_bytes_max: usize,
+    /// From the end of a request; at least so long its key names it.
+    idempotency_key_kept: String,
     #[serde(flatten)]
     limits: limits::Shown,
 }
@@ -67,7 +69,11 @@ impl Gateway {
         let balances = self.store.balances(consumer.id).await?;
         let signing = self.signing(consumer.id).await?;
         let limits = self.limiter.shown(consumer).await?;
-        let limits = Limits { body_bytes_max: self.limits.body, limits };
+        let limits = Limits {
+            body_bytes_max: self.limits.body,
+            idempotency_key_kept: format_duration(self.requests_kept),
+            limits,
+        };
         let body = serde_json::json!({
             "id": consumer.id,
             "name": consumer.name,

@@ -50,6 +50,8 @@ async fn every_wrong_call_has_its_problem_and_writes_nothing() -> Test {
         (413, "body-too-large", demo.call(API).raw("application/json", "x".repeat(2049))),
         (400, "invalid-header", demo.call(API).json(&body).header("idempotency-key", "")),
         (400, "invalid-header", demo.call(API).json(&body).header("idempotency-key", &"k".repeat(256))),
+        (400, "invalid-header", demo.call(API).json(&body).header("idempotency-key", "\"k")),
+        (400, "invalid-header", demo.call(API).json(&body).header("idempotency-key", "\"k\" \"k\"")),
         (
             400,
             "invalid-header",

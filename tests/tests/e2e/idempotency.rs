@@ -1,7 +1,7 @@
 //! One intent, one request: the idempotency key.
 
 use crate::{PAUSED, Test, host};
-use ripost_tests::{Api, Consumer, Host, Plugin, guests};
+use ripost_tests::{Api, Consumer, Host, Plugin, guests, until};
 use serde_json::json;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -73,6 +73,26 @@ async fn the_same_key_with_another_call_is_a_mistake_that_writes_nothing() -> Te
         assert_eq!(answer.problem()?, "idempotency-mismatch", "call {number}");
     }
     assert_eq!(consumer.balances().await?, (9_950_000, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn how_long_a_key_is_kept_can_be_read_and_after_that_it_names_a_new_request() -> Test {
+    let config = "[retention]\nresults = \"1 s\"\nrequests = \"1 s\"\nevery = \"50 ms\"\n";
+    let host =
+        host().config(config).plugin(&Plugin::new("one", [Api::new("demo", "one", guests::echo())])).start().await?;
+    let consumer = host.add_consumer("c1", "1").await?;
+    assert_eq!(consumer.get("/consumer").await?.json()?["limits"]["idempotency_key_kept"], "1 s");
+    let call =
+        || consumer.call("demo/one").json(&json!({})).header("idempotency-key", "k").header("prefer", "respond-async");
+    let first = call().accepted().await?;
+    let next = until("the key is free again", Duration::from_secs(10), async || {
+        let id = call().accepted().await?;
+        Ok((id != first).then_some(id))
+    });
+    assert_ne!(next.await?, first);
+    let kept = priced().await?.1.get("/consumer").await?.json()?;
+    assert_eq!(kept["limits"]["idempotency_key_kept"], "30 d");
     Ok(())
 }
 
