@@ -3,14 +3,16 @@
 
 use bytes::Bytes;
 use ripost_domain::id::RequestId;
+use ripost_domain::time::Timestamp;
 use ripost_store::Answer;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{MutexGuard as TurnGuard, Notify, watch};
 
 /// Locks are held for a look-up each; this many keep writers of different requests apart.
 const SHARDS: usize = 16;
+const NOT_STARTED: i64 = i64::MIN;
 
 /// How far a run is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,7 +34,8 @@ pub struct Entry {
     all: Arc<Live>,
     /// Held while a run begins and while a cancellation is written: one of both is first.
     turn: tokio::sync::Mutex<()>,
-    started: AtomicBool,
+    /// When its handler began, in milliseconds; none has: [`NOT_STARTED`].
+    started: AtomicI64,
     cancelled: AtomicBool,
     cancel: Notify,
     progress: Mutex<Option<Progress>>,
@@ -104,7 +107,7 @@ impl Live {
             id,
             all: self.clone(),
             turn: tokio::sync::Mutex::const_new(()),
-            started: AtomicBool::new(false),
+            started: AtomicI64::new(NOT_STARTED),
             cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
             progress: Mutex::default(),
@@ -153,12 +156,12 @@ impl Drop for Entry {
 impl Entry {
     /// Its handler begins; false if the request was cancelled before.
     #[must_use]
-    pub async fn start(&self) -> bool {
+    pub async fn start(&self, now: Timestamp) -> bool {
         let _turn = self.turn().await;
         if self.is_cancelled() {
             return false;
         }
-        self.started.store(true, Ordering::Release);
+        self.started.store(now.as_millis(), Ordering::Release);
         self.moved();
         true
     }
@@ -192,7 +195,7 @@ impl Entry {
 
     /// Its run is over and another will follow.
     pub fn rest(&self) {
-        self.started.store(false, Ordering::Release);
+        self.started.store(NOT_STARTED, Ordering::Release);
         self.moved();
     }
 
@@ -204,7 +207,14 @@ impl Entry {
     /// Whether its handler has begun.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        self.started.load(Ordering::Acquire)
+        self.started.load(Ordering::Acquire) != NOT_STARTED
+    }
+
+    /// When its handler began; `None`: none has, or it is over.
+    #[must_use]
+    pub fn started_at(&self) -> Option<Timestamp> {
+        let millis = self.started.load(Ordering::Acquire);
+        (millis != NOT_STARTED).then(|| Timestamp::from_millis(millis))
     }
 
     /// What the handler said last.
@@ -302,6 +312,8 @@ impl ripost_runtime::ProgressSink for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(7);
     use ripost_domain::time::Timestamp;
 
     fn id(byte: u8) -> RequestId {
@@ -332,13 +344,13 @@ mod tests {
         let live = Live::new();
         let (before, during) = (live.enter(id(4)), live.enter(id(5)));
         let turn = before.turn().await;
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), before.start()).await.is_err());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), before.start(NOW)).await.is_err());
         before.cancel();
         drop(turn);
-        assert!(!before.start().await && !before.has_started());
+        assert!(!before.start(NOW).await && !before.has_started());
         before.cancelled().await;
 
-        assert!(during.start().await);
+        assert!(during.start(NOW).await);
         let told = during.cancelled();
         during.cancel();
         told.await;

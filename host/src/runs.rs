@@ -15,6 +15,7 @@ mod news;
 mod run;
 mod stop;
 mod upstream;
+mod withdraw;
 
 pub(crate) use self::cancel::Cancelled;
 pub(crate) use self::direct::NotRun;
@@ -27,9 +28,10 @@ use crate::keyring::Keyring;
 use crate::live::{Entry, Live};
 use crate::plugins::{ActiveApi, Plugins};
 use crate::telemetry::metrics::Metrics;
-use crate::upstreams::Upstreams;
+use crate::upstreams::{Event, Upstreams};
 use backlog::Backlog;
 use ripost_domain::id::RequestId;
+use ripost_domain::request::State;
 use ripost_domain::time::Clock;
 use ripost_runtime::{FairPermit, FairSemaphore, NoProgress, Runtime};
 use ripost_store::{ClaimedRun, PinnedRun, Store};
@@ -89,6 +91,8 @@ pub struct Runs {
     instances: FairSemaphore,
     /// Requests being forwarded.
     exchanges: FairSemaphore,
+    /// Upstreams being told that a request has ended.
+    told: FairSemaphore,
     /// Requests that wait for a callback and whose progress is known.
     awaiting: Mutex<HashMap<RequestId, Awaiting>>,
     /// For calls that are not accepted yet.
@@ -133,6 +137,7 @@ impl Runs {
             kibs: FairSemaphore::new(kibs(config.queued_bytes_max), kibs(config.queued_bytes_max / 4)),
             instances: FairSemaphore::new(config.concurrency, needs.owner_concurrency),
             exchanges: FairSemaphore::new(needs.exchanges.0, needs.exchanges.1),
+            told: FairSemaphore::new(withdraw::TOLD_AT_ONCE.0, withdraw::TOLD_AT_ONCE.1),
             awaiting: Mutex::default(),
             transforms: FairSemaphore::new(config.transforms(), config.transforms().div_ceil(2)),
             no_progress: Arc::new(NoProgress),
@@ -230,7 +235,13 @@ impl Runs {
         let PinnedRun { state: from, claimed } = expired;
         let entry = self.needs.live.enter(claimed.id);
         let active = self.what_tells(&claimed).await;
-        self.finish(claimed, from, decide::expired(), None, &entry, active.as_deref()).await;
+        let was_forwarded = from == State::AwaitingCallback;
+        let withdrawal = self.withdrawal(&claimed, active.as_deref(), Event::Expire).filter(|_| was_forwarded);
+        if self.finish(claimed, from, decide::expired(), None, &entry, active.as_deref()).await
+            && let Some(withdrawal) = withdrawal
+        {
+            self.withdraw(withdrawal);
+        }
     }
 
     /// Whose form and webhook transforms an end has that no run came to. Those of a stopped plugin too: what receivers are

@@ -5,13 +5,16 @@
 
 mod answer;
 mod forward;
+mod withdraw;
 
 pub(crate) use answer::{Later, meaning};
 pub(crate) use forward::{Forward, Forwarded, NotAnswered};
+pub(crate) use withdraw::{Event, Withdrawal};
 
 use crate::egress::EgressClient;
 use crate::keyring::Keyring;
 use ripost_domain::address::{PlainHttp, Policy, UrlPolicy, UrlRefused, WebhookUrl};
+use ripost_domain::id::RequestId;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -53,6 +56,11 @@ impl Upstreams {
             Reach::Any => &self.any,
             Reach::Guarded => &self.guarded,
         }
+    }
+
+    /// Where an upstream posts its result.
+    fn callback_url(&self, id: RequestId, epoch: u32) -> String {
+        format!("{}/callbacks/{}", self.base, self.keyring.callback_token(id, epoch))
     }
 
     /// Ends all exchanges and closes all connections.

@@ -2,11 +2,14 @@
 
 use super::Runs;
 use super::decide;
+use super::run::{CANCELLED, receipt};
 use crate::live::Entry;
 use crate::plugins::{ActiveApi, Cancel};
+use crate::upstreams::Event;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
-use ripost_store::{ClaimedRun, EndOfHold, PinnedRun, StoreError};
+use ripost_runtime::Usage;
+use ripost_store::{ClaimedRun, EndOfHold, PinnedRun, RunReceipt, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,10 +58,16 @@ impl Runs {
             let active = self.needs.plugins.api_of(claimed.digest, &claimed.api).await.ok();
             let begun = Begun::of(state, &claimed, &entry);
             let Some(hold) = end_of_hold(active.as_deref(), begun) else { return Ok(Cancelled::RunHasBegun) };
-            if self.finish(claimed, state, decide::cancelled(hold), None, &entry, active.as_deref()).await {
+            let withdrawal = self.withdrawal(&claimed, active.as_deref(), Event::Cancel);
+            let withdrawal = withdrawal.filter(|_| begun != Begun::Not);
+            let run = self.stopped_run(state, &claimed, &entry);
+            if self.finish(claimed, state, decide::cancelled(hold), run, &entry, active.as_deref()).await {
                 entry.cancel();
                 drop(turn);
                 self.remember(entry);
+                if let Some(withdrawal) = withdrawal {
+                    self.withdraw(withdrawal);
+                }
                 return Ok(Cancelled::Yes);
             }
             // It has moved since it was read.
@@ -66,6 +75,15 @@ impl Runs {
             tokio::task::yield_now().await;
         }
         Err(StoreError::Busy)
+    }
+
+    /// The receipt of a run that is under way and will be stopped: for how long it has been. What it has used is not known
+    /// before it has stopped, and then it is too late to write it with the end.
+    fn stopped_run(&self, state: State, claimed: &ClaimedRun, entry: &Entry) -> Option<RunReceipt> {
+        let started_at = entry.started_at().filter(|_| state == State::Running)?;
+        let wall = self.needs.clock.now().since(started_at);
+        let usage = Usage { wall, ..Usage::default() };
+        Some(receipt(claimed.attempt, started_at, CANCELLED, &usage))
     }
 
     /// A claim that was committed just before may still be on its way to its run, which has to find this.

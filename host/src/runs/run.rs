@@ -109,7 +109,7 @@ impl Runs {
             self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
             return;
         }
-        if !entry.start().await {
+        if !entry.start(now).await {
             return;
         }
         self.tell_of_start(&claimed, &active).await;
@@ -140,7 +140,7 @@ impl Runs {
         drop(in_flight);
         let Some(Handled { decision, label, usage, logs, logs_dropped }) = handled else {
             tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, "Stopped a run: its request was cancelled");
-            needs.metrics.runs.get_or_create(&Outcome { outcome: "cancelled" }).inc();
+            needs.metrics.runs.get_or_create(&Outcome { outcome: CANCELLED }).inc();
             return;
         };
         failpoint::hit("run.after_handler");
@@ -321,6 +321,9 @@ impl Runs {
     }
 }
 
+/// How a run that was stopped is called.
+pub(super) const CANCELLED: &str = "cancelled";
+
 /// A guest that asks is told first, and then has this long to leave things as it wants them.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
@@ -340,7 +343,7 @@ pub(super) fn broken(outcome: &Result<RunOutcome, Stopped>) -> Option<String> {
 }
 
 /// What a run used, without its log.
-fn receipt(attempt: u32, started_at: Timestamp, outcome: &str, usage: &Usage) -> RunReceipt {
+pub(super) fn receipt(attempt: u32, started_at: Timestamp, outcome: &str, usage: &Usage) -> RunReceipt {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     RunReceipt {
         attempt,

@@ -189,6 +189,8 @@ pub struct Metrics {
     pub(crate) request_transforms: Family<Outcome, Counter>,
     /// What was posted to callback URLs, by outcome.
     pub(crate) callbacks: Family<Outcome, Counter>,
+    /// Upstreams told that a request has ended without them, by outcome.
+    pub(crate) upstream_cancels: Family<Outcome, Counter>,
     /// Webhooks that a transform made, by outcome.
     pub(crate) webhook_transforms: Family<Outcome, Counter>,
     /// Instances at this moment.
@@ -243,6 +245,7 @@ impl Metrics {
             runs: Family::default(),
             request_transforms: Family::default(),
             callbacks: Family::default(),
+            upstream_cancels: Family::default(),
             webhook_transforms: Family::default(),
             runs_in_flight: Gauge::default(),
             run_seconds: seconds(),
@@ -298,6 +301,11 @@ impl Metrics {
             "ripost_callbacks",
             "What owners' services posted to callback URLs, by outcome",
             self.callbacks.clone(),
+        );
+        registry.register(
+            "ripost_upstream_cancels",
+            "Owners' services told that a request was cancelled or has expired, by outcome",
+            self.upstream_cancels.clone(),
         );
         registry.register(
             "ripost_webhook_transforms",

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use ripost_domain::address::{UrlPolicy, WebhookUrl};
 use ripost_domain::api::ApiName;
+use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::signature;
 use ripost_domain::time::Timestamp;
 use std::fmt::Write as _;
@@ -18,6 +19,9 @@ use url::Url;
 
 /// The field of a JSON body that an owner's service finds our callback URL in.
 const WEBHOOK_URL: &str = "webhook_url";
+
+/// The content type of what is ours.
+pub(super) const JSON: &str = "application/json";
 
 /// What is forwarded, and where to.
 pub(crate) struct Forward<'a> {
@@ -67,9 +71,7 @@ impl Upstreams {
             Ok(url) => url,
             Err(reason) => return Forwarded { result: Err(NotAnswered::Address(reason)), bytes_sent: 0 },
         };
-        let callback = forward
-            .callback_epoch
-            .map(|epoch| format!("{}/callbacks/{}", self.base, self.keyring.callback_token(forward.asked.id, epoch)));
+        let callback = forward.callback_epoch.map(|epoch| self.callback_url(forward.asked.id, epoch));
         let body = body(&forward.asked.input.headers, &forward.asked.input.body, callback.as_deref());
         let headers = headers(&forward, &self.keyring, callback.as_deref(), &body);
         let bytes_sent = body.len();
@@ -90,7 +92,7 @@ impl Upstreams {
     }
 }
 
-fn parse(text: &str, policy: &UrlPolicy) -> Result<WebhookUrl, String> {
+pub(super) fn parse(text: &str, policy: &UrlPolicy) -> Result<WebhookUrl, String> {
     WebhookUrl::parse_for_call(text, policy).map_err(|error| error.to_string())
 }
 
@@ -147,22 +149,9 @@ fn headers(forward: &Forward<'_>, keyring: &Keyring, callback: Option<&str>, bod
             headers.append(name, value);
         }
     }
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    let (id, seconds) = (asked.id.to_string(), now.as_seconds());
-    let secret = keyring.upstream_secret(&api.owner);
-    set(HeaderName::from_static(signature::ID_HEADER), &id);
-    set(HeaderName::from_static(signature::TIMESTAMP_HEADER), &seconds.to_string());
-    set(HeaderName::from_static(signature::SIGNATURE_HEADER), &signature::sign_v1(&[&secret], &id, seconds, body));
-    set(HeaderName::from_static("ripost-request-id"), &id);
-    set(HeaderName::from_static("ripost-attempt"), &asked.attempt.to_string());
-    set(HeaderName::from_static("ripost-consumer"), &keyring.opaque_consumer(api.owner.as_str(), asked.consumer));
-    if let Some(callback) = callback {
-        set(HeaderName::from_static("ripost-callback-url"), callback);
-    }
+    headers.insert(HeaderName::from_static("ripost-attempt"), HeaderValue::from(asked.attempt));
+    let message = asked.id.to_string();
+    announce(&mut headers, keyring, api, &message, asked.id, asked.consumer, callback, *now, body);
     let traceparent = HeaderName::from_static("traceparent");
     if !headers.contains_key(&traceparent)
         && let Ok(made) = HeaderValue::from_str(&new_traceparent(asked.id.as_bytes()))
@@ -170,6 +159,36 @@ fn headers(forward: &Forward<'_>, keyring: &Keyring, callback: Option<&str>, bod
         headers.insert(traceparent, made);
     }
     headers
+}
+
+/// What every message to an upstream has: which request it is about, and the signature.
+#[expect(clippy::too_many_arguments, reason = "each is one header")]
+pub(super) fn announce(
+    headers: &mut HeaderMap,
+    keyring: &Keyring,
+    api: &ApiName,
+    message: &str,
+    id: RequestId,
+    consumer: ConsumerId,
+    callback: Option<&str>,
+    now: Timestamp,
+    body: &[u8],
+) {
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    let seconds = now.as_seconds();
+    let secret = keyring.upstream_secret(&api.owner);
+    set(HeaderName::from_static(signature::ID_HEADER), message);
+    set(HeaderName::from_static(signature::TIMESTAMP_HEADER), &seconds.to_string());
+    set(HeaderName::from_static(signature::SIGNATURE_HEADER), &signature::sign_v1(&[&secret], message, seconds, body));
+    set(HeaderName::from_static("ripost-request-id"), &id.to_string());
+    set(HeaderName::from_static("ripost-consumer"), &keyring.opaque_consumer(api.owner.as_str(), consumer));
+    if let Some(callback) = callback {
+        set(HeaderName::from_static("ripost-callback-url"), callback);
+    }
 }
 
 /// A trace of its own for a request that came without one: the same over all its attempts.

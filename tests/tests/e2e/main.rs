@@ -58,6 +58,7 @@ mod upstream;
 mod wall;
 mod wasi_http;
 mod webhook_test;
+mod withdraw;
 
 use ripost_tests::{Host, HostBuilder};
 

@@ -24,12 +24,12 @@ fn plugin(url: &str, lines: &str) -> Plugin {
     Plugin::new("up", []).with_manifest(|_| manifest)
 }
 
-fn host(url: &str, lines: &str) -> HostBuilder {
+pub(crate) fn host(url: &str, lines: &str) -> HostBuilder {
     Host::builder().dev().show_log().config(QUICK).plugin(&plugin(url, lines))
 }
 
 /// The path of the callback URL that a forwarded request came with.
-fn callback(host: &Host, forwarded: &Delivery) -> Result<String> {
+pub(crate) fn callback(host: &Host, forwarded: &Delivery) -> Result<String> {
     let url = forwarded.header("ripost-callback-url");
     let path = url.strip_prefix(host.url()).with_context(|| format!("{url:?} does not begin with {}", host.url()))?;
     Ok(path.to_owned())
@@ -45,11 +45,11 @@ async fn post(host: &Host, path: &str, headers: &[(&str, &str)], kind: &str, bod
     call.raw(kind, body.to_owned()).send().await
 }
 
-async fn result(host: &Host, path: &str, body: &str) -> Result<Answer> {
+pub(crate) async fn result(host: &Host, path: &str, body: &str) -> Result<Answer> {
     post(host, path, &[], "application/json", body).await
 }
 
-async fn awaits(consumer: &Consumer, id: &str) -> Test {
+pub(crate) async fn awaits(consumer: &Consumer, id: &str) -> Test {
     until("the acknowledgement", Duration::from_secs(10), async || {
         Ok((consumer.view(id).await?["status"] == "awaiting_callback").then_some(()))
     })
