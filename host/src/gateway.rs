@@ -1,5 +1,6 @@
 //! The data plane: what consumers speak to.
 
+mod accepted;
 pub mod access;
 pub mod answer;
 mod body;

@@ -5,6 +5,7 @@
 //! welcome, since whoever posts may not have heard the answer.
 
 use super::Gateway;
+use super::body::Arriving;
 use super::fields::is_json;
 use super::requests::json;
 use crate::plugins::ActiveApi;
@@ -98,7 +99,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let is_progress = part == Part::Progress || head.headers.contains_key(PROGRESS);
         let bytes_max = if is_progress { PROGRESS_BYTES_MAX } else { active.limits.response_body_bytes };
-        let body = self.read_within(body, bytes_max).await?;
+        let body = self.read_within(Arriving::new(&head.headers, body), bytes_max).await?;
         let said = if is_progress {
             Said::Progress(progress(&head.headers, &body)?)
         } else {

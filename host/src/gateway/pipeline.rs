@@ -1,26 +1,26 @@
 //! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, price, accept, answer.
 
-use super::answer::{self, REQUEST_ID, request_id_value};
+use super::accepted::{accepted_response, accepted_with, answer_ended, with_preference};
+use super::body::Arriving;
 use super::depth::depth;
 use super::fields::{self, Fields};
 use super::idempotency;
 use super::limits::{Admitted, Standing};
 use super::prefer::Prefer;
 use super::requests::contents_gone;
-use super::view::{self, Head, SettlementView};
 use super::{Gateway, identity, synchronous};
 use crate::keyring;
 use crate::live::{Ended, Entry};
 use crate::plugins::{ActiveApi, DeliveryMode};
-use crate::problem::{self, Kind, Problem};
+use crate::problem::{Kind, Problem};
 use crate::runs::Asked;
 use crate::telemetry::metrics::Reason;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
-use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
 use ripost_store::{
     Accept, AcceptError, Accepted, ClaimedRun, Consumer, Idempotency, Lease, RequestInput, StoreError, Wants, failpoint,
@@ -28,9 +28,6 @@ use ripost_store::{
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How soon a caller may usefully ask for the state again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Where in the path the names stand.
 pub(super) struct Target {
@@ -65,19 +62,30 @@ impl Gateway {
         request: Request<Incoming>,
         target: Target,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        let mut standing = Standing::default();
-        let mut response = self.call_limited(request, target, &mut standing).await?;
-        standing.write(response.headers_mut());
-        Ok(response)
+        let (head, body) = request.into_parts();
+        let (mut standing, mut arriving) = (Standing::default(), Some(Arriving::new(&head.headers, body)));
+        let answered = self.call_limited(head, &mut arriving, target, &mut standing).await;
+        match (answered, arriving) {
+            (Ok(mut response), _) => {
+                standing.write(response.headers_mut());
+                Ok(response)
+            }
+            // Refused unread. A stranger's body is nobody's time.
+            (Err(problem), Some(arriving)) if problem.status() != 401 => {
+                arriving.linger().await;
+                Err(problem)
+            }
+            (Err(problem), _) => Err(problem),
+        }
     }
 
     async fn call_limited(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        head: Parts,
+        arriving: &mut Option<Arriving>,
         target: Target,
         standing: &mut Standing,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        let (head, body) = request.into_parts();
         let consumer = self.identity.identify(&head.headers).await?;
         self.limiter.call(&consumer, standing)?;
         let path = head.uri.path();
@@ -96,9 +104,9 @@ impl Gateway {
         };
         self.access.check(&consumer, &api)?;
         self.limiter.call_of(&consumer, &api, standing)?;
-        let original = self.read(body).await?;
-        // Not before it has been read: who is still sending does not hear the answer.
         self.room.check()?;
+        let arriving = arriving.take().expect("it is read here and nowhere else");
+        let original = self.read_within(arriving, self.limits.body).await?;
         let prefer = Prefer::read(&head.headers);
         let key = idempotency::key(&head.headers)?;
         let key = key.map(|key| Idempotency {
@@ -415,7 +423,7 @@ fn passed_on(headers: &HeaderMap) -> Vec<(String, Bytes)> {
         .collect()
 }
 
-fn input(head: &http::request::Parts, rest: &str, body: Bytes) -> RequestInput {
+fn input(head: &Parts, rest: &str, body: Bytes) -> RequestInput {
     RequestInput {
         method: head.method.as_str().to_owned(),
         path: rest.to_owned(),
@@ -424,50 +432,4 @@ fn input(head: &http::request::Parts, rest: &str, body: Bytes) -> RequestInput {
         body,
         attributes: Vec::new(),
     }
-}
-
-fn accepted_response(base: &str, accept: &Accept) -> Response<Full<Bytes>> {
-    let state = if accept.split.price.is_zero() { Settlement::None } else { Settlement::Held };
-    let head = Head {
-        id: accept.id,
-        status: State::Accepted,
-        api: &accept.api,
-        created_at: accept.created_at,
-        expires_at: accept.expires_at,
-        finished_at: None,
-        settlement: SettlementView::new(state, accept.split),
-        has_webhook: accept.webhook_url.is_some(),
-        result_url: &String::new,
-    };
-    accepted_with(accept.id, view::accepted(base, head))
-}
-
-fn accepted_with(id: RequestId, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::LOCATION, HeaderValue::from_str(&format!("/requests/{id}")).expect("an id is ASCII"));
-    headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-    headers.insert(REQUEST_ID.clone(), request_id_value(id));
-    response
-}
-
-fn answer_ended(id: RequestId, ended: Ended, prefer: Prefer) -> Response<Full<Bytes>> {
-    let response = match ended {
-        Ended::Answer(answer) => answer::response(id, answer),
-        Ended::Problem { status, json } => {
-            let mut response = problem::response_of(status, json);
-            response.headers_mut().insert(REQUEST_ID.clone(), request_id_value(id));
-            response
-        }
-    };
-    with_preference(response, prefer, true)
-}
-
-fn with_preference(mut response: Response<Full<Bytes>>, prefer: Prefer, waited: bool) -> Response<Full<Bytes>> {
-    if let Some(applied) = prefer.applied(waited) {
-        response.headers_mut().insert("preference-applied", applied);
-    }
-    response
 }

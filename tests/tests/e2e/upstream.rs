@@ -220,6 +220,27 @@ async fn a_callback_url_is_good_for_its_request_alone() -> Test {
 }
 
 #[tokio::test]
+async fn a_body_over_its_limit_is_told_so_and_not_cut_off() -> Test {
+    let service = Sink::start().await?;
+    service.otherwise(Reply::status(202));
+    let host = host(&service.url("/"), "").start().await?;
+    let id = host.demo().call("demo/up").header("prefer", "respond-async").json(&json!({})).accepted().await?;
+    let path = callback(&host, &service.first(&id).await?)?;
+    awaits(&host.demo(), &id).await?;
+    // More than any buffer on the way has room for: it is still being sent when the answer is known.
+    let large = "x".repeat(12 << 20);
+    for _ in 0..10 {
+        assert_eq!(post(&host, &path, &[], "text/plain", &large).await?.expect(413)?.problem()?, "body-too-large");
+        assert_eq!(post(&host, &format!("{path}/progress"), &[], "text/plain", &large).await?.status, 413);
+        let call = host.demo().call("demo/up").raw("text/plain", large.clone()).send().await?.expect(413)?;
+        assert_eq!(call.problem()?, "body-too-large");
+        host.demo().call("demo/nothing").raw("text/plain", large.clone()).send().await?.expect(404)?;
+    }
+    result(&host, &path, "{}").await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_callback_may_be_quicker_than_the_acknowledgement_and_the_later_answer_counts_for_nothing() -> Test {
     let service = Sink::start().await?;
     service.script([
