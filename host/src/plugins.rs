@@ -62,7 +62,7 @@ use scan::{Look, Turn};
 use shared::Shared;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -263,6 +263,8 @@ pub struct Plugins {
     pins: OnceLock<Arc<dyn Pins>>,
     /// Held while requests are moved.
     moving: tokio::sync::Mutex<()>,
+    /// A move for late requests is to begin: those that come meanwhile go along.
+    moves_late: AtomicBool,
     quarantines: AtomicU64,
     reloads_ok: AtomicU64,
     reloads_rejected: AtomicU64,
@@ -307,6 +309,7 @@ impl Plugins {
             stopped: ArcSwap::default(),
             pins: OnceLock::new(),
             moving: tokio::sync::Mutex::default(),
+            moves_late: AtomicBool::new(false),
             quarantines: AtomicU64::new(0),
             reloads_ok: AtomicU64::new(0),
             reloads_rejected: AtomicU64::new(0),

@@ -199,7 +199,7 @@ impl Runs {
     pub fn start(self: &Arc<Self>, slot: Slot, claimed: ClaimedRun, entry: Arc<Entry>) {
         let runs = self.clone();
         self.needs.tasks.spawn(async move {
-            runs.run_to_the_end(claimed, entry).await;
+            runs.run_whatever_happens(claimed, entry).await;
             drop(slot);
             if runs.waiting_in_store.load(Ordering::Acquire) {
                 runs.wake.notify_one();

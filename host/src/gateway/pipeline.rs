@@ -291,7 +291,7 @@ impl Gateway {
         };
         let response = accepted_response(&self.base, &accept);
         // A caller that hangs up drops this future; the commit and what follows from it must not go with it.
-        let this = self.clone();
+        let (this, digest) = (self.clone(), api.digest);
         let kept = entry.clone();
         let committed = self.tasks.spawn(async move {
             let outcome = this.store.accept(accept).await;
@@ -305,6 +305,11 @@ impl Gateway {
                         this.runs.one_waits();
                         this.runs.wake();
                     }
+                }
+                // A rollback may have moved what it saw before this was there.
+                if this.plugins.is_out_of_service(digest) {
+                    let plugins = this.plugins.clone();
+                    this.tasks.spawn(async move { plugins.accepted_under(digest).await });
                 }
             }
             outcome

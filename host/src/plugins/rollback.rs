@@ -14,6 +14,7 @@ use ripost_store::failpoint;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Revisions that were put aside, and who answers in their place.
 pub(super) type Successors = HashMap<Digest, Digest>;
@@ -162,6 +163,7 @@ impl Plugins {
     pub async fn carry_out_moves(self: &Arc<Self>) {
         let Some(pins) = self.pins.get() else { return };
         let _one = self.moving.lock().await;
+        self.moves_late.store(false, Ordering::SeqCst);
         let moves = lock(&self.turn).moves.clone();
         for step in moves {
             let plugins = self.clone();
@@ -189,6 +191,34 @@ impl Plugins {
                 }
             }
         }
+    }
+
+    /// A request was accepted, durably, under a revision. One that was put aside meanwhile has had its requests moved
+    /// perhaps before this one was there to be seen: they are looked for once more.
+    pub async fn accepted_under(self: &Arc<Self>, digest: Digest) {
+        let to = self.successor(digest);
+        if to == digest || self.moves_late.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let step = Move { from: digest, to };
+        let written = self.decide(move |plugins| plugins.move_again(step)).await;
+        if let Err(error) = written {
+            tracing::warn!(%error, "That late requests are to be moved could not be written down; they are moved all the same");
+        }
+        self.carry_out_moves().await;
+    }
+
+    fn move_again(&self, step: Move) -> Result<(), PluginError> {
+        let mut turn = lock(&self.turn);
+        if turn.moves.contains(&step) {
+            return Ok(());
+        }
+        turn.moves.push(step);
+        let mut record = record_of(&turn);
+        if !record.moves.contains(&step) {
+            record.moves.push(step);
+        }
+        self.write(&mut turn, record).map_err(PluginError::Record)
     }
 
     fn moved(&self, step: Move) -> Result<(), PluginError> {

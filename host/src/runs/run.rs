@@ -8,12 +8,14 @@ use crate::plugins::{ActiveApi, PluginError, Ran, Target};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of, Stopped};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use ripost_domain::api::ApiName;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_runtime::{Call, Handler, Limits, LogLine, ProgressSink, Request, Response, Run, RunOutcome, Usage};
 use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, WriteError, failpoint};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +74,26 @@ pub(super) struct Answered {
 }
 
 impl Runs {
-    pub(super) async fn run_to_the_end(self: &Arc<Self>, claimed: ClaimedRun, entry: Arc<Entry>) {
+    /// Runs a request; if we break down ourselves, it is put back and the run counts: what breaks us each time ends as
+    /// lost, and not with the next start.
+    pub(super) async fn run_whatever_happens(self: &Arc<Self>, claimed: ClaimedRun, entry: Arc<Entry>) {
+        let (id, epoch, attempt) = (claimed.id, claimed.epoch, claimed.attempt);
+        let begun = self.needs.clock.now();
+        // Whatever is half done is in the store, and fenced; what is in memory are counts and permits, which unwind.
+        let run = AssertUnwindSafe(self.run_to_the_end(claimed, entry.clone())).catch_unwind();
+        if run.await.is_ok() {
+            return;
+        }
+        let now = self.needs.clock.now();
+        tracing::error!(request.id = %id, attempt, "A run broke down inside the host; the request is put back");
+        self.needs.metrics.runs.get_or_create(&Outcome { outcome: BROKE_DOWN }).inc();
+        let usage = Usage { wall: now.since(begun), ..Usage::default() };
+        let run = Some(receipt(attempt, begun, BROKE_DOWN, &usage));
+        let again = RunAgain { id, epoch, run_at: now.after(BROKE_DOWN_WAIT), counted: true, refused: false, run };
+        self.put_back_now(id, again).await;
+    }
+
+    async fn run_to_the_end(self: &Arc<Self>, claimed: ClaimedRun, entry: Arc<Entry>) {
         let needs = &self.needs;
         let active = match needs.plugins.api_at(claimed.digest, &claimed.api).await {
             Ok(active) => active,
@@ -303,23 +324,35 @@ impl Runs {
 
     async fn put_back(&self, claimed: &ClaimedRun, again: RunAgain) {
         let (run_at, counted) = (again.run_at, again.counted);
+        if self.put_back_now(claimed.id, again).await {
+            tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, counted, %run_at, "The request will be run again");
+        }
+    }
+
+    /// Whether it is; if not, it has ended, or the next start finds it.
+    async fn put_back_now(&self, id: RequestId, again: RunAgain) -> bool {
         match self.needs.store.run_again(again).await {
             Ok(()) => {
                 self.one_waits();
-                tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, counted, %run_at, "The request will be run again");
-                if let Some(entry) = self.needs.live.get(claimed.id) {
+                if let Some(entry) = self.needs.live.get(id) {
                     entry.rest();
                 }
                 self.wake();
+                true
             }
-            Err(WriteError::Fenced) => {}
+            Err(WriteError::Fenced) => false,
             // Still leased to this process: the next start finds it.
             Err(WriteError::Store(error)) => {
-                tracing::error!(request.id = %claimed.id, %error, "A request could not be put back; the next start finds it");
+                tracing::error!(request.id = %id, %error, "A request could not be put back; the next start finds it");
+                false
             }
         }
     }
 }
+
+/// How a run is called that we broke down in, and how long its request rests.
+const BROKE_DOWN: &str = "host-failed";
+const BROKE_DOWN_WAIT: Duration = Duration::from_secs(1);
 
 /// How a run that was stopped is called.
 pub(super) const CANCELLED: &str = "cancelled";

@@ -2,6 +2,7 @@
 //!
 //! With the feature `failpoints` and `RIPOST_FAILPOINT=name` (or `name:3`, the third time it is reached) the thread
 //! that reaches the point prints `reached name` on standard error and never goes on; the test then kills the process.
+//! `name:3:panic` panics there in place of that.
 //! Without the feature a point is nothing at all.
 
 /// Every point there is: one between each two durable steps. A crash test kills the host at each of them.
@@ -66,18 +67,20 @@ pub const NAMES: &[&str] = &[
 pub fn hit(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
-    static WANTED: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    static WANTED: OnceLock<Option<(String, u32, bool)>> = OnceLock::new();
     static REACHED: AtomicU32 = AtomicU32::new(0);
     debug_assert!(NAMES.contains(&name), "a failpoint that is not in the list");
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("RIPOST_FAILPOINT").ok()?;
-        let (name, nth) =
-            text.split_once(':').map_or((text.as_str(), 1), |(name, nth)| (name, nth.parse().unwrap_or(1)));
-        Some((name.to_owned(), nth))
+        let mut parts = text.split(':');
+        let name = parts.next()?.to_owned();
+        let nth = parts.next().and_then(|nth| nth.parse().ok()).unwrap_or(1);
+        Some((name, nth, parts.next() == Some("panic")))
     });
-    let Some((wanted, nth)) = wanted else { return };
+    let Some((wanted, nth, panics)) = wanted else { return };
     if wanted == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == *nth {
         eprintln!("reached {name}");
+        assert!(!panics, "the failpoint {name} panics");
         loop {
             std::thread::park();
         }

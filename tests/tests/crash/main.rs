@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod in_process;
 mod many;
 mod plugins;
 mod points;

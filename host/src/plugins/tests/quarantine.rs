@@ -61,6 +61,13 @@ async fn a_rollback_serves_the_revision_before_and_holds_until_another_comes() {
     assert_eq!(running.digest, second, "who has it keeps it to the end");
     assert_eq!(pins.moves.lock().unwrap().as_slice(), [(second, first, vec![name("a")])]);
     assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, first, "what waits goes with it");
+    // One that was accepted with the registry of before, and committed after the move, is looked for again.
+    plugins.accepted_under(second).await;
+    plugins.accepted_under(first).await;
+    assert_eq!(
+        pins.moves.lock().unwrap().as_slice(),
+        [(second, first, vec![name("a")]), (second, first, vec![name("a")])]
+    );
     // The files are still those of the second.
     plugins.reload().await;
     assert_eq!(plugins.digest("a"), first);
