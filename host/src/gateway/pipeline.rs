@@ -21,6 +21,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
+use ripost_domain::money::{Amount, Split};
 use ripost_domain::time::Timestamp;
 use ripost_store::{
     Accept, AcceptError, Accepted, ClaimedRun, Consumer, Idempotency, Lease, RequestInput, StoreError, Wants, failpoint,
@@ -44,16 +45,46 @@ pub(super) struct Arrived {
 }
 
 /// A call that is to be accepted.
-struct Call {
-    arrived: Arrived,
+pub(super) struct Call {
+    pub(super) arrived: Arrived,
     webhook_url: Option<String>,
     wants: Wants,
     /// What the handler will see.
-    input: RequestInput,
+    pub(super) input: RequestInput,
     /// What was sent, if a transform made something else of it.
     original: Option<RequestInput>,
     traceparent: Option<String>,
     idempotency: Option<Idempotency>,
+}
+
+impl Call {
+    /// As the store gets it.
+    pub(super) fn into_accept(
+        self,
+        consumer: &Consumer,
+        api: &ActiveApi,
+        split: Split,
+        expires_at: Timestamp,
+        lease: Lease,
+    ) -> Accept {
+        let Self { arrived, webhook_url, wants, input, original, traceparent, idempotency } = self;
+        Accept {
+            id: arrived.id,
+            api: api.name.clone(),
+            digest: api.digest,
+            consumer: consumer.id,
+            created_at: arrived.at,
+            expires_at,
+            split,
+            webhook_url,
+            wants,
+            input,
+            original,
+            traceparent,
+            idempotency,
+            lease,
+        }
+    }
 }
 
 impl Gateway {
@@ -126,8 +157,11 @@ impl Gateway {
             if key.is_none() {
                 let sent = input(&head, &path[target.rest..], body);
                 let admitted = self.limiter.admit(&consumer, &api, at, standing).await?;
-                let (input, _) = self.transform(&consumer, &api, arrived, sent).await?;
-                return self.call_directly(&consumer, &api, arrived, &input, admitted).await;
+                let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
+                self.check_price(&fields, &api)?;
+                let (webhook_url, wants, traceparent) = (None, fields.wants, traceparent(&head.headers));
+                let call = Call { arrived, webhook_url, wants, input, original, traceparent, idempotency: None };
+                return self.call_directly(&consumer, &api, call, admitted).await;
             }
         }
         let wait = match api.spec.delivery {
@@ -150,7 +184,7 @@ impl Gateway {
         };
         let depth = depth(&head.headers)?;
         let wants = Wants { depth, ..fields.wants };
-        let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let traceparent = traceparent(&head.headers);
         let sent = input(&head, &path[target.rest..], body);
         let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
         self.check_price(&fields, &api)?;
@@ -250,10 +284,10 @@ impl Gateway {
         call: Call,
         admitted: Admitted,
     ) -> Result<AcceptOutcome, Problem> {
-        let Call { arrived, webhook_url, wants, input, original, traceparent, idempotency } = call;
-        let Arrived { id, at: now } = arrived;
+        let Arrived { id, at: now } = call.arrived;
+        let idempotency = call.idempotency.clone();
         let split = self.fee.split(api.spec.price);
-        let slot = self.runs.reserve(&api.owner, input.body.len());
+        let slot = self.runs.reserve(&api.owner, call.input.body.len());
         let entry = self.live.enter(id);
         let expires_at = now.after(api.spec.expires_in);
         // Without room in memory only the store gets the input: the sweep reads it from there.
@@ -268,27 +302,13 @@ impl Gateway {
             created_at: now,
             expires_at,
             split,
-            webhook_url: webhook_url.clone(),
-            wants,
-            input: input.clone(),
-            traceparent: traceparent.clone(),
+            webhook_url: call.webhook_url.clone(),
+            wants: call.wants,
+            input: call.input.clone(),
+            traceparent: call.traceparent.clone(),
         });
-        let accept = Accept {
-            id,
-            api: api.name.clone(),
-            digest: api.digest,
-            consumer: consumer.id,
-            created_at: now,
-            expires_at,
-            split,
-            webhook_url,
-            wants,
-            input,
-            original,
-            traceparent,
-            idempotency: idempotency.clone(),
-            lease: if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody },
-        };
+        let lease = if slot.is_some() { Lease::ThisProcess } else { Lease::Nobody };
+        let accept = call.into_accept(consumer, api, split, expires_at, lease);
         let response = accepted_response(&self.base, &accept);
         // A caller that hangs up drops this future; the commit and what follows from it must not go with it.
         let (this, digest) = (self.clone(), api.digest);
@@ -320,12 +340,7 @@ impl Gateway {
                 Some(key) => same_call(id, fingerprint, key).map(Before),
                 None => Err(Problem::new(Kind::Internal, "A call without an idempotency key met an earlier one.")),
             },
-            Ok(Err(AcceptError::InsufficientBalance { available, price })) => Err(Problem::new(
-                Kind::InsufficientBalance,
-                format!("The price is {price} USDC and {available} USDC are left. Nothing was accepted; add to the balance and send it again."),
-            )
-            .with("price_usdc", price.to_string())
-            .with("available_usdc", available.to_string())),
+            Ok(Err(AcceptError::InsufficientBalance { available, price })) => Err(insufficient(available, price)),
             Ok(Err(AcceptError::Store(error))) => {
                 if matches!(error, StoreError::Busy) {
                     self.metrics.shed.get_or_create(&Reason { reason: "writer" }).inc();
@@ -375,6 +390,20 @@ impl Gateway {
         let current = self.current(record).await?;
         Ok(with_preference(accepted_with(id, current.body), prefer, false))
     }
+}
+
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// The balance does not cover the price.
+pub(super) fn insufficient(available: Amount, price: Amount) -> Problem {
+    let detail = format!(
+        "The price is {price} USDC and {available} USDC are left. Nothing was accepted; add to the balance and send it again."
+    );
+    Problem::new(Kind::InsufficientBalance, detail)
+        .with("price_usdc", price.to_string())
+        .with("available_usdc", available.to_string())
 }
 
 #[derive(serde::Deserialize)]

@@ -1,19 +1,24 @@
-//! Calls of APIs with `delivery = "off"`: the answer is on the connection that asked, and nothing is written. Never `202`;
-//! what is not answered within the API's `wall`, waiting for its turn included, is a 504.
+//! Calls of APIs with `delivery = "off"`: the answer is on the connection that asked. Never `202`; what is not answered
+//! within the API's `wall`, waiting for its turn included, is a 504. Of a free call nothing is written. Of a priced one the
+//! price is set aside first, and the call is written with its hold, its capture and its result in one transaction before
+//! it is answered; unless the answer is none that is paid for, and then nothing is.
 
 use super::Gateway;
 use super::answer::{self, REQUEST_ID, request_id_value};
 use super::fields::Fields;
 use super::limits::Admitted;
-use super::pipeline::Arrived;
+use super::pipeline::{Arrived, Call, insufficient};
 use crate::plugins::{ActiveApi, Target};
 use crate::problem::{Kind, Problem};
 use crate::runs::{Asked, NotRun, decide};
+use crate::telemetry::metrics;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
-use ripost_store::{Consumer, RequestInput};
+use ripost_domain::request::State;
+use ripost_domain::time::Timestamp;
+use ripost_store::{AcceptError, Answer, Consumer, Direct, Ending, Finish, Lease, Reservation};
 use std::time::Duration;
 
 /// Refuses what such an API cannot do.
@@ -51,13 +56,16 @@ impl Gateway {
         &self,
         consumer: &Consumer,
         api: &ActiveApi,
-        arrived: Arrived,
-        input: &RequestInput,
+        call: Call,
         admitted: Admitted,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        let Arrived { id, at } = arrived;
+        let Arrived { id, at } = call.arrived;
         let until = at.after(api.limits.wall);
-        let asked = Asked { id, consumer: consumer.id, attempt: 1, input, created_at: at, until };
+        let reservation = match api.spec.price.is_zero() {
+            true => None,
+            false => Some(self.store.reserve(consumer.id, api.spec.price).await.map_err(refused)?),
+        };
+        let asked = Asked { id, consumer: consumer.id, attempt: 1, input: &call.input, created_at: at, until };
         let ran = match &api.target {
             Target::Handler(handler) => {
                 let ran = self.runs.run_directly(asked, api, handler).await;
@@ -75,8 +83,50 @@ impl Gateway {
         };
         admitted.answered();
         match answered {
-            Ok(answer) => Ok(answer::response(id, answer)),
+            Ok(answer) => {
+                // As with any call: other answers are the consumer's or the owner's failure, and cost nothing.
+                if let Some(reservation) = reservation.filter(|_| (200..400).contains(&answer.status)) {
+                    self.settle(consumer, api, call, until, answer.clone(), reservation).await?;
+                }
+                Ok(answer::response(id, answer))
+            }
             Err(problem) => Err(problem.header(REQUEST_ID.clone(), request_id_value(id))),
         }
+    }
+
+    /// One transaction: the call, its hold and capture, its result. Whoever hangs up meanwhile has paid, and finds the
+    /// result under the request's id.
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        api: &ActiveApi,
+        call: Call,
+        until: Timestamp,
+        answer: Answer,
+        reservation: Reservation,
+    ) -> Result<(), Problem> {
+        let id = call.arrived.id;
+        let accept = call.into_accept(consumer, api, self.fee.split(api.spec.price), until, Lease::ThisProcess);
+        let finish = Finish {
+            id,
+            epoch: 1,
+            from: State::Running,
+            ending: Ending::Completed { answer },
+            finished_at: self.clock.now(),
+            run: None,
+            callback: None,
+            delivery: None,
+        };
+        self.store.answered(Direct { accept, finish, reservation }).await.map_err(refused)?;
+        self.metrics.accepted.inc();
+        self.metrics.finished.get_or_create(&metrics::State { state: State::Completed.as_str() }).inc();
+        Ok(())
+    }
+}
+
+fn refused(error: AcceptError) -> Problem {
+    match error {
+        AcceptError::InsufficientBalance { available, price } => insufficient(available, price),
+        AcceptError::Store(error) => error.into(),
     }
 }

@@ -307,10 +307,6 @@ impl Reader<'_> {
         let access = self.access(raw.access.as_ref())?;
         let cancel = self.cancel(raw.cancel.as_ref())?;
         let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
-        if delivery == DeliveryMode::Off && !price.is_zero() {
-            let message = "delivery = \"off\" is for free APIs in this version; leave out `price`, or write delivery = \"webhook\"";
-            return Err(self.error(raw.delivery.as_ref().map_or(at, |text| text.span().start), message));
-        }
         let expires_in = match &raw.expires_in {
             None => EXPIRES_IN_DEFAULT,
             Some(text) => {

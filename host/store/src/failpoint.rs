@@ -12,6 +12,9 @@ pub const NAMES: &[&str] = &[
     "accept.before_commit",
     "accept.after_commit",
     "accept.before_answer",
+    // a priced call that is answered on its own connection
+    "direct.before_commit",
+    "direct.after_commit",
     // a run
     "run.before_claim_commit",
     "run.after_claim_commit",

@@ -30,12 +30,12 @@ mod writer;
 use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
-    ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, DisabledUrl, DiskUsage, Erased, Finish, Finished,
-    KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer, NewDelivery, OldPage, OldRequests,
-    OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin, RequestFilter,
-    RequestInput, RequestPage, RequestRecord, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret,
-    SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
-    Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
+    ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased, Finish,
+    Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer, NewDelivery, OldPage,
+    OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin,
+    RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, RotateSecret, Rotated, RunAgain, RunClaim,
+    RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription,
+    Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -173,6 +173,41 @@ impl Store for SqliteStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
         let points = Some(("accept.before_commit", "accept.after_commit"));
         self.writer.write(Patience::None, points, move |work| requests::accept(work, &accept)).await?
+    }
+
+    async fn reserve(&self, consumer: ConsumerId, amount: Amount) -> Result<Reservation, AcceptError> {
+        // Kept over a second try of the group, so that it is not set aside twice.
+        let mut made: Option<Reservation> = None;
+        let reserve = move |work: &mut writer::Work<'_>| {
+            if let Some(made) = &made {
+                return Ok(Ok(made.clone()));
+            }
+            Ok(match ledger::reserve(work, consumer, amount)? {
+                Ok(reservation) => Ok(made.insert(reservation).clone()),
+                Err(ledger::Refused { available }) => {
+                    Err(AcceptError::InsufficientBalance { available, price: amount })
+                }
+            })
+        };
+        self.writer.write(Patience::None, None, reserve).await?
+    }
+
+    async fn answered(&self, direct: Direct) -> Result<(), AcceptError> {
+        let inline_max = self.inline_max;
+        let Direct { accept, finish, reservation } = direct;
+        let finish = Arc::new(finish);
+        if has_large(&finish, inline_max) {
+            let (folder, large) = (self.folder.clone(), finish.clone());
+            let written = tokio::task::spawn_blocking(move || files::write_large(&folder, &large, inline_max)).await;
+            self.files_bytes.more(written.map_err(|_| StoreError::Closed)??);
+        }
+        let points = Some(("direct.before_commit", "direct.after_commit"));
+        let write = move |work: &mut writer::Work<'_>| {
+            // Now it is this call's own hold that the balance is for.
+            reservation.release();
+            requests::answered(work, &accept, &finish, inline_max)
+        };
+        self.writer.write(Patience::Endless, points, write).await?
     }
 
     async fn finish(&self, finish: Finish) -> Result<Finished, WriteError> {

@@ -12,6 +12,7 @@ mod limits;
 mod owner_secret;
 mod pinned;
 mod request;
+mod reservation;
 mod retention;
 mod run;
 mod stats;
@@ -36,6 +37,8 @@ pub use limits::{ConsumerLimits, UnfinishedCount};
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
 pub use request::{RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult};
+pub(crate) use reservation::Reservations;
+pub use reservation::{Direct, Reservation};
 pub use retention::{DiskUsage, Erased, OldPage, OldRequests, Part};
 pub use run::{ClaimedRun, RunAgain, RunClaim, RunReceipt};
 pub use stats::{Recovered, Stats, Violation};
@@ -57,6 +60,12 @@ pub trait Store: Send + Sync + 'static {
     /// Makes request, hold and idempotency key durable; returns after the commit. Never waits for room in the
     /// writer's queue: full is [`StoreError::Busy`].
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError>;
+
+    /// Sets a part of a balance aside until it is given up or becomes a hold; nothing is written.
+    async fn reserve(&self, consumer: ConsumerId, amount: Amount) -> Result<Reservation, AcceptError>;
+
+    /// Writes a call with its answer, its hold and its capture, in one transaction.
+    async fn answered(&self, direct: Direct) -> Result<(), AcceptError>;
 
     /// Ends a request: outcome, capture or release, delivery.
     async fn finish(&self, finish: Finish) -> Result<Finished, WriteError>;

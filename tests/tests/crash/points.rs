@@ -24,6 +24,8 @@ points! {
     killed_before_the_commit_of_an_accept: "accept.before_commit" => scenario::accepting;
     killed_after_the_commit_of_an_accept: "accept.after_commit" => scenario::accepting;
     killed_before_the_202_is_sent: "accept.before_answer" => scenario::accepting;
+    killed_before_a_priced_answer_is_committed: "direct.before_commit" => scenario::answering_directly;
+    killed_after_a_priced_answer_is_committed: "direct.after_commit" => scenario::answering_directly;
     killed_before_a_claim_of_runs_is_committed: "run.before_claim_commit" => scenario::claiming_runs;
     killed_after_a_claim_of_runs_is_committed: "run.after_claim_commit" => scenario::claiming_runs;
     killed_before_the_handler_runs: "run.before_handler" => scenario::running;

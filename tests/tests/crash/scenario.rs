@@ -45,6 +45,8 @@ pub(crate) struct Promises {
     key: String,
     pub(crate) sink: Sink,
     pub(crate) accepted: Vec<String>,
+    /// Priced calls that were answered on their own connections.
+    paid_directly: i64,
 }
 
 impl Promises {
@@ -53,7 +55,7 @@ impl Promises {
         let host = host().start().await?;
         let consumer = host.add_consumer("c1", "10").await?;
         let key = consumer.key().context("a key")?.to_owned();
-        let mut promises = Self { key, sink: Sink::start().await?, accepted: Vec::new() };
+        let mut promises = Self { key, sink: Sink::start().await?, accepted: Vec::new(), paid_directly: 0 };
         for _ in 0..BYSTANDERS {
             let id = promises.call(&consumer, "demo/echo").accepted().await?;
             consumer.delivery(&id, "delivered").await?;
@@ -75,7 +77,7 @@ impl Promises {
     pub(crate) async fn are_kept(self, host: Host) -> Test {
         let consumer = self.consumer(&host);
         let secret = consumer.webhook_secret().await?;
-        let mut paid = 0;
+        let mut paid = PRICE * self.paid_directly;
         for id in &self.accepted {
             let view = consumer.ended(id).await.with_context(|| format!("{id} was accepted"))?;
             paid += if view["status"] == "completed" { PRICE } else { 0 };
@@ -108,6 +110,33 @@ pub(crate) async fn none_is_unfinished(consumer: &Consumer) -> Test {
         Ok((shown["limits"]["concurrency"]["used"] == 0).then_some(()))
     })
     .await
+}
+
+/// The point lies around the one commit of a priced call that is answered on its own connection: before it nothing has
+/// happened, after it the call is paid for and its result is there.
+pub(crate) async fn answering_directly(point: &str) -> Test {
+    let plain =
+        Plugin::new("plain", [Api::new("demo", "plain", guests::echo()).price("0.050000").line("delivery = \"off\"")]);
+    let (host, mut promises) = Promises::prepare().await?;
+    let host = host.sigterm().await?.with(|host| host.plugin(&plain).failpoint(point)).start().await?;
+    let consumer = promises.consumer(&host);
+    tokio::select! {
+        answer = consumer.call("demo/plain").json(&json!({})).send() => anyhow::bail!("{point} was not reached before this answer: {answer:?}"),
+        reached = host.reached(point) => reached,
+    }?;
+    let host = host.restart().await?;
+    let consumer = promises.consumer(&host);
+    let listed = consumer.get("/requests?api=demo/plain").await?.expect(200)?.json()?;
+    let listed = listed["requests"].as_array().context("a list")?.clone();
+    if point.contains("before") {
+        assert_eq!(listed, [] as [serde_json::Value; 0], "it was never accepted");
+    } else {
+        assert_eq!(listed.len(), 1);
+        let id = listed[0]["requestId"].as_str().context("an id")?;
+        consumer.get(&format!("/requests/{id}/result")).await?.expect(200)?;
+        promises.paid_directly = 1;
+    }
+    promises.are_kept(host).await
 }
 
 /// The point lies between a run and the webhook that tells of its start: that webhook is sent, and once is enough.

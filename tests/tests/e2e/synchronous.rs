@@ -3,7 +3,7 @@
 use crate::{Test, host};
 use anyhow::Result;
 use ripost_tests::guests::{self, Failure};
-use ripost_tests::{Api, Host, Plugin, until};
+use ripost_tests::{Api, Host, Plugin, audit, until};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -169,4 +169,92 @@ async fn one_owners_flood_delays_that_owner_only() -> Test {
     }
     assert!(refused > 0, "what is beyond the owner's share of the queue is refused at once");
     Ok(())
+}
+
+fn priced(slug: &str, component: Vec<u8>) -> Api {
+    api(slug, component).price("0.050000")
+}
+
+#[tokio::test]
+async fn a_priced_call_is_paid_and_kept_before_it_is_answered() -> Test {
+    let host = start([
+        priced("shop", guests::echo()),
+        priced("teapot", guests::answers(418, &[], b"tip me")),
+        priced("moved", guests::answers(303, &[("location", "/there")], b"")),
+        priced("traps", guests::traps()),
+        priced("large", guests::answers_bytes(100_000)),
+    ])
+    .await?;
+    let consumer = host.add_consumer("c1", "0.150000").await?;
+    let before = host.metrics().await?.sum("ripost_store_operations_total", "");
+    let answer = consumer.call("demo/shop").json(&json!({ "n": 1 })).send().await?.expect(200)?;
+    assert_eq!(answer.json()?, json!({ "n": 1 }));
+    let operations = host.metrics().await?.sum("ripost_store_operations_total", "") - before;
+    assert!((operations - 2.0).abs() < 0.5, "the reservation, which writes nothing, and one write: {operations}");
+    let id = answer.header("ripost-request-id").unwrap();
+    let view = consumer.view(id).await?;
+    assert_eq!((&view["status"], &view["settlement"]["state"]), (&json!("completed"), &json!("captured")));
+    assert_eq!(view["result"], json!({ "n": 1 }));
+    let result = consumer.get(&format!("/requests/{id}/result")).await?.expect(200)?;
+    assert_eq!(result.body, answer.body);
+    assert_eq!(consumer.balances().await?, (100_000, 0));
+
+    for (slug, status) in [("teapot", 418), ("traps", 502)] {
+        let answer = consumer.call(&format!("demo/{slug}")).json(&json!({})).send().await?.expect(status)?;
+        let id = answer.header("ripost-request-id").unwrap();
+        consumer.get(&format!("/requests/{id}")).await?.expect(404)?;
+    }
+    assert_eq!(consumer.balances().await?, (100_000, 0), "what is no answer costs nothing");
+    consumer.call("demo/moved").json(&json!({})).send().await?.expect(303)?;
+    let large = consumer.call("demo/large").json(&json!({})).send().await?.expect(200)?;
+    assert_eq!(large.body.len(), 100_000);
+    let id = large.header("ripost-request-id").unwrap();
+    assert_eq!(consumer.get(&format!("/requests/{id}/result")).await?.expect(200)?.body, large.body);
+    assert_eq!(consumer.balances().await?, (0, 0));
+    let refused = consumer.call("demo/shop").json(&json!({})).send().await?.expect(402)?.json()?;
+    assert_eq!(refused["available_usdc"], "0.000000");
+    let dear = consumer.call("demo/shop").json(&json!({ "max_price_usdc": "0.010000" })).send().await?.expect(409)?;
+    assert_eq!(dear.json()?["type"], "urn:ripost:problem:price-changed");
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())
+}
+
+#[tokio::test]
+async fn a_balance_is_spent_once_however_many_ask_for_it() -> Test {
+    let durable = Api::new("demo", "durable", guests::sleeps(100)).price("0.050000");
+    let host = start([priced("slow", guests::sleeps(300)), durable]).await?;
+    let consumer = host.add_consumer("c1", "0.500000").await?;
+    let mut calls = JoinSet::new();
+    for n in 0..64 {
+        let consumer = consumer.clone();
+        let slug = if n % 2 == 0 { "demo/slow" } else { "demo/durable" };
+        calls.spawn(async move {
+            let call = consumer.call(slug).json(&json!({}));
+            Ok::<_, anyhow::Error>(call.send().await?.status.as_u16())
+        });
+    }
+    let mut counts = std::collections::BTreeMap::<u16, u32>::new();
+    while let Some(status) = calls.join_next().await {
+        *counts.entry(status??).or_default() += 1;
+    }
+    assert_eq!(counts, [(200, 10), (402, 54)].into(), "ten are paid for, and nobody else is answered");
+    assert_eq!(consumer.balances().await?, (0, 0));
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())
+}
+
+#[tokio::test]
+async fn a_priced_caller_that_hangs_up_gives_back_what_was_set_aside() -> Test {
+    let host = start([priced("sleeps", guests::sleeps(60_000)), priced("shop", guests::echo())]).await?;
+    let consumer = host.add_consumer("c1", "0.050000").await?;
+    let call = consumer.call("demo/sleeps").json(&json!({}));
+    assert!(tokio::time::timeout(Duration::from_millis(500), call.send()).await.is_err(), "it sleeps");
+    until("the balance is free again", Duration::from_secs(5), async || {
+        let answer = consumer.call("demo/shop").json(&json!({})).send().await?;
+        Ok((answer.status == 200).then_some(()))
+    })
+    .await?;
+    assert_eq!(consumer.balances().await?, (0, 0));
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())
 }

@@ -177,10 +177,6 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         (with("max_attempts = 5", "max_attempts = 0"), "12: `max_attempts` is 0 and must be between 1 and 10"),
         (with("max_attempts = 5", "max_attempts = 11"), "12: `max_attempts` is 11 and must be between 1 and 10"),
         (
-            with("\"webhook\"", "\"off\""),
-            "13: delivery = \"off\" is for free APIs in this version; leave out `price`, or write delivery = \"webhook\"",
-        ),
-        (
             with("\"request\"", "\"xml\""),
             "14: payload = \"xml\" means nothing; write \"request\", \"result\" or \"cloudevents\"",
         ),

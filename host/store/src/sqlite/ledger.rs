@@ -1,7 +1,8 @@
 //! The ledger's rows: transfers with their entries, and the balances that are kept beside them.
 
 use super::writer::Work;
-use ripost_domain::id::RequestId;
+use crate::store::{Reservation, Reservations};
+use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::ledger::{Account, Entry, Kind};
 use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
@@ -12,6 +13,8 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub(super) struct Accounts {
     ids: HashMap<Account, i64>,
+    /// What holds must leave.
+    pub(super) reserved: Reservations,
 }
 
 const ACCOUNTS_MAX: usize = 50_000;
@@ -65,11 +68,16 @@ pub(super) fn transfer(
     for entry in entries {
         let id = work.accounts.id(connection, &entry.account)?;
         if entry.account.has_balance() {
+            let least = match entry.account {
+                Account::ConsumerAvailable(consumer) if entry.micros < 0 => work.accounts.reserved.of(consumer),
+                _ => 0,
+            };
             let mut update = connection
-                .prepare_cached("UPDATE accounts SET balance = balance + ?2 WHERE id = ?1 AND balance + ?2 >= 0")?;
-            if update.execute(params![id, entry.micros])? != 1 {
+                .prepare_cached("UPDATE accounts SET balance = balance + ?2 WHERE id = ?1 AND balance + ?2 >= ?3")?;
+            if update.execute(params![id, entry.micros, least])? != 1 {
                 if ids.is_empty() {
-                    return Ok(Err(Refused { available: balance(connection, &entry.account)? }));
+                    let left = balance(connection, &entry.account)?.as_micros() - least;
+                    return Ok(Err(Refused { available: Amount::from_micros(left).unwrap_or(Amount::ZERO) }));
                 }
                 // A hold that is not there: our own books are wrong, and the operation must not go on.
                 return Err(rusqlite::Error::StatementChangedRows(0));
@@ -87,6 +95,21 @@ pub(super) fn transfer(
         insert.execute(params![transfer, account, entry.micros])?;
     }
     Ok(Ok(()))
+}
+
+/// Sets a part of a consumer's balance aside, if there is as much that is not set aside already.
+pub(super) fn reserve(
+    work: &mut Work<'_>,
+    consumer: ConsumerId,
+    amount: Amount,
+) -> rusqlite::Result<Result<Reservation, Refused>> {
+    let reserved = &work.accounts.reserved;
+    let balance = balance(work.connection, &Account::ConsumerAvailable(consumer))?;
+    let left = balance.as_micros() - reserved.of(consumer);
+    if left < amount.as_micros() {
+        return Ok(Err(Refused { available: Amount::from_micros(left).unwrap_or(Amount::ZERO) }));
+    }
+    Ok(Ok(reserved.add(consumer, amount)))
 }
 
 /// The kept balance of an account; zero if there is no such account.

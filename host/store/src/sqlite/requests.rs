@@ -87,6 +87,23 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
     Ok(Ok(Accepted::New))
 }
 
+/// A call with its good end, at once.
+pub(super) fn answered(
+    work: &mut Work<'_>,
+    call: &Accept,
+    end: &Finish,
+    inline_max: usize,
+) -> rusqlite::Result<Result<(), AcceptError>> {
+    if let Err(error) = accept(work, call)? {
+        return Ok(Err(error));
+    }
+    match finish(work, end, inline_max)? {
+        Ok(_) => Ok(Ok(())),
+        // It was accepted just above; what does not fit it must not be committed.
+        Err(_) => Err(rusqlite::Error::StatementChangedRows(0)),
+    }
+}
+
 fn insert_input(connection: &Connection, sql: &str, id: RequestId, input: &RequestInput) -> rusqlite::Result<()> {
     let RequestInput { method, path, query, headers, body, attributes } = input;
     connection.prepare_cached(sql)?.execute(params![
