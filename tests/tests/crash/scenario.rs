@@ -33,7 +33,9 @@ fn plugin() -> Plugin {
         ("large", guests::answers_bytes(100_000)),
         ("traps", guests::traps()),
     ];
-    Plugin::new("crash", apis.map(|(slug, component)| Api::new("demo", slug, component).price("0.050000")))
+    let apis = apis.map(|(slug, component)| Api::new("demo", slug, component).price("0.050000"));
+    let plain = Api::new("demo", "plain", guests::echo()).price("0.050000").line("delivery = \"off\"");
+    Plugin::new("crash", apis.into_iter().chain([plain]))
 }
 
 pub(crate) fn host() -> HostBuilder {
@@ -115,10 +117,8 @@ pub(crate) async fn none_is_unfinished(consumer: &Consumer) -> Test {
 /// The point lies around the one commit of a priced call that is answered on its own connection: before it nothing has
 /// happened, after it the call is paid for and its result is there.
 pub(crate) async fn answering_directly(point: &str) -> Test {
-    let plain =
-        Plugin::new("plain", [Api::new("demo", "plain", guests::echo()).price("0.050000").line("delivery = \"off\"")]);
     let (host, mut promises) = Promises::prepare().await?;
-    let host = host.sigterm().await?.with(|host| host.plugin(&plain).failpoint(point)).start().await?;
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
     let consumer = promises.consumer(&host);
     tokio::select! {
         answer = consumer.call("demo/plain").json(&json!({})).send() => anyhow::bail!("{point} was not reached before this answer: {answer:?}"),
