@@ -17,6 +17,7 @@ mod kv;
 mod lanes;
 mod limits;
 mod listing;
+mod machine;
 mod owner_secrets;
 mod pinned;
 mod retention;
