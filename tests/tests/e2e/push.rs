@@ -212,8 +212,13 @@ async fn a_torn_upload_leaves_nothing_behind() -> Test {
     write!(stream, "{}content-length: {}\r\n\r\n", head(&host, &digest(&whole))?, whole.len())?;
     stream.write_all(&whole[..whole.len() / 2])?;
     drop(stream);
-    // Half of it, as if it were all.
     let half = &whole[..whole.len() / 2];
+    until("the host hears of the cut", Duration::from_secs(10), async || {
+        let answer = put(&host, &token, PATH, half, &digest(&whole)).await?;
+        Ok((answer.status != 503).then_some(()))
+    })
+    .await?;
+    // Half of it, as if it were all.
     for (body, digest) in
         [(half, digest(&whole)), (&whole[..], digest(half)), (&whole[..], "sha-256=:AAAA:".to_owned())]
     {
