@@ -20,6 +20,14 @@ pub const NAMES: &[&str] = &[
     "run.after_claim_commit",
     "run.before_handler",
     "run.after_handler",
+    // a call of a run to the outside: it will be sent, it has ended
+    "journal.before_intent_commit",
+    "journal.after_intent_commit",
+    "journal.before_done_commit",
+    "journal.after_done_commit",
+    // a step of a run
+    "step.before_commit",
+    "step.after_commit",
     // a run that is to be repeated
     "run_again.before_commit",
     "run_again.after_commit",

@@ -8,6 +8,7 @@ mod claim;
 mod consumers;
 mod deliveries;
 mod files;
+mod journal;
 mod kv;
 mod ledger;
 mod limits;
@@ -31,11 +32,12 @@ use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
     ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased, Finish,
-    Finished, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer, NewDelivery, OldPage,
-    OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Repin,
-    RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, RotateSecret, Rotated, RunAgain, RunClaim,
-    RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, Store, StoreError, StoredResult, StoredUnmade, Subscription,
-    Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
+    Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer,
+    NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver,
+    Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, RotateSecret, Rotated,
+    RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store, StoreError,
+    StoredResult, StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount,
+    Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -226,6 +228,23 @@ impl Store for SqliteStore {
     async fn run_again(&self, again: RunAgain) -> Result<(), WriteError> {
         let points = Some(("run_again.before_commit", "run_again.after_commit"));
         self.writer.write(Patience::Endless, points, move |work| requests::run_again(work, &again)).await?
+    }
+
+    async fn journal(&self, write: JournalWrite) -> Result<(), WriteError> {
+        let points = Some(journal::points(write.kind));
+        self.writer.write(Patience::Endless, points, move |work| journal::write(work, &write)).await?
+    }
+
+    async fn journal_of(&self, request: RequestId) -> Result<JournalEntries, StoreError> {
+        self.readers.read(move |connection| journal::of(connection, request)).await
+    }
+
+    async fn steps(&self, request: RequestId) -> Result<Vec<StepReceipt>, StoreError> {
+        self.readers.read(move |connection| journal::receipts(connection, request)).await
+    }
+
+    async fn tape(&self, request: RequestId) -> Result<Option<Bytes>, StoreError> {
+        self.readers.read(move |connection| journal::tape(connection, request)).await
     }
 
     async fn claim_runs(&self, asked: RunClaim) -> Result<Vec<ClaimedRun>, StoreError> {

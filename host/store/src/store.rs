@@ -7,6 +7,7 @@ mod consumer;
 mod delivery;
 mod error;
 mod finish;
+mod journal;
 mod kv;
 mod limits;
 mod owner_secret;
@@ -30,6 +31,9 @@ pub use delivery::{
 };
 pub use error::{OpenError, StoreError, WriteError};
 pub use finish::{Answer, EndOfHold, Ending, Finish, Finished};
+pub use journal::{
+    JournalCall, JournalCallState, JournalEntries, JournalKind, JournalStep, JournalTimes, JournalWrite, StepReceipt,
+};
 pub use kv::{
     Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
 };
@@ -72,6 +76,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Puts a run back: `running` → `accepted`, due at `run_at`. One that is not counted gives its attempt back.
     async fn run_again(&self, again: RunAgain) -> Result<(), WriteError>;
+
+    /// Writes down what a run has done, in one transaction: fenced if the request is not this run's any more.
+    async fn journal(&self, write: JournalWrite) -> Result<(), WriteError>;
+
+    /// All that the runs of a request have left for the next.
+    async fn journal_of(&self, request: RequestId) -> Result<JournalEntries, StoreError>;
+
+    /// The committed steps of a request, in the order of their commits.
+    async fn steps(&self, request: RequestId) -> Result<Vec<StepReceipt>, StoreError>;
+
+    /// What else the run that ended a request was told by the host.
+    async fn tape(&self, request: RequestId) -> Result<Option<Bytes>, StoreError>;
 
     /// Claims requests that are due: `accepted` → `running`, epoch and attempt one more. Owners take turns, beginning
     /// behind the one whose turn was the last; of each owner the oldest come first.
@@ -268,8 +284,9 @@ pub trait Store: Send + Sync + 'static {
     /// Removes one by its name; false if there was none.
     async fn remove_token(&self, name: &str) -> Result<bool, StoreError>;
 
-    /// Unfinished requests of a revision are to be answered by another; how many there were. In steps, each of them
-    /// durable: whoever is interrupted asks again.
+    /// Unfinished requests of a revision are to be answered by another; how many there were. Those with a committed step
+    /// stay: what follows the step is of the revision that committed it. A thousand at a time, durable each time: whoever
+    /// is interrupted asks again.
     async fn repin(&self, repin: Repin) -> Result<u64, StoreError>;
 
     /// A page of a revision's unfinished requests, by id. Its cost is that of looking at all unfinished ones.

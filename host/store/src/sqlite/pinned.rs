@@ -26,10 +26,11 @@ pub(super) fn of_api(connection: &Connection, api: &ApiName, digest: Digest) -> 
         .collect()
 }
 
-/// One step; those that have ended meanwhile are left as they are.
+/// One step; those that have ended meanwhile, and those with a committed step, are left as they are.
 pub(super) fn repin(work: &mut Work<'_>, repin: &Repin, ids: &[RequestId]) -> rusqlite::Result<u64> {
     let mut update = work.connection.prepare_cached(
-        "UPDATE requests SET digest = ?3 WHERE id = ?1 AND digest = ?2 AND state IN ('accepted', 'running', 'awaiting_callback')",
+        "UPDATE requests SET digest = ?3 WHERE id = ?1 AND digest = ?2 AND state IN ('accepted', 'running', 'awaiting_callback') \
+         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.request_id = requests.id)",
     )?;
     let mut moved = 0;
     for id in ids {

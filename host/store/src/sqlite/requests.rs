@@ -1,6 +1,7 @@
 //! Requests: accept, put back, finish.
 
 use super::callbacks;
+use super::journal;
 use super::ledger::{self, Refused};
 use super::rows;
 use super::runs;
@@ -289,6 +290,9 @@ pub(super) fn finish(
     }
     if let Some(run) = &finish.run {
         runs::insert_receipt(connection, finish.id, run)?;
+    }
+    if let Some(tape) = &finish.tape {
+        journal::insert_tape(connection, finish.id, tape)?;
     }
     if let Some(callback) = &finish.callback {
         callbacks::insert(connection, finish.id, callback)?;

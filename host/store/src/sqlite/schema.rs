@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_plugins.sql"),
     include_str!("migrations/0005_callbacks.sql"),
     include_str!("migrations/0006_listing.sql"),
+    include_str!("migrations/0007_steps.sql"),
     include_str!("migrations/0008_limits.sql"),
     include_str!("migrations/0009_retention.sql"),
 ];
@@ -88,7 +89,7 @@ pub(super) fn open_checkpointer(path: &Utf8Path) -> Result<Connection, OpenError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::{kv, limits, listing, pinned, reads, requests, runs};
+    use crate::sqlite::{journal, kv, limits, listing, pinned, reads, requests, runs};
     use camino::Utf8PathBuf;
 
     fn path(folder: &tempfile::TempDir) -> Utf8PathBuf {
@@ -131,6 +132,11 @@ mod tests {
             limits::UNFINISHED,
             limits::ACCEPTED,
             limits::ACCEPTED_OF_API,
+            journal::STEPS,
+            journal::CALLS,
+            journal::TIMES,
+            journal::RECEIPTS,
+            journal::TAPE,
         ];
         for sql in ordered.iter().chain(&others) {
             for line in plan(&connection, sql) {

@@ -95,6 +95,8 @@ pub struct Finish {
     pub finished_at: Timestamp,
     /// What the run used that ended it; `None`: there was none.
     pub run: Option<RunReceipt>,
+    /// What else that run was told by the host, for replays: bounded by the caller; `None`: nothing.
+    pub tape: Option<Bytes>,
     /// The callback that brought the end, if one did.
     pub callback: Option<Callback>,
     /// If a webhook goes out.

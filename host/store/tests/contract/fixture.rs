@@ -215,6 +215,7 @@ pub(crate) fn completed(accept: &Accept) -> Finish {
         ending: Ending::Completed { answer: answer(b"{\"ok\":true}") },
         finished_at: NOW.after(Duration::from_millis(5)),
         run: None,
+        tape: None,
         callback: None,
         delivery: Some(delivery(Lease::ThisProcess)),
     }

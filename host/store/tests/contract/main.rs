@@ -13,6 +13,7 @@ mod ending;
 mod fixture;
 mod folder;
 mod history;
+mod journal;
 mod kv;
 mod lanes;
 mod limits;
