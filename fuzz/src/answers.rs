@@ -74,6 +74,8 @@ pub fn answer(data: &[u8]) -> Run {
         now: fixed_clock(1_700_000_000_000),
         progress: Arc::new(NoProgress),
         grants: Grants::default(),
+        journal: None,
+        past: None,
     };
     let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a thread of its own");
     let run = clock.block_on(runtime().run(handler(), call));

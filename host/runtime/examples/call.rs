@@ -95,6 +95,8 @@ impl Guest {
                 now: now.clone(),
                 progress: Arc::new(NoProgress),
                 grants: Grants::default(),
+                journal: None,
+                past: None,
             };
             let run = self.runtime.run(&self.handler, call).await;
             match run.outcome {

@@ -19,6 +19,7 @@ wasmtime::component::bindgen!({
     imports: {
         "ripost:plugin/kv": async,
         "ripost:plugin/outbound": async,
+        "ripost:plugin/step": async,
     },
     exports: { default: async },
 });

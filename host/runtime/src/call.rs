@@ -8,9 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::grants::Grants;
+use crate::journal::{Entries, Journal};
 use crate::limits::Limits;
 use crate::log::LogLine;
 use crate::run_error::RunError;
+use crate::tape::Remains;
 
 /// A wall clock: Unix time in milliseconds. What a guest sees of time comes from here, so that tests and replays
 /// can say what time it is.
@@ -39,6 +41,10 @@ pub struct Call {
     pub progress: Arc<dyn ProgressSink>,
     /// What it may reach beyond itself; nothing, unless granted.
     pub grants: Grants,
+    /// Keeps its steps and calls for the next run of the same request; none: nothing of it is kept, and it has no steps.
+    pub journal: Option<Arc<dyn Journal>>,
+    /// What the runs before have left; none: this is the first, or they left nothing.
+    pub past: Option<Arc<Entries>>,
 }
 
 /// Receives a guest's progress. Called on an async thread from inside the run: it must be quick and never block,
@@ -148,6 +154,8 @@ pub struct Run {
     pub logs: Vec<LogLine>,
     /// How many lines between the two were dropped.
     pub logs_dropped: u64,
+    /// What it was told and has not written down; none if there is nothing.
+    pub remains: Option<Remains>,
 }
 
 /// What one run used.

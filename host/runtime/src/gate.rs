@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::grants::{Outbound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::limits::Limits;
+use crate::tape::{Found, Scope, Tape};
 
 /// Shared with calls that wasi runs beside the guest.
 #[derive(Clone)]
@@ -17,13 +18,19 @@ pub(crate) struct Gate(Arc<Shared>);
 struct Shared {
     outbound: Option<Arc<dyn Outbound>>,
     limits: Arc<Limits>,
+    /// None: nothing is kept of the calls.
+    tape: Option<Tape>,
     calls: AtomicUsize,
     in_flight: AtomicUsize,
     bytes: AtomicU64,
 }
 
 /// A place among the calls in flight; held until nothing of the answer is kept for the guest.
-pub(crate) struct Passage(Arc<Shared>);
+pub(crate) struct Passage {
+    shared: Arc<Shared>,
+    /// The step that was open when the guest made the call: it may be committed before the call is sent.
+    scope: Scope,
+}
 
 /// A call as the guest wishes it.
 pub(crate) struct Wish {
@@ -35,10 +42,11 @@ pub(crate) struct Wish {
 }
 
 impl Gate {
-    pub(crate) fn new(outbound: Option<Arc<dyn Outbound>>, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(outbound: Option<Arc<dyn Outbound>>, limits: Arc<Limits>, tape: Option<Tape>) -> Self {
         Gate(Arc::new(Shared {
             outbound,
             limits,
+            tape,
             calls: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
@@ -60,7 +68,8 @@ impl Gate {
                 "{most} outbound calls are under way, the limit `outbound_in_flight`"
             )));
         }
-        let passage = Passage(Arc::clone(shared));
+        let scope = shared.tape.as_ref().map(Tape::scope).unwrap_or_default();
+        let passage = Passage { shared: Arc::clone(shared), scope };
         let most = shared.limits.outbound_calls;
         if shared.calls.fetch_add(1, Ordering::Relaxed) >= most {
             shared.calls.fetch_sub(1, Ordering::Relaxed);
@@ -84,7 +93,7 @@ impl Gate {
 
 impl Passage {
     pub(crate) async fn send(&self, wish: Wish) -> Result<OutboundResponse, OutboundError> {
-        let Passage(shared) = self;
+        let Passage { shared, scope } = self;
         let limits = &shared.limits;
         if wish.body.len() > limits.outbound_bytes {
             return Err(OutboundError::Limit(format!(
@@ -94,8 +103,6 @@ impl Passage {
             )));
         }
         let timeout = wish.timeout.map_or(limits.outbound_time, |wish| wish.min(limits.outbound_time));
-        let outbound = shared.outbound.as_ref().expect("a passage is only given where it is granted");
-        shared.bytes.fetch_add(wish.body.len() as u64, Ordering::Relaxed);
         let request = OutboundRequest {
             method: wish.method,
             url: wish.url,
@@ -104,6 +111,21 @@ impl Passage {
             timeout,
             response_bytes_max: limits.outbound_bytes,
         };
+        let Some(tape) = &shared.tape else { return self.exchange(request).await };
+        let place = match tape.find(scope, &request) {
+            Found::Answered(answer) => return answer,
+            Found::ToSend(place) => place,
+        };
+        tape.intend(&place).await?;
+        let result = self.exchange(request).await;
+        tape.ended(&place, &result).await;
+        result
+    }
+
+    async fn exchange(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        let shared = &self.shared;
+        let outbound = shared.outbound.as_ref().expect("a passage is only given where it is granted");
+        shared.bytes.fetch_add(request.body.len() as u64, Ordering::Relaxed);
         let response = outbound.send(request).await?;
         shared.bytes.fetch_add(response.body.len() as u64, Ordering::Relaxed);
         Ok(response)
@@ -112,6 +134,6 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

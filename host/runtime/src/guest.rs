@@ -11,9 +11,11 @@ use crate::capability::http::Http;
 use crate::capability::wasi::Wasi;
 use crate::gate::Gate;
 use crate::grants::Grants;
+use crate::journal::{Entries, Journal};
 use crate::limits::{Limits, Meters};
 use crate::log::Log;
 use crate::meter::Meter;
+use crate::tape::Tape;
 use crate::transform::TransformCall;
 
 /// Each source of randomness is a stream of its own of the request's seed, so that what a guest draws from one does
@@ -45,14 +47,17 @@ pub(crate) struct Given {
     pub(crate) steady: Steady,
     pub(crate) progress: Arc<dyn ProgressSink>,
     pub(crate) grants: Grants,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) past: Option<Arc<Entries>>,
 }
 
 impl Given {
     /// What a handler has, and what it is asked.
     pub(crate) fn of_call(call: Call) -> (Self, Request) {
-        let Call { request, limits, config, seed, now, progress, grants } = call;
+        let Call { request, limits, config, seed, now, progress, grants, journal, past } = call;
         let id = request.id.clone();
-        (Given { id, limits, config, seed, now, steady: Steady::Passes, progress, grants }, request)
+        let steady = Steady::Passes;
+        (Given { id, limits, config, seed, now, steady, progress, grants, journal, past }, request)
     }
 
     /// What a transform has.
@@ -67,6 +72,8 @@ impl Given {
             steady: Steady::Stands,
             progress: Arc::new(NoProgress),
             grants: Grants::default(),
+            journal: None,
+            past: None,
         }
     }
 }
@@ -87,6 +94,9 @@ pub(crate) struct State {
     pub(crate) seed: [u8; 32],
     pub(crate) random: Option<Box<ChaCha20Rng>>,
     pub(crate) grants: Grants,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) past: Option<Arc<Entries>>,
+    pub(crate) tape: Option<Tape>,
     pub(crate) gate: Option<Gate>,
     pub(crate) wasi: Option<Box<Wasi>>,
     pub(crate) http: Option<Box<Http>>,
@@ -94,7 +104,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(given: Given, meter: Arc<Meter>, memory_bytes_max: usize) -> Self {
-        let Given { id: _, limits, config, seed, now, steady, progress, grants } = given;
+        let Given { id: _, limits, config, seed, now, steady, progress, grants, journal, past } = given;
         State {
             meters: Meters::new(&limits, memory_bytes_max.min(limits.memory_bytes)),
             meter,
@@ -109,6 +119,9 @@ impl State {
             seed,
             random: None,
             grants,
+            journal,
+            past,
+            tape: None,
             gate: None,
             wasi: None,
             http: None,
@@ -116,7 +129,20 @@ impl State {
     }
 
     pub(crate) fn gate(&mut self) -> &Gate {
-        self.gate.get_or_insert_with(|| Gate::new(self.grants.outbound.clone(), Arc::clone(&self.limits)))
+        if self.gate.is_none() {
+            let tape = self.tape().cloned();
+            self.gate = Some(Gate::new(self.grants.outbound.clone(), Arc::clone(&self.limits), tape));
+        }
+        self.gate.as_ref().expect("it was just made")
+    }
+
+    /// None: nothing of this run is kept.
+    pub(crate) fn tape(&mut self) -> Option<&Tape> {
+        if self.tape.is_none() {
+            let journal = self.journal.clone()?;
+            self.tape = Some(Tape::new(journal, self.past.take().as_deref(), self.now.clone()));
+        }
+        self.tape.as_ref()
     }
 
     pub(crate) fn random_stream(&self, stream: RandomStream) -> ChaCha20Rng {

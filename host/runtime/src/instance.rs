@@ -13,6 +13,7 @@ use crate::log::LogLine;
 use crate::meter::{HostPanicked, Meter};
 use crate::question::Question;
 use crate::run_error::{RunError, classify};
+use crate::tape::{Remains, Tape};
 
 /// What came of one call, whatever was asked.
 pub(crate) struct Ended<A> {
@@ -20,6 +21,7 @@ pub(crate) struct Ended<A> {
     pub(crate) usage: Usage,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) logs_dropped: u64,
+    pub(crate) remains: Option<Remains>,
 }
 
 /// Cancel safety: dropping the future stops the guest and frees its place.
@@ -46,6 +48,7 @@ pub(crate) async fn run<Q: Question>(
         Err(_elapsed) => Err(RunError::WallLimit { limit: limits.wall }),
     };
     let state = store.into_data();
+    let remains = state.tape.as_ref().and_then(Tape::remains);
     let (logs, logs_dropped, log_bytes) = state.log.finish();
     let (outbound_calls, outbound_bytes) = state.gate.as_ref().map_or((0, 0), Gate::counts);
     let usage = Usage {
@@ -57,7 +60,7 @@ pub(crate) async fn run<Q: Question>(
         outbound_calls,
         outbound_bytes,
     };
-    Ended { outcome, usage, logs, logs_dropped }
+    Ended { outcome, usage, logs, logs_dropped, remains }
 }
 
 /// The only way a store is made: one that lacked its epoch deadline would trap at once, and one without its limiter

@@ -22,6 +22,7 @@ mod grants;
 mod guest;
 mod incoming;
 mod instance;
+mod journal;
 mod limits;
 mod log;
 mod meter;
@@ -29,6 +30,7 @@ mod question;
 mod role;
 mod run_error;
 mod runtime;
+mod tape;
 mod ticker;
 mod transform;
 
@@ -42,9 +44,14 @@ pub use crate::fair::{FairPermit, FairSemaphore};
 pub use crate::grants::{
     Grants, Kv, KvEntry, KvError, Outbound, OutboundError, OutboundRequest, OutboundResponse, SecretError, Secrets,
 };
+pub use crate::journal::{
+    CallState, Entries, JOURNAL_BYTES_MAX, Journal, JournalError, MemoryJournal, RecordedCall, STEP_NAME_BYTES_MAX,
+    STEP_VALUE_BYTES_MAX, STEPS_MAX, Step, TIMES_MAX, Times, Writing,
+};
 pub use crate::limits::{LINES, Limits, Line, Value};
 pub use crate::log::{Level, LogLine};
 pub use crate::role::TransformKind;
 pub use crate::run_error::RunError;
 pub use crate::runtime::Runtime;
+pub use crate::tape::Remains;
 pub use crate::transform::{Rewrite, TransformCall, Transformed, Webhook};

@@ -189,9 +189,9 @@ impl Runtime {
     pub async fn run(&self, handler: &Handler, call: Call) -> Run {
         let owner = call.request.owner.clone();
         let (given, request) = Given::of_call(call);
-        let Ended { outcome, usage, logs, logs_dropped } =
+        let Ended { outcome, usage, logs, logs_dropped, remains } =
             self.ask(handler.linked(), &owner, given, ToHandle(request)).await;
-        Run { outcome, usage, logs, logs_dropped }
+        Run { outcome, usage, logs, logs_dropped, remains }
     }
 
     /// One run of a request transform, as [`Runtime::run`]. Nothing of it is the request's but what it rewrites.
@@ -251,7 +251,8 @@ impl Runtime {
     ) -> Transformed<T> {
         let owner = call.owner.clone();
         let given = Given::of_transform(call);
-        let Ended { outcome, usage, logs, logs_dropped } = self.ask(transform.linked(), &owner, given, question).await;
+        let Ended { outcome, usage, logs, logs_dropped, .. } =
+            self.ask(transform.linked(), &owner, given, question).await;
         Transformed { outcome: outcome.map_err(RunError::of_transform), usage, logs, logs_dropped }
     }
 
@@ -264,6 +265,7 @@ impl Runtime {
             usage: Usage { cpu: meter.spent(), ..Usage::default() },
             logs: Vec::new(),
             logs_dropped: 0,
+            remains: None,
         })
     }
 

@@ -1,16 +1,18 @@
-//! `step`: not there yet. A guest learns so before it does anything that must not happen twice.
+//! `step`: durable steps, for requests that are kept.
 
 use crate::bindings::step::{Begun, Host, StepError};
 use crate::guest::State;
 
-const WHY: &str = "this version of the host has no durable steps yet";
+const WHY: &str = "steps are for requests that are stored, and nothing of this call is";
 
 impl Host for State {
-    fn begin(&mut self, _name: String, _input: Vec<u8>) -> Result<Begun, StepError> {
-        Err(StepError::Unavailable(WHY.to_owned()))
+    async fn begin(&mut self, name: String, input: Vec<u8>) -> Result<Begun, StepError> {
+        let tape = self.tape().ok_or_else(|| StepError::Unavailable(WHY.to_owned()))?;
+        tape.begin(name, &input)
     }
 
-    fn commit(&mut self, _name: String, _value: Vec<u8>) -> Result<(), StepError> {
-        Err(StepError::Unavailable(WHY.to_owned()))
+    async fn commit(&mut self, name: String, value: Vec<u8>) -> Result<(), StepError> {
+        let tape = self.tape().ok_or_else(|| StepError::Unavailable(WHY.to_owned()))?.clone();
+        tape.commit(name, value).await
     }
 }

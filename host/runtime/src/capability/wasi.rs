@@ -14,6 +14,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, 
 use crate::call::Clock;
 use crate::guest::{RandomStream, State, Steady};
 use crate::log::{Log, Stdio};
+use crate::tape::Tape;
 
 /// More than any seed or key; a guest that wants more asks again.
 const RANDOM_BYTES_MAX: u64 = 65_536;
@@ -47,7 +48,9 @@ impl Wasi {
         &mut self.table
     }
 
-    fn new(state: &State) -> Self {
+    fn new(state: &mut State) -> Self {
+        // Before its clock.
+        state.tape();
         let mut table = ResourceTable::new();
         table.set_max_capacity(state.limits.resources);
         let mut seed = [0; 16];
@@ -59,7 +62,7 @@ impl Wasi {
             .insecure_random(state.random_stream(RandomStream::WasiInsecure))
             .insecure_random_seed(u128::from_le_bytes(seed))
             .max_random_size(RANDOM_BYTES_MAX)
-            .wall_clock(WallClock(state.now.clone()))
+            .wall_clock(WallClock(state.now.clone(), state.tape.clone()))
             .monotonic_clock(MonotonicClock((state.steady == Steady::Passes).then(Instant::now)))
             .allow_tcp(false)
             .allow_udp(false)
@@ -69,7 +72,8 @@ impl Wasi {
     }
 }
 
-struct WallClock(Clock);
+/// None: nothing of this run is kept.
+struct WallClock(Clock, Option<Tape>);
 
 impl HostWallClock for WallClock {
     fn resolution(&self) -> Duration {
@@ -77,7 +81,8 @@ impl HostWallClock for WallClock {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_millis((self.0)())
+        let WallClock(now, tape) = self;
+        Duration::from_millis(tape.as_ref().map_or_else(|| now(), Tape::now_ms))
     }
 }
 

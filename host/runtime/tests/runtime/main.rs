@@ -21,6 +21,7 @@ mod leaks;
 mod limits;
 mod load;
 mod older;
+mod steps;
 mod transforms;
 
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ fn call(body: impl Into<Bytes>, limits: Limits) -> Call {
         now: fixed_clock(1_700_000_000_000),
         progress: Arc::new(NoProgress),
         grants: Grants::default(),
+        journal: None,
+        past: None,
     }
 }
 
