@@ -25,6 +25,6 @@ pub use erase::{EraseConsumer, ErasedConsumer, ErasedRequest};
 pub use owners::{SetSecret, UpstreamSecret};
 pub use plugins::StoppedPlugin;
 pub use push::{CONTENT_DIGEST, CONTENT_TYPE, Pushed, Uploads, content_digest};
-pub use runs::RunShown;
+pub use runs::{RunShown, StepShown};
 pub use status::{Queues, Status};
 pub use tokens::{AddToken, AddedToken, RoleName, TokenLine, Tokens};

@@ -16,8 +16,8 @@ use crate::transforms::{self, Chained, Of, Why};
 use granted::Sandboxed;
 use ripost_domain::api::ApiName;
 use ripost_runtime::{
-    Call, Clock, Failure, Handler, Limits, LogLine, NoProgress, Problem, Request, Response, Run, RunError, Runtime,
-    Usage,
+    Call, Clock, Failure, Handler, Limits, LogLine, MemoryJournal, NoProgress, Problem, Request, Response, Run,
+    RunError, Runtime, Usage,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,6 +104,8 @@ async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &m
             now: now.clone(),
             progress: Arc::new(NoProgress),
             grants: Sandboxed::grants(case, grants),
+            journal: Some(Arc::new(MemoryJournal::default())),
+            past: None,
         };
         let Run { outcome, usage, logs, .. } = runtime.run(handler, call).await;
         match outcome {

@@ -155,6 +155,14 @@ impl Keyring {
         self.keyed_hash("seed", [request.as_bytes(), &[]])
     }
 
+    /// The idempotency key of a step: the same over all runs of its request, and unguessable, because whoever knows it can
+    /// ask the outside what came of it.
+    #[must_use]
+    pub fn step_key(&self, request: RequestId, step: &str) -> String {
+        let hash = self.keyed_hash("step", [request.as_bytes(), step.as_bytes()]);
+        format!("step_{}", URL_SAFE_NO_PAD.encode(&hash[..24]))
+    }
+
     /// What hides URL and address in a delivery's attempt log.
     #[must_use]
     pub fn salt(&self, delivery: DeliveryId) -> [u8; 32] {

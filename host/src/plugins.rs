@@ -397,6 +397,17 @@ impl Plugins {
         self.api_of(digest, api).await
     }
 
+    /// The same for a request with a committed step: it stays with the revision that committed it, put aside or not.
+    ///
+    /// # Errors
+    /// As [`Plugins::api_at`].
+    pub async fn api_bound(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
+        if self.stopped.load().contains(&digest) {
+            return Err(PluginError::Stopped(digest));
+        }
+        self.loaded_at(digest, api).await
+    }
+
     /// The same, and of a stopped plugin too: for what there is to say of its requests.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub(crate) mod decide;
 mod direct;
 mod finish;
 mod incoming;
+mod journal;
 mod news;
 mod run;
 mod stop;

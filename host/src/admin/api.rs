@@ -178,6 +178,7 @@ impl Admin {
                 json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id()?).await? }))
             }
             Endpoint::RequestRuns => json(200, &runs::of(self, id()?).await?),
+            Endpoint::RequestSteps => json(200, &runs::steps(self, id()?).await?),
             Endpoint::RequestInput => json(200, &inputs::of(self, id()?).await?),
             Endpoint::Revisions => json(200, &plugins::revisions(self, principal, query).await?),
             Endpoint::RollBack => json(200, &plugins::roll_back(self, parameters, principal).await?),

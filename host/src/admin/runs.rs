@@ -1,10 +1,10 @@
-//! The runs of one request: what each was and used, and what it said.
+//! The runs of one request: what each was and used, what it said, and which steps they have committed.
 
 use super::Admin;
 use crate::problem::{Kind, Problem};
 use ripost_domain::id::RequestId;
 use ripost_domain::time::Timestamp;
-use ripost_store::RunReceipt;
+use ripost_store::{RunReceipt, StepReceipt};
 use serde::{Deserialize, Serialize};
 
 /// One run.
@@ -32,6 +32,26 @@ pub struct RunShown {
     pub log_bytes: u64,
     /// What is kept of its log: objects with `level`, `message` and `fields`, or with the number `dropped`.
     pub log: Vec<serde_json::Value>,
+}
+
+/// A committed step.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StepShown {
+    /// As its handler calls it.
+    pub name: String,
+    /// Length of what it committed.
+    pub bytes: u64,
+    /// The run that committed it.
+    pub attempt: u32,
+    /// When.
+    pub committed_at: Timestamp,
+}
+
+impl From<StepReceipt> for StepShown {
+    fn from(step: StepReceipt) -> Self {
+        let StepReceipt { name, bytes, attempt, committed_at } = step;
+        Self { name, bytes, attempt, committed_at }
+    }
 }
 
 impl From<RunReceipt> for RunShown {
@@ -63,4 +83,13 @@ pub(super) async fn of(admin: &Admin, id: RequestId) -> Result<Vec<RunShown>, Pr
         return Err(Problem::new(Kind::UnknownRequest, "There is no such request."));
     }
     Ok(runs.into_iter().map(RunShown::from).collect())
+}
+
+/// In the order of their commits.
+pub(super) async fn steps(admin: &Admin, id: RequestId) -> Result<Vec<StepShown>, Problem> {
+    let steps = admin.store.steps(id).await?;
+    if steps.is_empty() && admin.store.request(id).await?.is_none() {
+        return Err(Problem::new(Kind::UnknownRequest, "There is no such request."));
+    }
+    Ok(steps.into_iter().map(StepShown::from).collect())
 }

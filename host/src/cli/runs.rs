@@ -2,19 +2,19 @@
 
 use super::listen::text::one_line;
 use super::{Failure, client};
-use crate::admin::RunShown;
+use crate::admin::{RunShown, StepShown};
 use anyhow::Context as _;
 use clap::Args;
 use http::Method;
 use ripost_domain::id::RequestId;
 use serde_json::Value;
 
-/// Show the runs of a request: how each ended, what it used, what it wrote to its log.
+/// Show the runs of a request: how each ended, what it used, what it wrote to its log; and the steps they have committed.
 #[derive(Args)]
 pub(super) struct Runs {
     /// The request
     request: RequestId,
-    /// Print JSON
+    /// Print the runs as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -34,6 +34,11 @@ impl Runs {
         }
         for run in &runs {
             print!("{}", text(run));
+        }
+        let path = format!("/admin/v1/requests/{}/steps", self.request);
+        let steps: Vec<StepShown> = self.gateway.ask(Method::GET, &path, None)?;
+        for step in &steps {
+            print!("{}", step_text(step));
         }
         Ok(())
     }
@@ -58,6 +63,11 @@ fn text(run: &RunShown) -> String {
         text.push_str(&format!("  {}\n", one_line(&log_line(line))));
     }
     text
+}
+
+fn step_text(step: &StepShown) -> String {
+    let StepShown { name, bytes, attempt, committed_at } = step;
+    format!("step {}  {committed_at}  run {attempt}  {bytes} bytes\n", one_line(name))
 }
 
 fn log_line(line: &Value) -> String {
@@ -108,5 +118,8 @@ mod tests {
         assert_eq!(lines[1], "  warn  a\\u001b[2J\\nrun 9  {\"k\\u001b\":\"v\"}");
         assert_eq!((lines[2], lines[3]), ("  info  plain", "  (7 lines dropped)"));
         assert!(!shown.contains('\u{1b}'));
+        let committed_at = Timestamp::from_millis(0);
+        let step = StepShown { name: "charge\u{1b}".to_owned(), bytes: 12, attempt: 1, committed_at };
+        assert_eq!(step_text(&step), "step charge\\u001b  1970-01-01T00:00:00.000Z  run 1  12 bytes\n");
     }
 }

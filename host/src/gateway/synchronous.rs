@@ -114,6 +114,7 @@ impl Gateway {
             ending: Ending::Completed { answer },
             finished_at: self.clock.now(),
             run: None,
+            tape: None,
             callback: None,
             delivery: None,
         };

@@ -108,7 +108,9 @@ pub(super) fn decide(outcome: Result<RunOutcome, Stopped>, context: &Context<'_>
         Ok(Ok(response)) => answered(response, context),
         Ok(Err(failure)) => refused(failure, context),
         // Ours, and nothing of it took place: it is never failed for that.
-        Err(RunError::PoolExhausted(_)) => Decision::PutBack(put_back_until(context)),
+        Err(RunError::PoolExhausted(_)) => {
+            Decision::PutBack(put_back_until(context.put_back, context.now, context.expires_at))
+        }
         // Ours: run again, whoever's turn it is.
         Err(error @ RunError::Host(_)) => match run_at(context, None) {
             Some(at) => Decision::RunAgain(at),
@@ -217,9 +219,9 @@ fn run_at(context: &Context<'_>, after: Option<Duration>) -> Option<Timestamp> {
 }
 
 /// When there may be room: twice as long each time, and at the deadline at the latest, where it expires.
-fn put_back_until(context: &Context<'_>) -> Timestamp {
-    let pause = PUT_BACK_PAUSE.saturating_mul(1 << context.put_back.min(16)).min(PUT_BACK_PAUSE_MAX);
-    context.now.after(pause).min(context.expires_at)
+pub(super) fn put_back_until(put_back: u32, now: Timestamp, expires_at: Timestamp) -> Timestamp {
+    let pause = PUT_BACK_PAUSE.saturating_mul(1 << put_back.min(16)).min(PUT_BACK_PAUSE_MAX);
+    now.after(pause).min(expires_at)
 }
 
 fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>) -> Decision {
@@ -241,7 +243,7 @@ fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>)
 /// What follows when an upstream gave no answer. It may have the request: its callback stays welcome.
 pub(super) fn unanswered(error: &SendError, context: &Context<'_>) -> Decision {
     if error.is_ours() {
-        return Decision::PutBack(put_back_until(context));
+        return Decision::PutBack(put_back_until(context.put_back, context.now, context.expires_at));
     }
     if context.now >= context.expires_at {
         return Decision::End(expired());

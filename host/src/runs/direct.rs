@@ -1,7 +1,7 @@
 //! Runs of synchronous calls: nothing is stored, whoever called waits, and hanging up stops the guest.
 
 use super::Runs;
-use super::run::{Answered, Asked, broken};
+use super::run::{Answered, Asked, Kept, broken};
 use crate::plugins::ActiveApi;
 use crate::transforms::Stopped;
 use ripost_runtime::{Handler, RunOutcome};
@@ -38,7 +38,7 @@ impl Runs {
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
         let _in_flight = needs.metrics.run_in_flight();
         let Answered { outcome, usage, logs, logs_dropped } =
-            self.answer(asked, active, handler, self.no_progress.clone()).await;
+            self.answer(asked, active, handler, self.no_progress.clone(), Kept::default()).await;
         self.count(active, &outcome, &usage);
         for line in &logs {
             tracing::debug!(request.id = %id, api = %active.name, level = line.level.as_str(), "{}", line.message);

@@ -7,6 +7,7 @@ use crate::gateway::view::{self, Head, SettlementView};
 use crate::live::{Ended, Entry};
 use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::State as StateLabel;
+use bytes::Bytes;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
@@ -23,6 +24,8 @@ const TRIES: u32 = 8;
 pub(super) struct Brought {
     /// What the run used.
     pub(super) run: Option<RunReceipt>,
+    /// What else it was told by the host.
+    pub(super) tape: Option<Bytes>,
     /// The callback.
     pub(super) callback: Option<Callback>,
 }
@@ -38,7 +41,7 @@ impl Runs {
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
     ) -> bool {
-        let by = Brought { run, callback: None };
+        let by = Brought { run, tape: None, callback: None };
         self.finish_by(claimed, from, end, by, entry, active).await
     }
 
@@ -52,7 +55,7 @@ impl Runs {
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
     ) -> bool {
-        let Brought { run, callback } = by;
+        let Brought { run, tape, callback } = by;
         let needs = &self.needs;
         let finished_at = needs.clock.now();
         let (ending, ended) = rows(end, &claimed);
@@ -74,6 +77,7 @@ impl Runs {
             ending,
             finished_at,
             run,
+            tape,
             callback,
             delivery: delivery.map(|delivery| NewDelivery { lease, ..delivery }),
         };

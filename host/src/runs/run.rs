@@ -2,6 +2,7 @@
 
 use super::Runs;
 use super::decide::{self, By, Context, Decision};
+use super::journal::RunJournal;
 use crate::keyring::Keyring;
 use crate::live::Entry;
 use crate::plugins::{ActiveApi, PluginError, Ran, Target};
@@ -13,8 +14,10 @@ use ripost_domain::api::ApiName;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
-use ripost_runtime::{Call, Handler, Limits, LogLine, ProgressSink, Request, Response, Run, RunOutcome, Usage};
-use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, WriteError, failpoint};
+use ripost_runtime::{
+    Call, Entries, Handler, Journal, Limits, LogLine, ProgressSink, Request, Response, Run, RunOutcome, Usage,
+};
+use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, StoreError, WriteError, failpoint};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +55,13 @@ impl Asked<'_> {
             attributes: input.attributes.clone(),
         }
     }
+}
+
+/// What a run is given of those before it, and where it leaves something for the next. Nothing: nothing of it is kept.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) journal: Option<Arc<RunJournal>>,
+    pub(super) past: Option<Arc<Entries>>,
 }
 
 /// What a run came to.
@@ -95,7 +105,12 @@ impl Runs {
 
     async fn run_to_the_end(self: &Arc<Self>, claimed: ClaimedRun, entry: Arc<Entry>) {
         let needs = &self.needs;
-        let active = match needs.plugins.api_at(claimed.digest, &claimed.api).await {
+        let bound = match self.is_bound(&claimed).await {
+            Ok(bound) => bound,
+            Err(error) => return self.put_back_unread(&claimed, &error).await,
+        };
+        let revision = || self.revision(&claimed, bound);
+        let active = match revision().await {
             Ok(active) => active,
             Err(error) => return self.finish_without_a_run(claimed, &error, &entry).await,
         };
@@ -120,7 +135,7 @@ impl Runs {
         // Its revision may have been put aside, or its plugin stopped, while it waited for its turn.
         let active = match needs.plugins.is_out_of_service(active.digest) {
             false => active,
-            true => match needs.plugins.api_at(claimed.digest, &claimed.api).await {
+            true => match revision().await {
                 Ok(active) => active,
                 Err(error) => return self.finish_without_a_run(claimed, &error, &entry).await,
             },
@@ -130,6 +145,10 @@ impl Runs {
             self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
             return;
         }
+        let past = match self.past(&claimed).await {
+            Ok(past) => past,
+            Err(error) => return self.put_back_unread(&claimed, &error).await,
+        };
         if !entry.start(now).await {
             return;
         }
@@ -144,25 +163,31 @@ impl Runs {
             created_at: claimed.created_at,
             until: claimed.expires_at,
         };
+        let journal = self.journal(&claimed, active.digest);
         let in_flight = needs.metrics.run_in_flight();
         let run = async {
             match &active.target {
                 Target::Handler(handler) => {
-                    let answered = self.answer(asked, &active, handler, entry.clone()).await;
+                    let kept = Kept { journal: Some(journal.clone()), past };
+                    let answered = self.answer(asked, &active, handler, entry.clone(), kept).await;
                     self.handled(&claimed, &active, answered)
                 }
                 Target::Upstream { upstream, reach } => self.forward(&claimed, asked, &active, upstream, *reach).await,
             }
         };
         let handled = tokio::select! {
-            handled = run => Some(handled),
-            () = cancelled_for_good(&entry) => None,
+            handled = run => Ok(handled),
+            () = cancelled_for_good(&entry) => Err(CANCELLED),
+            () = journal.lost() => Err(FENCED),
         };
         drop(in_flight);
-        let Some(Handled { decision, label, usage, logs, logs_dropped }) = handled else {
-            tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, "Stopped a run: its request was cancelled");
-            needs.metrics.runs.get_or_create(&Outcome { outcome: CANCELLED }).inc();
-            return;
+        let Handled { decision, label, usage, logs, logs_dropped } = match handled {
+            Ok(handled) => handled,
+            Err(outcome) => {
+                tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, outcome, "Stopped a run");
+                needs.metrics.runs.get_or_create(&Outcome { outcome }).inc();
+                return;
+            }
         };
         failpoint::hit("run.after_handler");
         let receipt = || RunReceipt {
@@ -189,6 +214,23 @@ impl Runs {
         }
     }
 
+    /// What answers a request: as rollbacks have left it, unless a committed step binds it to its own revision.
+    async fn revision(&self, claimed: &ClaimedRun, bound: bool) -> Result<Arc<ActiveApi>, PluginError> {
+        let plugins = &self.needs.plugins;
+        match bound {
+            true => plugins.api_bound(claimed.digest, &claimed.api).await,
+            false => plugins.api_at(claimed.digest, &claimed.api).await,
+        }
+    }
+
+    /// Without what the runs before have left none may begin.
+    async fn put_back_unread(&self, claimed: &ClaimedRun, error: &StoreError) {
+        tracing::error!(request.id = %claimed.id, %error, "What the runs of a request have left cannot be read; it is tried again");
+        let run_at = decide::put_back_until(put_back(claimed), self.needs.clock.now(), claimed.expires_at);
+        let (id, epoch) = (claimed.id, claimed.epoch);
+        self.put_back(claimed, RunAgain { id, epoch, run_at, counted: false, refused: false, run: None }).await;
+    }
+
     /// What follows what a handler did.
     fn handled(&self, claimed: &ClaimedRun, active: &ActiveApi, answered: Answered) -> Handled {
         let Answered { outcome, usage, logs, logs_dropped } = answered;
@@ -206,8 +248,7 @@ impl Runs {
             by,
             attempt: claimed.attempt,
             max_attempts: active.spec.max_attempts,
-            // Each claim has an epoch of its own; only what counts has an attempt.
-            put_back: claimed.epoch.saturating_sub(claimed.attempt),
+            put_back: put_back(claimed),
             expires_at: claimed.expires_at,
             now: self.needs.clock.now(),
         }
@@ -237,11 +278,12 @@ impl Runs {
         active: &ActiveApi,
         handler: &Handler,
         progress: Arc<dyn ProgressSink>,
+        kept: Kept,
     ) -> Answered {
         let runtime = &self.needs.runtime;
-        let call = self.call(asked, active, progress);
+        let call = self.call(asked, active, progress, kept);
         let seen = (!active.transforms.response.is_empty()).then(|| call.request.clone());
-        let Run { outcome, usage, mut logs, logs_dropped } = runtime.run(handler, call).await;
+        let Run { outcome, usage, mut logs, logs_dropped, remains: _ } = runtime.run(handler, call).await;
         let (request, response) = match (seen, outcome) {
             (Some(request), Ok(Ok(response))) => (request, response),
             (_, outcome) => return Answered { outcome: Ok(outcome), usage, logs, logs_dropped },
@@ -302,7 +344,8 @@ impl Runs {
     }
 
     /// What the sandbox is given for one run.
-    fn call(&self, asked: Asked<'_>, active: &ActiveApi, progress: Arc<dyn ProgressSink>) -> Call {
+    fn call(&self, asked: Asked<'_>, active: &ActiveApi, progress: Arc<dyn ProgressSink>, kept: Kept) -> Call {
+        let Kept { journal, past } = kept;
         let Asked { id, until, .. } = asked;
         let now = self.needs.clock.now();
         let limits = &active.limits;
@@ -319,6 +362,8 @@ impl Runs {
             now: Arc::new(move || u64::try_from(clock.now().as_millis()).unwrap_or(0)),
             progress,
             grants: active.grants.clone(),
+            journal: journal.map(|journal| journal as Arc<dyn Journal>),
+            past,
         }
     }
 
@@ -356,6 +401,8 @@ const BROKE_DOWN_WAIT: Duration = Duration::from_secs(1);
 
 /// How a run that was stopped is called.
 pub(super) const CANCELLED: &str = "cancelled";
+/// The same of one that was stopped because its request is another run's, or has ended.
+const FENCED: &str = "fenced";
 
 /// A guest that asks is told first, and then has this long to leave things as it wants them.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
@@ -364,6 +411,11 @@ const CANCEL_GRACE: Duration = Duration::from_millis(100);
 async fn cancelled_for_good(entry: &Entry) {
     entry.cancelled().await;
     tokio::time::sleep(CANCEL_GRACE).await;
+}
+
+/// How often a request was put back because of us: each claim has an epoch of its own; only what counts has an attempt.
+fn put_back(claimed: &ClaimedRun) -> u32 {
+    claimed.epoch.saturating_sub(claimed.attempt)
 }
 
 /// Why a run gave no answer, if it gave none.

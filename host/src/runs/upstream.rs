@@ -177,7 +177,7 @@ impl Runs {
             End::Expired(_) => State::Expired,
             End::Cancelled(..) => State::Cancelled,
         };
-        let by = Brought { run: None, callback: Some(callback) };
+        let by = Brought { run: None, tape: None, callback: Some(callback) };
         if self.finish_by(claimed, from, end, by, &entry, Some(active)).await {
             CalledBack::Ended(state)
         } else {

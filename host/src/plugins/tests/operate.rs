@@ -37,6 +37,7 @@ async fn a_stopped_plugin_serves_nothing_until_another_revision_comes() {
     assert!(plugins.registry().is_stopped("demo", "a"));
     for revision in [first, second] {
         assert!(matches!(plugins.api_at(revision, &name("a")).await, Err(PluginError::Stopped(_))), "its requests end");
+        assert!(matches!(plugins.api_bound(revision, &name("a")).await, Err(PluginError::Stopped(_))));
         assert_eq!(plugins.api_of(revision, &name("a")).await.unwrap().digest, revision);
     }
     fs::write(folder.join("a.wasm"), guest::handler("4")).unwrap();

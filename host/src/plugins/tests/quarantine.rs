@@ -68,6 +68,8 @@ async fn a_rollback_serves_the_revision_before_and_holds_until_another_comes() {
         pins.moves.lock().unwrap().as_slice(),
         [(second, first, vec![name("a")]), (second, first, vec![name("a")])]
     );
+    let bound = plugins.api_bound(second, &name("a")).await.unwrap();
+    assert_eq!(bound.digest, second, "but not what a committed step binds");
     // The files are still those of the second.
     plugins.reload().await;
     assert_eq!(plugins.digest("a"), first);
@@ -77,11 +79,12 @@ async fn a_rollback_serves_the_revision_before_and_holds_until_another_comes() {
     assert_eq!(told, [(first, Kept::Active, 7), (second, Kept::Held, 0)]);
 
     // A restart changes nothing.
-    drop((plugins, running));
+    drop((plugins, running, bound));
     let plugins = folders.open();
     plugins.scan().await;
     assert_eq!((plugins.digest("a"), plugins.state("a")), (first, Some(State::Quarantined)));
     assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, first);
+    assert_eq!(plugins.api_bound(second, &name("a")).await.unwrap().digest, second, "from the data folder");
 
     fs::write(folders.plugins.join("a/a.wasm"), guest::handler("3")).unwrap();
     plugins.scan().await;
