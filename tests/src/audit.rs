@@ -101,13 +101,16 @@ const RULES: &[(&str, &str)] = &[
         "SELECT hex(id) FROM requests WHERE id NOT IN (SELECT request_id FROM inputs) AND (
            state IN ('accepted', 'running', 'awaiting_callback') OR id IN (SELECT request_id FROM results)
            OR id IN (SELECT request_id FROM deliveries JOIN payloads ON delivery_id = deliveries.id)
-           OR id IN (SELECT request_id FROM runs WHERE lines IS NOT NULL))",
+           OR id IN (SELECT request_id FROM runs WHERE lines IS NOT NULL)
+           OR id IN (SELECT request_id FROM steps UNION SELECT request_id FROM journal UNION SELECT request_id FROM times
+                     UNION SELECT request_id FROM tapes))",
     ),
     (
         "nothing is left of a request that was removed but its transfers, and those are even",
         "SELECT hex(request_id) FROM (SELECT request_id FROM inputs UNION SELECT request_id FROM originals UNION SELECT request_id FROM results
            UNION SELECT request_id FROM problems UNION SELECT request_id FROM runs UNION SELECT request_id FROM callbacks
-           UNION SELECT request_id FROM deliveries) WHERE request_id NOT IN (SELECT id FROM requests)
+           UNION SELECT request_id FROM deliveries UNION SELECT request_id FROM steps UNION SELECT request_id FROM journal
+           UNION SELECT request_id FROM times UNION SELECT request_id FROM tapes) WHERE request_id NOT IN (SELECT id FROM requests)
          UNION ALL SELECT hex(delivery_id) FROM (SELECT delivery_id FROM payloads UNION SELECT delivery_id FROM unmade UNION SELECT delivery_id FROM attempts
            UNION SELECT delivery_id FROM forgotten_payloads UNION SELECT delivery_id FROM feed) WHERE delivery_id NOT IN (SELECT id FROM deliveries)
          UNION ALL SELECT hex(request_id) FROM transfers WHERE request_id IS NOT NULL AND request_id NOT IN (SELECT id FROM requests)

@@ -170,8 +170,7 @@ pub(super) fn tape(connection: &Connection, id: RequestId) -> rusqlite::Result<O
     connection.prepare_cached(TAPE)?.query_row([id.as_bytes()], |row| rows::bytes(row, "tape")).optional()
 }
 
-/// Takes away all that runs of a request have left, with the request itself.
-#[cfg_attr(not(test), expect(dead_code, reason = "for what erases requests"))]
+/// Takes away all that runs of a request have left, with the contents of the request.
 pub(super) fn erase(connection: &Connection, id: RequestId) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM steps WHERE request_id = ?1",

@@ -3,6 +3,7 @@
 
 use super::SqliteStore;
 use super::files;
+use super::journal;
 use super::rows;
 use super::writer::{Patience, Work};
 use crate::store::{Erased, OldPage, OldRequests, Part, StoreError};
@@ -231,6 +232,7 @@ fn forget(connection: &Connection, remembered: &[(RequestId, Vec<Remembered>)]) 
         ] {
             connection.prepare_cached(sql)?.execute([id.as_bytes()])?;
         }
+        journal::erase(connection, *id)?;
         gone.push(*id);
     }
     Ok(gone)
@@ -255,6 +257,7 @@ fn erase(connection: &Connection, ids: &[RequestId], undelivered_too: bool) -> r
             let sql = format!("DELETE FROM {table} WHERE request_id = ?1");
             connection.prepare_cached(&sql)?.execute([id.as_bytes()])?;
         }
+        journal::erase(connection, *id)?;
         gone.push(*id);
     }
     Ok(gone)

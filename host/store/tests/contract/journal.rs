@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ripost_domain::api::Digest;
 use ripost_domain::id::RequestId;
 use ripost_store::{
-    JournalCall, JournalCallState, JournalEntries, JournalKind, JournalStep, JournalTimes, JournalWrite, Repin,
+    JournalCall, JournalCallState, JournalEntries, JournalKind, JournalStep, JournalTimes, JournalWrite, Part, Repin,
     Store as _, WriteError,
 };
 
@@ -123,4 +123,25 @@ async fn what_the_last_run_was_told_is_kept_with_its_end() {
     store.finish(completed(&without)).await.unwrap();
     assert_eq!(store.tape(with.id).await.unwrap(), Some(tape));
     assert_eq!(store.tape(without.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_runs_have_left_goes_with_the_contents_of_their_request() {
+    for part in [Part::Contents, Part::Everything] {
+        let store = Fixture::new();
+        let (gone, stays) = (accept(store.consumer(PRICE).await), free(store.consumer(0).await));
+        for call in [&gone, &stays] {
+            store.accept(call.clone()).await.unwrap();
+            let intent = self::call(0, JournalCallState::Intent);
+            let entries = JournalEntries { times: vec![times(0, &[5])], ..committing("a") };
+            let entries = JournalEntries { calls: vec![intent], ..entries };
+            store.journal(write(call.id, 1, JournalKind::Commit, entries)).await.unwrap();
+        }
+        let tape = Some(Bytes::from_static(b"{}"));
+        store.finish(ripost_store::Finish { tape, delivery: None, ..completed(&gone) }).await.unwrap();
+        assert_eq!(store.forget(part, vec![gone.id, stays.id]).await.unwrap(), 1);
+        assert_eq!(store.journal_of(gone.id).await.unwrap(), JournalEntries::default());
+        assert_eq!(store.tape(gone.id).await.unwrap(), None);
+        assert_eq!(store.journal_of(stays.id).await.unwrap().steps, [step("a")], "it has not ended");
+    }
 }
