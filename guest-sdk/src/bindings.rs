@@ -31,7 +31,7 @@ mod base {
     });
 }
 
-pub use base::ripost::plugin::{clock, config, kv, log, outbound, progress, random, secrets, types};
+pub use base::ripost::plugin::{clock, config, kv, log, outbound, progress, random, secrets, step, types};
 
 pub mod handler {
     wit_bindgen::generate!({

@@ -6,7 +6,10 @@ use std::{fmt::Display, sync::Arc};
 pub(crate) use crate::guest::Host;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::Recorder as Host;
-use crate::{Head, Kv, Level, OutboundError, OutboundRequest, OutboundResponse, SecretError};
+use crate::{
+    Failure, Head, Kv, Level, OutboundError, OutboundRequest, OutboundResponse, SecretError, Step, StepError, step,
+};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// The contract cuts a longer wish to this (`random.bytes` in `wit/`).
 const RANDOM_BYTES_MAX: u32 = 65_536;
@@ -150,6 +153,57 @@ impl Context {
         request.check()?;
         self.host.fetch(request)
     }
+
+    /// Does something once for this request, however often its handler runs: the value is kept, durably, when the work
+    /// has succeeded, and later runs are given it without doing the work. A crash before that does the work again, so
+    /// tell the outside what belongs together: [`Step::key`] is the same in all runs.
+    ///
+    /// ```
+    /// use ripost_sdk::{Context, Failure, OutboundRequest, OutboundResponse};
+    ///
+    /// fn charge(ctx: &Context, cents: u64) -> Result<String, Failure> {
+    ///     let charge = ctx.step_with("charge", &cents, |step| {
+    ///         let request = OutboundRequest::post("https://pay.example.com/v1/charges")
+    ///             .header("idempotency-key", step.key())
+    ///             .json(&cents);
+    ///         ctx.fetch(request)?.success()?.json()
+    ///     })?;
+    ///     Ok(charge)
+    /// }
+    ///
+    /// let ctx = Context::test().on_fetch(|_| Ok(OutboundResponse::new(201, r#""ch_1""#)));
+    /// assert_eq!(charge(&ctx, 999).unwrap(), "ch_1");
+    /// ctx.recorded().run_again();
+    /// assert_eq!(charge(&ctx, 999).unwrap(), "ch_1");
+    /// assert_eq!(ctx.recorded().fetches().len(), 1, "once");
+    /// ```
+    ///
+    /// The name is unique within the request. Steps do not nest, and after one that failed the run has to end: pass the
+    /// error on with `?`. The value travels as JSON, in the first run too.
+    ///
+    /// # Errors
+    /// [`StepError`]; with `?` the work's own failure is passed on.
+    pub fn step<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Step) -> Result<T, Failure>,
+    ) -> Result<T, StepError> {
+        step::run(&self.host, name, Ok(Vec::new()), work)
+    }
+
+    /// The same for work that depends on something: if a later run comes with another input, the value of the first
+    /// would be of something else, and the step is refused ([`StepError::InputChanged`]).
+    ///
+    /// # Errors
+    /// As [`Context::step`].
+    pub fn step_with<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        input: &impl Serialize,
+        work: impl FnOnce(&Step) -> Result<T, Failure>,
+    ) -> Result<T, StepError> {
+        step::run(&self.host, name, serde_json::to_vec(input), work)
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -189,6 +243,16 @@ impl Context {
     #[must_use]
     pub fn with_secret(self, name: &str, value: &str) -> Self {
         self.host.set_secret(name, value);
+        self
+    }
+
+    /// A step that an earlier run has committed, whatever its input was. The value must be JSON.
+    ///
+    /// # Panics
+    /// It is not.
+    #[must_use]
+    pub fn with_step(self, name: &str, value: &impl Serialize) -> Self {
+        self.host.set_step(name, serde_json::to_vec(value).expect("the value of a step is JSON"));
         self
     }
 

@@ -50,7 +50,8 @@
 //!
 //! # What a handler should know
 //! - Each request runs in a fresh instance: `static`s start anew, and nothing outlives the answer.
-//! - A handler may run more than once for one request (`ctx.request().attempt` counts).
+//! - A handler may run more than once for one request (`ctx.request().attempt` counts). What must not be done twice is a
+//!   step: [`Context::step`].
 //! - `SystemTime::now()` compiles and panics: there is [`Context::now_ms`]. A panic is logged with file and line
 //!   and ends the run as the owner's failure.
 //! - One handler or transform a crate, and `crate-type = ["cdylib"]` alone: an `rlib` beside it makes components larger.
@@ -96,6 +97,7 @@ mod outbound;
 mod request;
 mod response;
 mod secret;
+mod step;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
@@ -117,6 +119,7 @@ pub use request::{FromRequest, Head, Request};
 pub use response::{IntoResponse, Response};
 pub use ripost_sdk_macros::{handler, request_transform, response_transform, webhook_transform};
 pub use secret::SecretError;
+pub use step::{Step, StepError};
 pub use transform::{Beside, FromMessage, IntoMessage, Message, Webhook};
 
 /// For the code that the macros write, and for nobody else: may change in any release.

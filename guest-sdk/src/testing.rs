@@ -1,10 +1,12 @@
 //! What stands in for the host when a handler's own tests run natively.
 
 mod outside;
+mod steps;
 
 use std::{cell::RefCell, collections::BTreeMap, fmt::Display};
 
-use self::outside::Outside;
+pub use self::steps::CommittedStep;
+use self::{outside::Outside, steps::Steps};
 use crate::{Head, Headers, Level, Request};
 
 /// 2026-01-01T00:00:00Z: where the clock of a test stands until it is moved.
@@ -70,6 +72,7 @@ struct State {
     random_calls: usize,
     random: u64,
     outside: Outside,
+    steps: Steps,
 }
 
 impl Default for State {
@@ -83,6 +86,7 @@ impl Default for State {
             random_calls: 0,
             random: 0,
             outside: Outside::default(),
+            steps: Steps::default(),
         }
     }
 }

@@ -10,7 +10,9 @@ pub(crate) use trial::test;
 use crate::cases::{Case, CaseError};
 use crate::compile::{Compile, Process};
 use crate::config::Config;
-use crate::plugins::{Above, ApiManifest, ApiTarget, ApiTransforms, Bounds, FILE_NAME, Files, read_folder};
+use crate::plugins::{
+    Above, ApiManifest, ApiTarget, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Files, read_folder,
+};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, TransformKind, Value};
@@ -209,21 +211,13 @@ impl Checker<'_> {
             );
         }
         for import in &imports {
-            match import.as_str() {
-                "wasi" => self.find(
+            if import == "wasi" {
+                self.find(
                     Grade::Note,
                     name,
                     "imports wasi, which has no files, no sockets and no environment here; what it prints becomes log"
                         .to_owned(),
-                ),
-                "step" => {
-                    self.find(
-                        Grade::Note,
-                        name,
-                        "uses `step`, which this version answers with `unavailable`".to_owned(),
-                    );
-                }
-                _ => {}
+                );
             }
         }
         Some(Component {
@@ -241,6 +235,10 @@ impl Checker<'_> {
 
     fn grants(&mut self, api: &ApiManifest, capabilities: &[String]) {
         let name = api.name.to_string();
+        if api.spec.delivery == DeliveryMode::Off && capabilities.iter().any(|capability| capability == "step") {
+            let text = "uses `step`, which is there for calls that are stored: one without an `Idempotency-Key` is told `unavailable`";
+            self.find(Grade::Note, &name, text.to_owned());
+        }
         for capability in capabilities.iter().filter(|capability| GRANTED.contains(&capability.as_str())) {
             let granted = granted(api, capability);
             self.report.uses.push(Use { api: name.clone(), capability: capability.clone(), granted });

@@ -357,21 +357,28 @@ impl Stopped {
     }
 }
 
-/// Copies a built plugin (manifest and components) into a folder, by rename.
+/// Copies a built plugin (manifest, components and cases) into a folder, by rename.
 ///
 /// # Errors
 /// Reading or writing.
 pub fn copy_plugin(from: &Utf8Path, stage: &Utf8Path, plugins: &Utf8Path) -> Result<Utf8PathBuf> {
     let name = from.file_name().context("a plugin's folder has a name")?;
     let (draft, place) = (stage.join(name), plugins.join(name));
-    std::fs::create_dir_all(&draft)?;
-    for entry in from.read_dir_utf8()? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), draft.join(entry.file_name()))
-                .with_context(|| format!("copying {}", entry.path()))?;
-        }
-    }
+    copy_folder(from, &draft)?;
     std::fs::rename(&draft, &place).with_context(|| format!("renaming {draft} to {place}"))?;
     Ok(place)
+}
+
+fn copy_folder(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in from.read_dir_utf8()? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(entry.path(), &place)?;
+        } else {
+            std::fs::copy(entry.path(), place).with_context(|| format!("copying {}", entry.path()))?;
+        }
+    }
+    Ok(())
 }

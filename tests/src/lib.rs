@@ -11,6 +11,7 @@ pub mod guests;
 pub mod host;
 pub mod hostile;
 pub mod metrics;
+pub mod order;
 pub mod peers;
 pub mod places;
 pub mod plugin;

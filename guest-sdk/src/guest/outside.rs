@@ -1,10 +1,11 @@
-//! Secrets, store and calls to the outside: the imports, and their values as this crate's. A component imports an
+//! Secrets, store, calls to the outside and steps: the imports, and their values as this crate's. A component imports an
 //! interface only if its handler calls one of these.
 
 use super::Host;
 use crate::{
-    Headers, KvEntry, KvError, OutboundError, OutboundRequest, OutboundResponse, SecretError,
-    bindings::{kv, outbound, secrets},
+    Headers, KvEntry, KvError, OutboundError, OutboundRequest, OutboundResponse, SecretError, StepError,
+    bindings::{kv, outbound, secrets, step},
+    step::Begun,
 };
 
 impl Host {
@@ -51,6 +52,28 @@ impl Host {
         })?;
         let headers = Headers::from_lower_case(response.headers);
         Ok(OutboundResponse { status: response.status, headers, body: response.body })
+    }
+
+    pub(crate) fn step_begin(&self, name: &str, input: &[u8]) -> Result<Begun, StepError> {
+        Ok(match step::begin(name, input)? {
+            step::Begun::Done(value) => Begun::Done(value),
+            step::Begun::Fresh(key) => Begun::Fresh(key),
+        })
+    }
+
+    pub(crate) fn step_commit(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
+        Ok(step::commit(name, value)?)
+    }
+}
+
+impl From<step::StepError> for StepError {
+    fn from(error: step::StepError) -> Self {
+        match error {
+            step::StepError::InputChanged(text) => Self::InputChanged(text),
+            step::StepError::Misuse(text) => Self::Misuse(text),
+            step::StepError::Limit(text) => Self::Limit(text),
+            step::StepError::Unavailable(text) => Self::Unavailable(text),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod points;
 mod random;
 mod retention;
 mod scenario;
+mod steps;
 
 /// What a test gives back.
 type Test = anyhow::Result<()>;

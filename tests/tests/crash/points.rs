@@ -4,6 +4,7 @@ use crate::Test;
 use crate::plugins;
 use crate::retention;
 use crate::scenario::{self, Stop};
+use crate::steps;
 
 /// A test for each name, and the list of the names that have one.
 macro_rules! points {
@@ -30,6 +31,12 @@ points! {
     killed_after_a_claim_of_runs_is_committed: "run.after_claim_commit" => scenario::claiming_runs;
     killed_before_the_handler_runs: "run.before_handler" => scenario::running;
     killed_after_the_handler_has_run: "run.after_handler" => scenario::running;
+    killed_before_it_is_written_down_that_a_call_will_be_sent: "journal.before_intent_commit" => steps::ordering;
+    killed_after_it_is_written_down_that_a_call_will_be_sent: "journal.after_intent_commit" => steps::ordering;
+    killed_before_the_answer_to_a_call_is_written_down: "journal.before_done_commit" => steps::ordering;
+    killed_after_the_answer_to_a_call_is_written_down: "journal.after_done_commit" => steps::ordering;
+    killed_before_a_step_is_committed: "step.before_commit" => steps::ordering;
+    killed_after_a_step_is_committed: "step.after_commit" => steps::ordering;
     killed_before_a_run_is_put_back: "run_again.before_commit" => scenario::putting_back;
     killed_after_a_run_is_put_back: "run_again.after_commit" => scenario::putting_back;
     killed_before_an_acknowledgement_is_committed: "callback.before_await_commit" => scenario::awaiting;

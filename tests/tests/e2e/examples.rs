@@ -2,7 +2,7 @@
 
 use crate::{Test, host};
 use anyhow::Context as _;
-use ripost_tests::{Sink, places, verify};
+use ripost_tests::{Reply, Sink, order, places, verify};
 use serde_json::json;
 
 #[tokio::test]
@@ -61,5 +61,35 @@ async fn slack_is_sent_a_message_that_slack_takes() -> Test {
     assert_eq!(members, ["blocks", "text"], "and nothing that Slack would refuse");
     assert!(message["text"].as_str().is_some_and(|text| text.contains("demo/reports-slack")), "{message}");
     assert_eq!(message["blocks"][0]["text"]["type"], "mrkdwn");
+    Ok(())
+}
+
+#[tokio::test]
+async fn order_reserves_charges_and_ships_once_whatever_is_not_there_at_first() -> Test {
+    let shop = Sink::start().await?;
+    shop.otherwise(Reply::status(201).body(r#"{"id":"x-1"}"#));
+    // Its cases are tried as they are, before it serves.
+    let built = host().plugin_dir(places::built_plugin("order")?).start().await?;
+    let answer = built.demo().call("demo/order").json(&order::of(0)).send().await?.expect(422)?;
+    assert_eq!(answer.json()?["type"], "urn:ripost:owner:demo:problem:nothing-ordered");
+    let host = host().plugin(&order::plugin(&shop)?).start().await?;
+    let consumer = host.add_consumer("c1", "1").await?;
+    // Charging fails at first.
+    let made = || Reply::status(201).body(r#"{"id":"x-0"}"#);
+    shop.script([made(), Reply::status(503), Reply::reset(), made()]);
+    let id = consumer.call("demo/order").header("prefer", "respond-async").json(&order::of(2)).accepted().await?;
+    let view = consumer.ended(&id).await?;
+    assert_eq!(view["result"], json!({ "reservation": "x-0", "charge": "x-0", "shipment": "x-1" }), "{view}");
+    let called: Vec<_> = shop.deliveries().iter().map(|call| call.path.clone()).collect();
+    assert_eq!(called, ["/reservations", "/charges", "/charges", "/charges", "/shipments"]);
+    assert_eq!(order::effects(&shop)?.len(), 3, "each has one key over all its calls");
+    assert_eq!(consumer.balances().await?, (900_000, 0));
+
+    shop.script([made(), Reply::status(402), made()]);
+    let id = consumer.call("demo/order").header("prefer", "respond-async").json(&order::of(1)).accepted().await?;
+    let view = consumer.ended(&id).await?;
+    assert_eq!((&view["status"], &view["settlement"]["state"]), (&json!("failed"), &json!("released")), "{view}");
+    assert_eq!(shop.deliveries()[7].path, "/releases");
+    assert_eq!(consumer.balances().await?, (900_000, 0));
     Ok(())
 }

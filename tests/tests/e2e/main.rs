@@ -51,6 +51,7 @@ mod shapes;
 mod sse;
 mod start;
 mod status;
+mod steps;
 mod stop;
 mod synchronous;
 mod transforms;
