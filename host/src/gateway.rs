@@ -8,6 +8,7 @@ mod callbacks;
 mod consumer;
 pub mod cors;
 mod depth;
+pub mod documents;
 pub mod fields;
 pub mod idempotency;
 pub mod identity;
@@ -157,6 +158,8 @@ impl Gateway {
             Route::WebhookSecret => self.webhook_secret(&request).await,
             Route::RotateSecret => self.rotate_secret(request).await,
             Route::DisabledUrls => self.disabled_urls(&request).await,
+            Route::Problems => documents::problems(request.method()),
+            Route::Problem(slug) => documents::problem(request.method(), slug),
             Route::Healthz | Route::Readyz => {
                 let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
                 response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));

@@ -1,18 +1,37 @@
 //! The only place that makes an HTTP error: RFC 9457 problems with a stable `type` that say what to do.
+//!
+//! `docs/problems.md` has a section for each kind, which [`pages`] serves: a test fails for a kind that has none.
+
+pub mod pages;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Before the slug of every problem of the gateway's own.
 const TYPE_PREFIX: &str = "urn:ripost:problem:";
 
-/// Each kind of problem the gateway has. A new one does not compile until its line in `Kind::line` is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is described by its title in `line`")]
-pub enum Kind {
+macro_rules! kinds {
+    ($($name:ident,)*) => {
+        /// Each kind of problem the gateway has. A new one does not compile until its line in `Kind::line` is written,
+        /// and fails a test until docs/problems.md has its section.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is described by its title in `line`")]
+        pub enum Kind {
+            $($name,)*
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+kinds! {
     MalformedRequest,
     InvalidHeader,
     InvalidJson,
@@ -50,6 +69,7 @@ pub enum Kind {
     InvalidArchive,
     PluginRefused,
     IdempotencyMismatch,
+    SchemaMismatch,
     WebhookUrlInvalid,
     WebhookUrlForbidden,
     WebhookEventsUnsupported,
@@ -134,6 +154,7 @@ impl Kind {
             Self::IdempotencyMismatch => {
                 (422, "idempotency-mismatch", "The idempotency key was used for another request")
             }
+            Self::SchemaMismatch => (422, "schema-mismatch", "The body is not as the API's schema has it"),
             Self::WebhookUrlInvalid => (422, "webhook-url-invalid", "The webhook URL cannot be used"),
             Self::WebhookUrlForbidden => {
                 (422, "webhook-url-forbidden", "The webhook URL points where webhooks may not go")
@@ -182,6 +203,18 @@ impl Kind {
     #[must_use]
     pub const fn status(self) -> u16 {
         self.line().0
+    }
+
+    /// The last part of its type, and the name of its page.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        self.line().1
+    }
+
+    /// The type in words.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.line().2
     }
 }
 
@@ -284,7 +317,7 @@ impl Problem {
     /// Whether it is of this kind.
     #[must_use]
     pub fn is(&self, kind: Kind) -> bool {
-        self.fields.kind.strip_prefix(TYPE_PREFIX) == Some(kind.line().1)
+        self.fields.kind.strip_prefix(TYPE_PREFIX) == Some(kind.slug())
     }
 
     /// The JSON body.
@@ -308,10 +341,27 @@ impl Problem {
 /// A response from a problem that was stored as JSON.
 #[must_use]
 pub fn response_of(status: u16, json: Bytes) -> Response<Full<Bytes>> {
+    let help = help(&json);
     let mut response = Response::new(Full::new(json));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(help) = help {
+        response.headers_mut().append(header::LINK, help);
+    }
     response
+}
+
+#[derive(Deserialize)]
+struct StoredKind<'j> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'j, str>,
+}
+
+/// Where the page about a problem of the gateway's own is; an owner's has none.
+fn help(json: &[u8]) -> Option<HeaderValue> {
+    let StoredKind { kind } = serde_json::from_slice(json).ok()?;
+    let slug = kind.strip_prefix(TYPE_PREFIX)?;
+    HeaderValue::from_str(&format!("<{}{slug}>; rel=\"help\"", pages::PATH)).ok()
 }
 
 impl From<ripost_store::StoreError> for Problem {
@@ -338,22 +388,4 @@ impl From<ripost_store::StoreError> for Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_owner_cannot_imitate_a_problem_of_the_gateway() {
-        let problem = ripost_runtime::Problem {
-            kind: "../insufficient balance:x".into(),
-            title: "Nope".into(),
-            detail: None,
-            status: None,
-            attributes: vec![("status".into(), "200".into())],
-        };
-        let json: serde_json::Value =
-            serde_json::from_slice(&Problem::of_owner("demo", 400, problem).to_json()).unwrap();
-        assert_eq!(json["type"], "urn:ripost:owner:demo:problem:---insufficient-balance-x");
-        assert_eq!(json["status"], 400);
-        assert_eq!(json["attributes"]["status"], "200");
-    }
-}
+mod tests;

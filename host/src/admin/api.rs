@@ -12,11 +12,11 @@ use crate::gateway::identity::Identity;
 use crate::gateway::limits::Limiter;
 use crate::gateway::listener::Answer;
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, identity};
+use crate::gateway::{Gateway, documents, identity};
 use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::plugins::Plugins;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, pages};
 use crate::retention::Retention;
 use crate::runs::Runs;
 use crate::storage::Room;
@@ -99,6 +99,9 @@ impl Admin {
         }
         if matches!(path.as_str(), "/healthz" | "/readyz") {
             return Ok(Response::new(Full::new(Bytes::from_static(b"ok\n"))));
+        }
+        if let Some(slug) = path.strip_prefix(pages::PATH) {
+            return documents::problem(&head.method, slug);
         }
         let principal = self.principal(&head.headers)?;
         match routes::find(&head.method, &path) {

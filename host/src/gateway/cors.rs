@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 
-const EXPOSED: &str = "ETag, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, Ripost-Request-Id";
+const EXPOSED: &str =
+    "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, Ripost-Request-Id";
 
 /// Which origins' pages may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Which of our resources a path names.
 
 use super::callbacks;
+use crate::problem;
 use ripost_domain::id::RequestId;
 
 /// A resource of the data plane.
@@ -26,6 +27,8 @@ pub(super) enum Route<'p> {
     WebhookSecret,
     RotateSecret,
     DisabledUrls,
+    Problems,
+    Problem(&'p str),
     Healthz,
     Readyz,
     Unknown,
@@ -62,7 +65,11 @@ pub(super) fn route(path: &str) -> Route<'_> {
             None => Route::Callback(token, callbacks::Part::Callback),
         };
     }
+    if let Some(slug) = path.strip_prefix(problem::pages::PATH) {
+        return Route::Problem(slug);
+    }
     match path {
+        "/problems" => Route::Problems,
         "/requests" => Route::Requests,
         "/events" => Route::Events,
         "/deliveries/redeliver" => Route::RedeliverMany,
@@ -120,6 +127,8 @@ mod tests {
             ("/requests/req_1".to_owned(), Route::Unknown),
             ("/consumer".to_owned(), Route::Consumer),
             ("/consumer/webhook-secret".to_owned(), Route::WebhookSecret),
+            ("/problems".to_owned(), Route::Problems),
+            ("/problems/not-found".to_owned(), Route::Problem("not-found")),
             ("/".to_owned(), Route::Unknown),
         ] {
             assert_eq!(route(&path), expected, "{path}");

@@ -97,12 +97,36 @@ async fn every_wrong_call_has_its_problem_and_writes_nothing() -> Test {
         let what = format!("case {number}, {status} {slug}");
         let answer = call.send().await?.expect(status).context(what.clone())?;
         assert_eq!(answer.problem()?, slug, "{what}");
+        assert_eq!(answer.header("link"), Some(format!("</problems/{slug}>; rel=\"help\"").as_str()), "{what}");
         let problem = answer.json()?;
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "says what to do: {problem}");
         problems.entry(slug).or_insert(problem);
     }
     insta::assert_json_snapshot!("problems", problems);
     nothing_was_written(&host).await
+}
+
+#[tokio::test]
+async fn each_problem_leads_to_a_page_that_anybody_may_read() -> Test {
+    let host = host().argument("--admin-listen").argument("127.0.0.1:0").plugin(&plugin()).start().await?;
+    let nobody = host.demo().with_key(None);
+    let refused = nobody.call(API).json(&json!({})).send().await?.expect(401)?;
+    let link = refused.header("link").context("a link")?;
+    let path = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"help\"")).context("its form")?;
+    let operators = ripost_tests::Consumer::new(host.admin_url(), None);
+    for of in [&nobody, &operators] {
+        let page = of.get(path).await?.expect(200)?;
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(page.header("content-security-policy"), Some("default-src 'none'"));
+        let text = std::str::from_utf8(&page.body)?;
+        assert!(text.contains("<li>To do: Send <code>X-Consumer-Key</code>."), "{text}");
+        assert_eq!(of.get("/problems/nothing").await?.expect(404)?.problem()?, "not-found");
+    }
+    let index = nobody.get("/problems").await?.expect(200)?;
+    let index = std::str::from_utf8(&index.body)?;
+    assert!(index.contains(&format!("<a href=\"{path}\">missing-key</a> (401)")), "{index}");
+    nobody.request(http::Method::POST, path).send().await?.expect(405)?;
+    Ok(())
 }
 
 #[tokio::test]
