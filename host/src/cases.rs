@@ -2,7 +2,7 @@
 //! serves, and by `ripost test`.
 //!
 //! A case is JSON in the folder that the manifest names as `cases`. Request transforms run before the handler and response
-//! transforms after it, as in production. Nothing outside is touched: secrets, the store and the outside answer from the
+//! transforms after it, as in production, and what the schema refuses is refused. Nothing outside is touched: secrets, the store and the outside answer from the
 //! case, and what a case does not answer is refused in words that say so.
 
 mod difference;
@@ -12,6 +12,7 @@ mod read;
 pub(crate) use read::{Case, CaseError};
 
 use crate::plugins::{ApiGrants, Transforms};
+use crate::schema::{Schema, Unfit};
 use crate::transforms::{self, Chained, Of, Why};
 use granted::Sandboxed;
 use ripost_domain::api::ApiName;
@@ -36,6 +37,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) api: &'a ApiName,
     pub(crate) handler: &'a Handler,
     pub(crate) transforms: &'a Transforms,
+    pub(crate) schema: Option<&'a Schema>,
     pub(crate) limits: &'a Arc<Limits>,
     pub(crate) config: &'a Arc<BTreeMap<String, String>>,
     pub(crate) grants: &'a ApiGrants,
@@ -76,7 +78,7 @@ pub(crate) async fn run(runtime: &Runtime, subject: &Subject<'_>, case: &Case) -
 }
 
 async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &mut Tried) -> Answer {
-    let Subject { api, handler, transforms, limits, config, grants } = subject;
+    let Subject { api, handler, transforms, schema, limits, config, grants } = subject;
     let begun = Instant::now();
     let now: Clock = Arc::new(move || BEGINS_AT_MS + u64::try_from(begun.elapsed().as_millis()).unwrap_or_default());
     let of = Of { id: "req_case", owner: api.owner.as_str(), seed: SEED, now_ms: BEGINS_AT_MS };
@@ -95,6 +97,11 @@ async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &m
         Ok(request) => request,
         Err(stopped) => return stopped,
     };
+    if let Some(schema) = schema
+        && let Some(unfit) = unfit(schema, &request)
+    {
+        return unfit;
+    }
     let outcome = loop {
         let call = Call {
             request: request.clone(),
@@ -152,6 +159,28 @@ impl Tried {
             }
         })
     }
+}
+
+/// As the gateway refuses it.
+fn unfit(schema: &Schema, request: &Request) -> Option<Answer> {
+    let kind = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let kind = kind.and_then(|(_, value)| std::str::from_utf8(value).ok());
+    let checked = match Schema::is_to_be_checked(&request.method, kind, &request.body) {
+        Ok(true) => schema.check(&request.body),
+        Ok(false) => Ok(()),
+        Err(unfit) => Err(unfit),
+    };
+    let (problem, story) = match checked.err()? {
+        Unfit::NotTyped => {
+            ("unsupported-media-type", "the schema takes JSON, and the content type is another".to_owned())
+        }
+        Unfit::NotJson(why) => ("invalid-json", format!("the schema takes JSON, and the body is not: {why}")),
+        Unfit::Mismatch(mismatches) => {
+            let places = mismatches.iter().map(|mismatch| format!("at \"{}\": {}", mismatch.path, mismatch.message));
+            ("schema-mismatch", format!("not as the schema has it: {}", places.collect::<Vec<_>>().join("; ")))
+        }
+    };
+    Some(Answer::Failure("invalid", problem.to_owned(), story))
 }
 
 fn refused(kind: &'static str, problem: Problem) -> Answer {

@@ -13,9 +13,11 @@ use crate::config::Config;
 use crate::plugins::{
     Above, ApiManifest, ApiTarget, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Files, read_folder,
 };
+use crate::schema::Schema;
 use anyhow::Context as _;
 use camino::Utf8Path;
 use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, TransformKind, Value};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -119,6 +121,7 @@ impl Checker<'_> {
             }
         }
         self.transforms(&files);
+        self.schemas(&files);
         self.cases(&files);
         for (_, _, component) in judged {
             let component = component.filter(|component| !self.report.components.contains(component));
@@ -140,6 +143,18 @@ impl Checker<'_> {
             }
             let cases = if good == 1 { "1 case".to_owned() } else { format!("{good} cases") };
             self.find(Grade::Ok, folder, format!("{cases} for {}, which `ripost test` tries", api.name));
+        }
+    }
+
+    /// Each schema once, as the host compiles it.
+    fn schemas(&mut self, files: &Files) {
+        let names: BTreeSet<&str> = files.manifest.apis.iter().filter_map(|api| api.schema.as_deref()).collect();
+        for file in names {
+            let text = files.file(file).unwrap_or_default();
+            match Schema::compile(text) {
+                Ok(schema) => self.find(Grade::Ok, file, format!("{}, {}", Value::Bytes(text.len()), schema.about())),
+                Err(error) => self.find(Grade::Error, file, error.to_string()),
+            }
         }
     }
 

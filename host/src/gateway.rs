@@ -20,6 +20,7 @@ pub mod prefer;
 pub mod reply;
 mod requests;
 mod routing;
+mod schema;
 mod status;
 pub mod stream;
 mod synchronous;

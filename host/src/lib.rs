@@ -30,6 +30,7 @@ pub mod problem;
 pub mod reconcile;
 pub mod retention;
 pub mod runs;
+pub mod schema;
 pub mod storage;
 pub mod telemetry;
 pub mod transforms;

@@ -98,6 +98,7 @@ async fn a_case_is_tried_in_the_sandbox_under_the_limits_of_its_api() {
         api: &api,
         handler: &handler,
         transforms: &transforms,
+        schema: None,
         limits: &limits,
         config: &settings,
         grants: &grants,

@@ -4,6 +4,7 @@ use crate::cases::{self, Case, Subject};
 use crate::compile::{Compile, Process};
 use crate::config::Config;
 use crate::plugins::{ApiManifest, Files, NamedTransform, Transforms, read_folder};
+use crate::schema::Schema;
 use anyhow::Context as _;
 use camino::Utf8Path;
 use ripost_domain::units::format_duration;
@@ -53,10 +54,18 @@ pub(crate) async fn test(folder: &Utf8Path, config: &Config) -> anyhow::Result<V
     for api in &files.manifest.apis {
         let Some(cases) = &api.cases else { continue };
         let (handler, transforms) = tokio::task::block_in_place(|| load(&runtime, &files, api, config))?;
+        let schema = match &api.schema {
+            Some(file) => {
+                let text = files.file(file).unwrap_or_default();
+                Some(Schema::compile(text).with_context(|| format!("`{file}`"))?)
+            }
+            None => None,
+        };
         let subject = Subject {
             api: &api.name,
             handler: &handler,
             transforms: &transforms,
+            schema: schema.as_ref(),
             limits: &api.limits,
             config: &api.config,
             grants: &api.grants,

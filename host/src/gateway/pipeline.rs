@@ -1,4 +1,4 @@
-//! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, price, accept, answer.
+//! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, schema, price, accept, answer.
 
 use super::accepted::{accepted_response, accepted_with, answer_ended, with_preference};
 use super::body::Arriving;
@@ -8,6 +8,7 @@ use super::idempotency;
 use super::limits::{Admitted, Standing};
 use super::prefer::Prefer;
 use super::requests::contents_gone;
+use super::schema::From;
 use super::{Gateway, identity, synchronous};
 use crate::keyring;
 use crate::live::{Ended, Entry};
@@ -158,6 +159,7 @@ impl Gateway {
                 let sent = input(&head, &path[target.rest..], body);
                 let admitted = self.limiter.admit(&consumer, &api, at, standing).await?;
                 let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
+                self.check_schema(&api, &input, From::of(original.as_ref())).await?;
                 self.check_price(&fields, &api)?;
                 let (webhook_url, wants, traceparent) = (None, fields.wants, traceparent(&head.headers));
                 let call = Call { arrived, webhook_url, wants, input, original, traceparent, idempotency: None };
@@ -187,6 +189,7 @@ impl Gateway {
         let traceparent = traceparent(&head.headers);
         let sent = input(&head, &path[target.rest..], body);
         let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
+        self.check_schema(&api, &input, From::of(original.as_ref())).await?;
         self.check_price(&fields, &api)?;
         let call = Call { arrived, webhook_url, wants, input, original, traceparent, idempotency: key };
         let accepted = self.accept(&consumer, &api, call, admitted).await?;

@@ -7,6 +7,7 @@ use super::revision::Revision;
 use super::shared::{Component, Role};
 use super::state::Stage;
 use super::{Plugins, lock};
+use crate::schema::Schema;
 use crate::upstreams::Reach;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_runtime::{CompileError, Limits, LoadError, TransformKind};
@@ -41,7 +42,7 @@ pub(super) struct Failure {
 }
 
 impl Plugins {
-    /// Compiles and links a revision's components. **Blocking**, for as long as the compiler takes.
+    /// Compiles and links a revision's components, and compiles its schemas. **Blocking**, for as long as the compiler takes.
     pub(super) fn load(&self, revision: &Revision, manifest: Arc<Manifest>) -> Result<Loaded, Failure> {
         let mut components = Vec::new();
         let mut parts = Vec::with_capacity(manifest.apis.len());
@@ -49,10 +50,11 @@ impl Plugins {
             parts.push((
                 self.target(revision, api, &mut components)?,
                 self.transforms(revision, &api.transforms, &mut components)?,
+                schema(revision, api)?,
             ));
         }
         let mut permits = lock(&self.permits);
-        let apis = manifest.apis.iter().zip(parts).map(|(api, (target, transforms))| {
+        let apis = manifest.apis.iter().zip(parts).map(|(api, (target, transforms, schema))| {
             Arc::new(ActiveApi {
                 name: api.name.clone(),
                 owner: Arc::from(api.name.owner.as_str()),
@@ -66,6 +68,7 @@ impl Plugins {
                 grants: self.granting.grants(&api.name, &api.grants),
                 target,
                 transforms,
+                schema,
                 permits: permits.of(&api.name, api.spec.concurrency),
             })
         });
@@ -157,6 +160,18 @@ impl Plugins {
             Ok(Err(error @ LoadError::WrongShape(_))) => Err(failure(Stage::Link, error.to_string())),
             Ok(Err(error)) => Err(failure(Stage::Admit, error.to_string())),
             Err(_) => Err(failure(Stage::Compile, "the compiler broke down over it; build it again".to_owned())),
+        }
+    }
+}
+
+/// The schema of an API's bodies, compiled.
+fn schema(revision: &Revision, api: &ApiManifest) -> Result<Option<Arc<Schema>>, Failure> {
+    let Some(file) = &api.schema else { return Ok(None) };
+    let text = revision.file(file).unwrap_or_default();
+    match Schema::compile(text) {
+        Ok(schema) => Ok(Some(Arc::new(schema))),
+        Err(error) => {
+            Err(Failure { stage: Stage::Admit, reason: format!("`{file}`: {error}"), obstacle: Obstacle::Bad })
         }
     }
 }

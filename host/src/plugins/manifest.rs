@@ -1,7 +1,7 @@
 //! `plugin.toml`: read, checked, and turned into values that cannot be wrong.
 //!
-//! A key that this version does not serve is an error, never ignored: an owner who asks for a schema or a
-//! transform must not believe to have it.
+//! A key that this version does not serve is an error, never ignored: an owner who asks for something
+//! must not believe to have it.
 
 mod allowance;
 mod grants;
@@ -73,6 +73,8 @@ pub struct ApiManifest {
     pub transforms: ApiTransforms,
     /// The folder of its smoke cases: a plain name.
     pub cases: Option<String>,
+    /// The file of the schema of its bodies: a plain name, ending in `.json`.
+    pub schema: Option<String>,
 }
 
 /// Price and bounds of an API's requests.
@@ -224,6 +226,11 @@ impl Manifest {
         self.apis.iter().any(|own| own.name == *api)
     }
 
+    /// The files of schemas, each once.
+    pub(super) fn schemas(&self) -> std::collections::BTreeSet<&str> {
+        self.apis.iter().filter_map(|api| api.schema.as_deref()).collect()
+    }
+
     /// The folders of smoke cases, each once.
     pub(super) fn cases(&self) -> std::collections::BTreeSet<&str> {
         self.apis.iter().filter_map(|api| api.cases.as_deref()).collect()
@@ -326,6 +333,9 @@ impl Reader<'_> {
         if let Some(cases) = &raw.cases {
             check_cases(cases.get_ref()).map_err(|message| self.error(cases.span().start, message))?;
         }
+        if let Some(schema) = &raw.schema {
+            check_schema(schema.get_ref()).map_err(|message| self.error(schema.span().start, message))?;
+        }
         Ok(ApiManifest {
             name: ApiName { owner, slug },
             target,
@@ -346,6 +356,7 @@ impl Reader<'_> {
             grants,
             transforms,
             cases: raw.cases.map(Spanned::into_inner),
+            schema: raw.schema.map(Spanned::into_inner),
         })
     }
 
@@ -524,6 +535,21 @@ fn check_cases(name: &str) -> Result<(), String> {
     }
     if is_ignored(name) || name == FILE_NAME || name.ends_with(".wasm") {
         return Err(format!("cases = \"{name}\" is no folder of cases; name it \"cases\""));
+    }
+    Ok(())
+}
+
+fn check_schema(name: &str) -> Result<(), String> {
+    if !is_plain(name) {
+        return Err(format!(
+            "schema = \"{name}\" is a path; name a file inside the plugin's own folder, such as \"schema.json\""
+        ));
+    }
+    if is_ignored(name) {
+        return Err(format!("schema = \"{name}\" is a name that is passed over as an editor's draft; rename the file"));
+    }
+    if name.len() <= ".json".len() || !name.ends_with(".json") {
+        return Err(format!("schema = \"{name}\" is no schema's name; name a file that ends in .json"));
     }
     Ok(())
 }

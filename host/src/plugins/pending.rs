@@ -79,7 +79,7 @@ impl Pending {
 const VOLUME_LINK: &str = "..data";
 
 /// The plugin that a path belongs to, if a change of it means anything: a plugin's folder, its manifest, a component, a
-/// case, or the folder or link that they are in.
+/// schema, a case, or the folder or link that they are in.
 fn plugin_of(path: &Path) -> Option<String> {
     let parts: Vec<&str> = path.components().map(|part| part.as_os_str().to_str()).collect::<Option<_>>()?;
     if let [plugin, VOLUME_LINK] = parts[..]
@@ -92,7 +92,9 @@ fn plugin_of(path: &Path) -> Option<String> {
     }
     match parts[..] {
         [plugin] => Some(plugin.to_owned()),
-        [plugin, file] if file == FILE_NAME || file.ends_with(".wasm") => Some(plugin.to_owned()),
+        [plugin, file] if file == FILE_NAME || file.ends_with(".wasm") || file.ends_with(".json") => {
+            Some(plugin.to_owned())
+        }
         // Perhaps the folder of its cases, renamed or removed.
         [plugin, file] if !file.contains('.') => Some(plugin.to_owned()),
         [plugin, _, case] if case.ends_with(".json") => Some(plugin.to_owned()),
@@ -171,7 +173,9 @@ mod tests {
             pending.add(Path::new(path), Change::Written, now);
             assert_eq!(pending.due(), None, "{path}");
         }
-        for path in ["a", "a/plugin.toml", "a/a.wasm", "a.wasm", "a/cases", "a/cases/x.json", "a/..data"] {
+        for path in
+            ["a", "a/plugin.toml", "a/a.wasm", "a.wasm", "a/schema.json", "a/cases", "a/cases/x.json", "a/..data"]
+        {
             pending.add(Path::new(path), Change::Written, now);
             assert!(!pending.take(now + QUIET).0.is_empty(), "{path}");
         }

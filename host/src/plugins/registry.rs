@@ -2,6 +2,7 @@
 //! half way.
 
 use super::manifest::{ApiSpec, OnError, Upstream};
+use crate::schema::Schema;
 use crate::upstreams::Reach;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::RetryPolicy;
@@ -37,6 +38,8 @@ pub struct ActiveApi {
     pub target: Target,
     /// What stands between consumer and whoever answers; of the same revision.
     pub transforms: Arc<Transforms>,
+    /// What its bodies have to be; of the same revision.
+    pub schema: Option<Arc<Schema>>,
     /// Runs at once; the same for all revisions of this API.
     pub permits: Arc<Semaphore>,
 }

@@ -45,7 +45,7 @@ impl Kept {
 /// A revision in the data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptRevision {
-    /// Of manifest, components and cases.
+    /// Of manifest, components, schemas and cases.
     pub digest: Digest,
     /// The plugin that it is a revision of, if that is still there.
     pub key: Option<String>,

@@ -22,6 +22,7 @@ impl Plugins {
                 api: &active.name,
                 handler,
                 transforms: &active.transforms,
+                schema: active.schema.as_deref(),
                 limits: &active.limits,
                 config: &active.config,
                 grants: &asked.grants,

@@ -2,7 +2,7 @@
 
 use super::manifest::{self, Bounds, Manifest, ManifestError, is_ignored};
 use super::revision::Revision;
-use crate::wall;
+use crate::{schema, wall};
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
 use ripost_domain::time::Timestamp;
@@ -12,7 +12,7 @@ use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 
-/// Components in one folder; with more the folder is something else.
+/// Components and schemas in one folder; with more the folder is something else.
 const FILES_MAX: usize = 256;
 /// Smoke cases in one folder.
 pub(crate) const CASES_MAX: usize = 100;
@@ -98,13 +98,13 @@ impl Files {
         self.revision.guarded_digest()
     }
 
-    /// A component or a case that the manifest names.
+    /// A component, a schema or a case that the manifest names.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.revision.file(name)
     }
 
-    /// Manifest, components and cases, by name.
+    /// Manifest, components, schemas and cases, by name.
     #[must_use]
     pub fn into_files(self) -> BTreeMap<String, Vec<u8>> {
         self.revision.into_files()
@@ -138,7 +138,7 @@ pub fn read_folder(folder: &Utf8Path, bounds: &Bounds) -> Result<Files, ReadErro
     Ok(Files { manifest, revision })
 }
 
-/// What tells that a plugin's files may have changed: manifest, components and what may be smoke cases, with their stamps.
+/// What tells that a plugin's files may have changed: manifest, components and what may be schemas and smoke cases, with their stamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprint(BTreeMap<String, Stamp>);
 
@@ -203,7 +203,7 @@ pub(super) enum SourceError {
 }
 
 impl Place {
-    /// The stamps of manifest, components and cases, without reading them.
+    /// The stamps of manifest, components, schemas and cases, without reading them.
     pub(super) fn fingerprint(&self) -> Result<Fingerprint, SourceError> {
         if self.kind == Kind::Bare {
             let stamps = match fs::metadata(&self.path) {
@@ -225,21 +225,24 @@ impl Place {
             if is_ignored(&name) {
                 continue;
             }
-            if name != manifest::FILE_NAME && !name.ends_with(".wasm") {
+            // A broken link is as good as no file; it shows when it is mended.
+            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+            let is_schema = name.ends_with(".json") && metadata.is_file();
+            if name != manifest::FILE_NAME && !name.ends_with(".wasm") && !is_schema {
                 stamp_cases(&entry, &name, &mut stamps);
                 continue;
             }
-            // A broken link is as good as no file; it shows when it is mended.
-            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
             if stamps.keys().filter(|name| !name.contains('/')).count() == FILES_MAX {
-                return Err(SourceError::Refused(format!("the folder has more than {FILES_MAX} components; split it")));
+                return Err(SourceError::Refused(format!(
+                    "the folder has more than {FILES_MAX} components and schemas; split it"
+                )));
             }
             stamps.insert(name, Stamp::of(&metadata));
         }
         Ok(Fingerprint(stamps))
     }
 
-    /// Reads manifest, components and cases, whole: `before` is the fingerprint they had, and must be what they have after.
+    /// Reads manifest, components, schemas and cases, whole: `before` is the fingerprint they had, and must be what they have after.
     pub(super) fn read(&self, before: &Fingerprint, bounds: &Bounds, bare: Bare) -> Result<Source, SourceError> {
         let source = match self.kind {
             Kind::Folder => self.read_folder(before, bounds),
@@ -359,6 +362,19 @@ fn assemble(
                 _ => "have the operator raise `component` in [sandbox.transform]",
             };
             return Err(SourceError::Refused(format!("{has}; make it smaller, or {remedy}")));
+        }
+        files.insert(file.to_owned(), read(file, *len)?);
+    }
+    for file in manifest.schemas() {
+        let Some(len) = lens.get(file) else {
+            let message = format!("the schema `{file}` is not in the folder; write it, or correct its name");
+            return Err(SourceError::Refused(message));
+        };
+        if *len > schema::BYTES_MAX as u64 {
+            let max = Value::Bytes(schema::BYTES_MAX);
+            let message =
+                format!("the schema `{file}` has {len} bytes and a schema has at most {max}; make it smaller");
+            return Err(SourceError::Refused(message));
         }
         files.insert(file.to_owned(), read(file, *len)?);
     }

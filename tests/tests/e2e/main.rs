@@ -46,6 +46,7 @@ mod roles;
 mod runs;
 mod samples;
 mod schedule;
+mod schema;
 mod secrets;
 mod shapes;
 mod sse;

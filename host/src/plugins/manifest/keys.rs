@@ -59,6 +59,7 @@ pub(super) enum Text {
     Name,
     Component,
     Folder,
+    Schema,
     Amount,
     Duration,
     Place,
@@ -154,9 +155,14 @@ static API: Table = Table {
             Form::Text(Text::Folder),
             "A folder of smoke cases (*.json) that must pass before a revision serves, and that `ripost test` runs.",
         ),
+        key(
+            "schema",
+            Form::Text(Text::Schema),
+            "The JSON Schema of its bodies, a file in the plugin's folder: what does not fit is refused before anything is held.",
+        ),
     ],
     one_of: &["handler", "upstream"],
-    later: &["capture_on", "schema", "cors"],
+    later: &["capture_on", "cors"],
 };
 
 static RETRY: Table = Table {

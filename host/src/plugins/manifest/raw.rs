@@ -44,6 +44,7 @@ pub(super) struct Api {
     pub(super) grants: Option<Grants>,
     pub(super) transforms: Option<Spanned<Transforms>>,
     pub(super) cases: Option<Spanned<String>>,
+    pub(super) schema: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -63,6 +63,7 @@ fn text(text: Text) -> Object {
         Text::Name => "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         Text::Component => r"^[^./\\][^/\\]*\.wasm$",
         Text::Folder => r"^[^./\\][^/\\]*$",
+        Text::Schema => r"^[^./\\][^/\\]*\.json$",
         Text::Amount => r"^[0-9]+(\.[0-9]{1,6})?$",
         Text::Duration => DURATION,
         Text::Place => "https?://",

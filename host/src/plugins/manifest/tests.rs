@@ -225,6 +225,18 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
             "15: cases = \"../cases\" is a path; name a folder inside the plugin's own, such as \"cases\"",
         ),
         (
+            with("access = \"open\"", "schema = \"../schema.json\""),
+            "15: schema = \"../schema.json\" is a path; name a file inside the plugin's own folder, such as \"schema.json\"",
+        ),
+        (
+            with("access = \"open\"", "schema = \"schema.yaml\""),
+            "15: schema = \"schema.yaml\" is no schema's name; name a file that ends in .json",
+        ),
+        (
+            with("access = \"open\"", "schema = \".s.json\""),
+            "15: schema = \".s.json\" is a name that is passed over as an editor's draft; rename the file",
+        ),
+        (
             with("access = \"open\"", "cases = \".cases\""),
             "15: cases = \".cases\" is no folder of cases; name it \"cases\"",
         ),
@@ -332,7 +344,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
 
 #[test]
 fn a_key_of_a_later_version_is_refused_and_not_ignored() {
-    let later = ["capture_on = \"completion\"", "schema = \"schema.json\"", "cors = { origins = [] }"];
+    let later = ["capture_on = \"completion\"", "cors = { origins = [] }"];
     for line in later {
         let key = line.split(' ').next().unwrap();
         let message = refusal(&with("price = \"0.05\"", line));
