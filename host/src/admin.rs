@@ -10,6 +10,7 @@ mod inputs;
 mod owners;
 mod plugins;
 mod push;
+mod replay;
 mod routes;
 mod runs;
 mod status;

@@ -5,7 +5,7 @@
 //! transforms after it, as in production, and what the schema refuses is refused. Nothing outside is touched: secrets, the store and the outside answer from the
 //! case, and what a case does not answer is refused in words that say so.
 
-mod difference;
+pub(crate) mod difference;
 mod granted;
 mod read;
 

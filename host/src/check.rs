@@ -5,19 +5,21 @@ mod report;
 mod trial;
 
 pub(crate) use report::{Component, Finding, Grade, Plugin, Report, Use};
-pub(crate) use trial::test;
+pub(crate) use trial::{load, sandbox, test};
 
 use crate::cases::{Case, CaseError};
 use crate::compile::{Compile, Process};
 use crate::config::Config;
 use crate::plugins::{
-    Above, ApiManifest, ApiTarget, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Files, read_folder,
+    Above, ApiManifest, ApiTarget, ApiTransforms, Bounds, DeliveryMode, FILE_NAME, Files, ReadError, read_files,
+    read_folder,
 };
 use crate::schema::Schema;
 use anyhow::Context as _;
 use camino::Utf8Path;
+use ripost_domain::address::PlainHttp;
 use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, TransformKind, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -29,6 +31,21 @@ const GRANTED: [&str; 3] = ["kv", "outbound", "secrets"];
 /// Whether a manifest grants a capability to its API's handler.
 fn granted(api: &ApiManifest, capability: &str) -> bool {
     api.grants.lacks(&[capability.to_owned()]).is_empty()
+}
+
+/// A plugin's folder, to run what is in it and call nothing: limits above this host's are lowered, and plain HTTP is as
+/// good as any other.
+pub(crate) fn read_plugin(folder: &Utf8Path, config: &Config) -> Result<Files, ReadError> {
+    read_folder(folder, &offline(config))
+}
+
+/// The same of files in memory.
+pub(crate) fn of_files(files: BTreeMap<String, Vec<u8>>, config: &Config) -> Result<Files, ReadError> {
+    read_files(files, &offline(config))
+}
+
+fn offline(config: &Config) -> Bounds {
+    Bounds { plain_http: PlainHttp::Everywhere, above: Above::Lower, ..bounds(config) }
 }
 
 /// Looks at a component's file, or at a plugin's folder (or its manifest's file), under this host's limits. Blocking, for

@@ -16,6 +16,7 @@ mod listen;
 mod plugins;
 mod push;
 mod reload;
+mod replay;
 mod revisions;
 mod rollback;
 mod runs;
@@ -81,6 +82,7 @@ enum Command {
     Limits(limits::Limits),
     Check(check::Check),
     Test(test::Test),
+    Replay(replay::Replay),
     Reload(reload::Reload),
     Rollback(rollback::Rollback),
     Revisions(revisions::Revisions),
@@ -216,6 +218,7 @@ pub fn main() -> ExitCode {
         Command::Limits(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::Reload(command) => command.run(),
         Command::Rollback(command) => command.run(),
         Command::Revisions(command) => command.run(),

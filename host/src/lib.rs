@@ -28,6 +28,7 @@ mod nearest;
 pub mod plugins;
 pub mod problem;
 pub mod reconcile;
+mod replay;
 pub mod retention;
 pub mod runs;
 pub mod schema;

@@ -40,6 +40,7 @@ pub use revision::RevisionError;
 pub use revisions::{Kept, KeptRevision};
 pub use rollback::{Pins, RolledBack};
 pub use scan::{Activated, Rejected, ScanReport};
+pub(crate) use source::read_files;
 pub use source::{Bare, Files, ReadError, read_folder};
 pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 

@@ -12,6 +12,7 @@ mod direct;
 mod finish;
 mod incoming;
 mod journal;
+pub(crate) use journal::entries;
 mod news;
 mod run;
 mod stop;

@@ -4,7 +4,7 @@ use super::access::Principal;
 use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{allowances, apis, consumers, erase, inputs, owners, plugins, runs, status, webhooks};
+use super::{allowances, apis, consumers, erase, inputs, owners, plugins, replay, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
@@ -188,6 +188,7 @@ impl Admin {
             Endpoint::StopPlugin => json(200, &plugins::stop(self, parameters.at(0)).await?),
             Endpoint::StartPlugin => done(plugins::start(self, parameters.at(0)).await),
             Endpoint::RemoveByKey => done(plugins::remove(self, parameters.at(0)).await),
+            Endpoint::Replay => json(200, &replay::of(self, principal, id()?, query).await?),
             Endpoint::Receipt => json(200, &webhooks::receipt(self, id()?).await?),
         }
     }

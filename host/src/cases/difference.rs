@@ -46,6 +46,27 @@ pub(super) fn of_response(expect: &Expect, response: &Response) -> Vec<String> {
     shorten(lines)
 }
 
+/// An answer that should be the same to the byte.
+pub(crate) fn of_answers(expected: &Response, got: &Response) -> Vec<String> {
+    let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
+    let json = serde_json::from_slice(&expected.body).ok().map(Content::Json);
+    let expect = Expect {
+        status: Some(expected.status),
+        headers: expected.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        body: Some(json.unwrap_or_else(|| Content::Exact(expected.body.clone()))),
+        ..Expect::default()
+    };
+    let mut lines = of_response(&expect, got);
+    let known = |name: &str| expected.headers.iter().any(|(known, _)| known == name);
+    for (name, value) in got.headers.iter().filter(|(name, _)| !known(name)) {
+        lines.push(format!("headers.{name}: is not stored, got {:?}", text(value)));
+    }
+    if lines.is_empty() && expected.body != got.body {
+        lines.push(format!("body: stored {}, got {}", shown(&text(&expected.body)), shown(&text(&got.body))));
+    }
+    lines
+}
+
 pub(super) fn of_failure(expect: &Expect, kind: &str, problem: &str, story: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if !expect.is_failure() {

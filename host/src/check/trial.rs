@@ -45,10 +45,7 @@ impl fmt::Display for Line {
 pub(crate) async fn test(folder: &Utf8Path, config: &Config) -> anyhow::Result<Vec<Line>> {
     std::fs::metadata(folder).with_context(|| format!("reading {folder}"))?;
     let files = read_folder(folder, &super::bounds(config))?;
-    let process = Process::of(&config.compile, CancellationToken::new());
-    let compile = Compile::new(process, None, Arc::default());
-    let settings = RuntimeConfig { pooling: false, ..config.sandbox.runtime(config.runs.concurrency) };
-    let runtime = Runtime::start_with(settings, Arc::new(compile)).context("starting the sandbox")?;
+    let runtime = sandbox(config)?;
     let mut lines = Vec::new();
     let begun = Instant::now();
     for api in &files.manifest.apis {
@@ -85,7 +82,21 @@ pub(crate) async fn test(folder: &Utf8Path, config: &Config) -> anyhow::Result<V
     Ok(lines)
 }
 
-fn load(runtime: &Runtime, files: &Files, api: &ApiManifest, config: &Config) -> anyhow::Result<(Handler, Transforms)> {
+/// A sandbox for a few runs.
+pub(crate) fn sandbox(config: &Config) -> anyhow::Result<Runtime> {
+    let process = Process::of(&config.compile, CancellationToken::new());
+    let compile = Compile::new(process, None, Arc::default());
+    let settings = RuntimeConfig { pooling: false, ..config.sandbox.runtime(config.runs.concurrency) };
+    Runtime::start_with(settings, Arc::new(compile)).context("starting the sandbox")
+}
+
+/// The components of one API.
+pub(crate) fn load(
+    runtime: &Runtime,
+    files: &Files,
+    api: &ApiManifest,
+    config: &Config,
+) -> anyhow::Result<(Handler, Transforms)> {
     let wasm = |file: &str| files.file(file).unwrap_or_default();
     let file = api.target.handler().context("an API with an upstream has no cases")?;
     let handler = runtime.load(wasm(file), &api.limits).with_context(|| format!("`{file}`"))?;

@@ -2,10 +2,10 @@
 
 use super::manifest::{Above, FILE_NAME, Manifest};
 use super::{PluginError, Plugins, lock};
-use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,6 +68,24 @@ pub struct KeptRevision {
 }
 
 impl Plugins {
+    /// The files of a revision that is kept. For an owner all of its APIs must be its own.
+    pub(crate) fn files_of(
+        &self,
+        digest: Digest,
+        only: Option<&Name>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, PluginError> {
+        let revision = self.revisions.load(&digest)?;
+        if let Some(owner) = only {
+            let manifest = revision.manifest().unwrap_or_default();
+            let manifest = Manifest::parse(FILE_NAME, manifest, &self.bounds(Above::Lower));
+            let apis = manifest.map(|manifest| manifest.apis).unwrap_or_default();
+            if let Some(other) = apis.iter().find(|api| api.name.owner != *owner) {
+                return Err(PluginError::Shared(other.name.clone()));
+            }
+        }
+        Ok(revision.into_files())
+    }
+
     /// All revisions that are kept, or those of one API: those that serve first, and the youngest first among equals.
     ///
     /// # Errors

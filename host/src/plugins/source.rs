@@ -311,6 +311,16 @@ impl Place {
     }
 }
 
+/// The same of files that came some other way.
+///
+/// # Errors
+/// What the host would refuse before it looks into a component.
+pub(crate) fn read_files(files: BTreeMap<String, Vec<u8>>, bounds: &Bounds) -> Result<Files, ReadError> {
+    let Source { manifest, revision } =
+        of_files(files, manifest::FILE_NAME, bounds).map_err(|cause| ReadError(cause.to_string()))?;
+    Ok(Files { manifest, revision })
+}
+
 /// The files that there are, with their lengths.
 type Lens<'a> = BTreeMap<&'a str, u64>;
 

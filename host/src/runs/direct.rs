@@ -37,7 +37,7 @@ impl Runs {
         let wait = until.since(needs.clock.now());
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
         let _in_flight = needs.metrics.run_in_flight();
-        let Answered { outcome, usage, logs, logs_dropped } =
+        let Answered { outcome, tape: _, usage, logs, logs_dropped } =
             self.answer(asked, active, handler, self.no_progress.clone(), Kept::default()).await;
         self.count(active, &outcome, &usage);
         for line in &logs {

@@ -2,10 +2,12 @@
 
 use super::Runs;
 use super::decide::{self, By, Context, Decision};
+use super::finish::Brought;
 use super::journal::RunJournal;
 use crate::keyring::Keyring;
 use crate::live::Entry;
 use crate::plugins::{ActiveApi, PluginError, Ran, Target};
+use crate::replay;
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of, Stopped};
 use bytes::Bytes;
@@ -67,6 +69,8 @@ pub(super) struct Kept {
 /// What a run came to.
 pub(super) struct Handled {
     pub(super) decision: Decision,
+    /// What it was told and has not written down.
+    pub(super) tape: Option<Bytes>,
     /// How the outcome is called.
     pub(super) label: &'static str,
     pub(super) usage: Usage,
@@ -78,6 +82,8 @@ pub(super) struct Handled {
 pub(super) struct Answered {
     /// The handler's outcome, transformed; or which transform kept it from being one.
     pub(super) outcome: Result<RunOutcome, Stopped>,
+    /// What it was told and has not written down.
+    pub(super) tape: Option<Bytes>,
     pub(super) usage: Usage,
     pub(super) logs: Vec<LogLine>,
     pub(super) logs_dropped: u64,
@@ -181,7 +187,7 @@ impl Runs {
             () = journal.lost() => Err(FENCED),
         };
         drop(in_flight);
-        let Handled { decision, label, usage, logs, logs_dropped } = match handled {
+        let Handled { decision, tape, label, usage, logs, logs_dropped } = match handled {
             Ok(handled) => handled,
             Err(outcome) => {
                 tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, outcome, "Stopped a run");
@@ -208,8 +214,8 @@ impl Runs {
             }
             Decision::Await => self.wait_for_callback(&claimed, receipt()).await,
             Decision::End(end) => {
-                let run = Some(receipt());
-                self.finish(claimed, State::Running, end, run, &entry, Some(&active)).await;
+                let by = Brought { run: Some(receipt()), tape, callback: None };
+                self.finish_by(claimed, State::Running, end, by, &entry, Some(&active)).await;
             }
         }
     }
@@ -233,13 +239,13 @@ impl Runs {
 
     /// What follows what a handler did.
     fn handled(&self, claimed: &ClaimedRun, active: &ActiveApi, answered: Answered) -> Handled {
-        let Answered { outcome, usage, logs, logs_dropped } = answered;
+        let Answered { outcome, tape, usage, logs, logs_dropped } = answered;
         let label = self.count(active, &outcome, &usage);
         if let Some(error) = broken(&outcome) {
             tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, "A run gave no answer");
         }
         let decision = decide::decide(outcome, &self.context(claimed, active, By::Handler));
-        Handled { decision, label, usage, logs, logs_dropped }
+        Handled { decision, tape, label, usage, logs, logs_dropped }
     }
 
     pub(super) fn context<'a>(&self, claimed: &'a ClaimedRun, active: &ActiveApi, by: By) -> Context<'a> {
@@ -283,16 +289,18 @@ impl Runs {
         let runtime = &self.needs.runtime;
         let call = self.call(asked, active, progress, kept);
         let seen = (!active.transforms.response.is_empty()).then(|| call.request.clone());
-        let Run { outcome, usage, mut logs, logs_dropped, remains: _ } = runtime.run(handler, call).await;
+        let Run { outcome, usage, mut logs, logs_dropped, remains } = runtime.run(handler, call).await;
+        let tape = replay::write_tape(remains.as_ref());
         let (request, response) = match (seen, outcome) {
             (Some(request), Ok(Ok(response))) => (request, response),
-            (_, outcome) => return Answered { outcome: Ok(outcome), usage, logs, logs_dropped },
+            (_, outcome) => return Answered { outcome: Ok(outcome), tape, usage, logs, logs_dropped },
         };
         let chained = self.transform_answer(asked, active, &request, response).await;
         let Chained { outcome, usage: of_chain, logs: of_transforms, logs_dropped: more_dropped } = chained;
         logs.extend(of_transforms);
         Answered {
             outcome: outcome.map(|response| Ok(Ok(response))),
+            tape,
             usage: transforms::sum(&usage, &of_chain),
             logs,
             logs_dropped: logs_dropped + more_dropped,

@@ -89,7 +89,7 @@ impl Runs {
         metrics.run_seconds.observe(usage.wall.as_secs_f64());
         metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
         metrics.of_api(&active.name).add(&usage, !matches!(label, "answered" | "acknowledged"));
-        Handled { decision, label, usage, logs, logs_dropped }
+        Handled { decision, tape: None, label, usage, logs, logs_dropped }
     }
 
     async fn exchange(

@@ -40,6 +40,7 @@ mod quarantine;
 mod receipts;
 mod redeliver;
 mod reload;
+mod replay;
 mod requests;
 mod retention;
 mod roles;
