@@ -70,12 +70,12 @@ pub(crate) async fn stopping(point: &str) -> Test {
     let stopped = host.sigterm().await?;
     let api = |slug| Api::new("demo", slug, guests::echo()).price("0.050000");
     let told = api("told").line("transforms = { webhook = [\"x-t.wasm\"] }");
-    let plugin = Plugin::new("stoppable", [api("plain"), told]);
+    let plugin = Plugin::new("stoppable", [api("raw"), told]);
     let plugin = plugin.file("x-t.wasm", transforms::makes(&[], "{\"stopped\":true}"));
     plugin.install(stopped.stage(), stopped.plugins())?;
     let host = stopped.with(|host| host.only_config(PAUSED).failpoint(point)).start().await?;
     let consumer = promises.consumer(&host);
-    let plain = promises.call(&consumer, "demo/plain").accepted().await?;
+    let plain = promises.call(&consumer, "demo/raw").accepted().await?;
     let told = promises.call(&consumer, "demo/told").accepted().await?;
     promises.accepted.extend([plain.clone(), told.clone()]);
     interrupted(&host, point, &["plugins", "stop", "stoppable"]).await?;
@@ -88,7 +88,7 @@ pub(crate) async fn stopping(point: &str) -> Test {
     }
     assert_eq!(promises.sink.first(&plain).await?.json()?["status"], "failed");
     assert_eq!(promises.sink.first(&told).await?.body, "{\"stopped\":true}");
-    promises.call(&consumer, "demo/plain").send().await?.expect(503)?;
+    promises.call(&consumer, "demo/raw").send().await?.expect(503)?;
     promises.are_kept(host).await
 }
 
