@@ -18,6 +18,7 @@ mod sandbox;
 mod streams;
 mod synchronous;
 mod transforms;
+mod upstreams;
 
 use crate::products;
 use anyhow::{Context as _, Result};
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 pub(crate) use peers::serve_echo;
 
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "accept",
     "deliver",
     "memory",
@@ -40,6 +41,7 @@ const PARTS: [&str; 12] = [
     "many",
     "apis",
     "streams",
+    "upstreams",
     "flood",
 ];
 
@@ -106,6 +108,9 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
         }
         if wanted("streams") {
             streams::measure(&mut table).await.context("measuring streams")?;
+        }
+        if wanted("upstreams") {
+            upstreams::measure(size, &mut table).await.context("measuring upstreams")?;
         }
         if wanted("flood") {
             flood::measure(size, &mut table).await.context("measuring a flood")?;
