@@ -22,6 +22,7 @@ mod feed;
 mod fields;
 mod first_call;
 mod group_commit;
+mod hang_ups;
 mod hostile;
 mod idempotency;
 mod isolation;

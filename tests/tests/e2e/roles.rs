@@ -65,7 +65,7 @@ async fn every_route_asks_for_a_token_and_gives_an_owner_what_is_its_own() -> Te
             }
             "everyone" => {
                 // A request that there is not is nobody's; whose there are is for the tests of that route.
-                let expected = if called.contains("{id}") { 404 } else { 200 };
+                let expected = if text("path").contains("{id}") { 404 } else { 200 };
                 ask(&host, Some(&owner), method, &path(OWN)).await?.expect(expected).context(called.clone())?;
             }
             other => anyhow::bail!("{called} is for `{other}`"),
