@@ -28,7 +28,6 @@ impl ApiGrants {
             "kv" if !self.kv => Some("uses `kv`, needs `grants.kv`".to_owned()),
             "outbound" if self.outbound.is_empty() => Some("uses `outbound`, needs `grants.outbound`".to_owned()),
             "secrets" if self.secrets.is_empty() => Some("uses `secrets`, needs `grants.secrets`".to_owned()),
-            "step" => Some("uses `step`, which is not available in this version".to_owned()),
             _ => None,
         };
         imports.iter().filter_map(lack).collect()
