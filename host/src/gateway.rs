@@ -32,6 +32,7 @@ use crate::delivery::Secrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::keyring::Keyring;
 use crate::live::Live;
+use crate::openapi::Scope;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
 use crate::runs::Runs;
@@ -159,6 +160,8 @@ impl Gateway {
             Route::WebhookSecret => self.webhook_secret(&request).await,
             Route::RotateSecret => self.rotate_secret(request).await,
             Route::DisabledUrls => self.disabled_urls(&request).await,
+            Route::OpenApi => documents::openapi(request.method(), request.headers(), Scope::DataPlane),
+            Route::OpenApiOfApi { owner, slug } => self.openapi_of_api(&request, owner, slug),
             Route::Problems => documents::problems(request.method()),
             Route::Problem(slug) => documents::problem(request.method(), slug),
             Route::Healthz | Route::Readyz => {

@@ -25,6 +25,7 @@ pub mod keyring;
 mod limits;
 pub mod live;
 mod nearest;
+pub mod openapi;
 pub mod plugins;
 pub mod problem;
 pub mod reconcile;

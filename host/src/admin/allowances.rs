@@ -7,28 +7,33 @@ use crate::problem::{Kind, Problem};
 use ripost_domain::id::ConsumerId;
 use ripost_domain::limit::{Count, Rate, Setting};
 use ripost_store::ConsumerLimits;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
 /// What is to be a consumer's own: `default`, `none` or a limit; what is left out stays.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SetLimits {
     /// Calls with one key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub rate: Option<Setting<Rate>>,
     /// Requests that have not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub concurrency: Option<Setting<Count>>,
     /// Requests accepted on one day.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub daily: Option<Setting<Count>>,
 }
 
 /// One consumer's limits.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LimitsShown {
     /// Whose.
+    #[schemars(with = "String")]
     pub consumer: ConsumerId,
     /// Calls with one key.
     pub rate: LimitShown,
@@ -39,7 +44,7 @@ pub struct LimitsShown {
 }
 
 /// One limit.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LimitShown {
     /// `default`, `none`, or the limit that is the consumer's own.
     pub own: String,

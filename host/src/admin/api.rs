@@ -15,6 +15,7 @@ use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, documents, identity};
 use crate::keyring::Keyring;
 use crate::live::Live;
+use crate::openapi::{self, Scope};
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem, pages};
 use crate::retention::Retention;
@@ -84,6 +85,7 @@ impl Answer for Admin {
         let path = request.uri().path();
         let ours = path.starts_with("/admin/") || path == "/metrics" || path == "/admin";
         match &self.gateway {
+            Some(gateway) if path == openapi::PATH => gateway.openapi(&request, Scope::Whole),
             Some(gateway) if !ours => gateway.answer(request).await,
             _ => self.dispatch(request, peer).await.unwrap_or_else(Problem::into_response).map(Reply::from),
         }
@@ -102,6 +104,9 @@ impl Admin {
         }
         if let Some(slug) = path.strip_prefix(pages::PATH) {
             return documents::problem(&head.method, slug);
+        }
+        if path == openapi::PATH {
+            return documents::openapi(&head.method, &head.headers, Scope::Management);
         }
         let principal = self.principal(&head.headers)?;
         match routes::find(&head.method, &path) {

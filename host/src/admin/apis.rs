@@ -10,13 +10,14 @@ use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::id::ConsumerId;
 use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Of a reason: a sentence or two.
 const REASON_CHARS_MAX: usize = 500;
 
 /// Why an API is paused.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PauseApi {
     /// For those who call it.
@@ -24,7 +25,7 @@ pub struct PauseApi {
 }
 
 /// An API that serves.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ApiLine {
     /// `owner/slug`.
     pub api: String,
@@ -33,10 +34,12 @@ pub struct ApiLine {
     /// That plugin's version.
     pub version: String,
     /// The revision that answers new calls.
+    #[schemars(with = "String")]
     pub revision: Digest,
     /// `open` or `subscribed`.
     pub access: String,
     /// For one request.
+    #[schemars(with = "String")]
     pub price_usdc: Amount,
     /// Consumers that are subscribed.
     pub subscribers: usize,
@@ -45,22 +48,25 @@ pub struct ApiLine {
 }
 
 /// Why it takes no new calls.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PausedShown {
     /// For those who call it; may be empty.
     pub reason: String,
     /// Since when.
+    #[schemars(with = "String")]
     pub since: Timestamp,
 }
 
 /// Who may call an API that is not open.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriberLine {
     /// Its id.
+    #[schemars(with = "String")]
     pub consumer: ConsumerId,
     /// For people.
     pub name: String,
     /// Since when.
+    #[schemars(with = "String")]
     pub since: Timestamp,
 }
 

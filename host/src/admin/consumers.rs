@@ -7,19 +7,21 @@ use ripost_domain::id::ConsumerId;
 use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
 use ripost_store::{Key, NewConsumer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Long enough for a company, short enough for a column.
 const NAME_CHARS_MAX: usize = 100;
 
 /// A consumer to add.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddConsumer {
     /// For people; unique.
     pub name: String,
     /// The first balance.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub credit: Amount,
     /// Whether the key will be printed where anybody can read it.
     #[serde(default)]
@@ -27,30 +29,36 @@ pub struct AddConsumer {
 }
 
 /// The consumer with its key, which is shown this once.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AddedConsumer {
     /// Its id.
+    #[schemars(with = "String")]
     pub consumer: ConsumerId,
     /// For people.
     pub name: String,
     /// What it calls with.
     pub key: String,
     /// What it has.
+    #[schemars(with = "String")]
     pub balance: Amount,
 }
 
 /// One line of the list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ConsumerLine {
     /// Its id.
+    #[schemars(with = "String")]
     pub consumer: ConsumerId,
     /// For people.
     pub name: String,
     /// Can be spent.
+    #[schemars(with = "String")]
     pub available: Amount,
     /// Set aside.
+    #[schemars(with = "String")]
     pub held: Amount,
     /// When it was added.
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
 }
 

@@ -6,28 +6,32 @@ use crate::problem::{Kind, Problem};
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::money::Amount;
 use ripost_store::Erased;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A request that was erased.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedRequest {
     /// Which one.
+    #[schemars(with = "String")]
     pub request: RequestId,
     /// Webhooks that will not be delivered.
     pub undelivered: u32,
 }
 
 /// A consumer that was erased.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedConsumer {
     /// What the ledger knows it by.
+    #[schemars(with = "String")]
     pub consumer: ConsumerId,
     /// What it had and did not spend.
+    #[schemars(with = "String")]
     pub available: Amount,
 }
 
 /// What is to become of a balance.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EraseConsumer {
     /// A balance is no reason to refuse: it stays in the ledger, and nobody can spend it.

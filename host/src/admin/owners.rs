@@ -7,13 +7,14 @@ use crate::capability::{SecretLine, SecretName, secrets};
 use crate::problem::{Kind, Problem};
 use hyper::body::Incoming;
 use ripost_domain::api::Name;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A secret as JSON: each byte may take six, as in `\u0001`.
 const SECRET_BODY_BYTES_MAX: usize = 6 * secrets::VALUE_BYTES_MAX + 64;
 
 /// A secret to set. Not `Debug`: it would be in a log one day.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetSecret {
     /// The value.
@@ -52,7 +53,7 @@ pub(super) async fn remove_secret(admin: &Admin, parameters: &Parameters<'_>) ->
 }
 
 /// What an owner verifies forwarded requests with. Not `Debug`: it would be in a log one day.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub struct UpstreamSecret {
     /// `whsec_…`
     pub secret: String,

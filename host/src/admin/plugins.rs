@@ -6,11 +6,12 @@ use super::routes::Parameters;
 use crate::plugins::{KeptRevision, PluginError, RolledBack};
 use crate::problem::{Kind, Problem};
 use ripost_domain::api::ApiName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What a stop ended.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StoppedPlugin {
     /// The plugin.
     pub key: String,

@@ -5,14 +5,16 @@ use crate::problem::{Kind, Problem};
 use ripost_domain::id::RequestId;
 use ripost_domain::time::Timestamp;
 use ripost_store::{RunReceipt, StepReceipt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunShown {
     /// 1 for the first run.
     pub attempt: u32,
     /// When it began.
+    #[schemars(with = "String")]
     pub started_at: Timestamp,
     /// `answered`, `refused`, or the kind of failure.
     pub outcome: String,
@@ -35,7 +37,7 @@ pub struct RunShown {
 }
 
 /// A committed step.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StepShown {
     /// As its handler calls it.
     pub name: String,
@@ -44,6 +46,7 @@ pub struct StepShown {
     /// The run that committed it.
     pub attempt: u32,
     /// When.
+    #[schemars(with = "String")]
     pub committed_at: Timestamp,
 }
 

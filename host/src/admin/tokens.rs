@@ -8,6 +8,7 @@ use ripost_domain::api::Name;
 use ripost_domain::id::TokenId;
 use ripost_domain::time::{Clock, Timestamp};
 use ripost_store::{Role, Store, StoreError, Token};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -93,7 +94,7 @@ impl Tokens {
 }
 
 /// The names of the roles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RoleName {
     /// May do everything.
@@ -103,7 +104,7 @@ pub enum RoleName {
 }
 
 /// A token to add.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddToken {
     /// For people; unique.
@@ -112,11 +113,12 @@ pub struct AddToken {
     pub role: RoleName,
     /// Whose, with the role owner.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub owner: Option<Name>,
 }
 
 /// The token, which is shown this once.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub struct AddedToken {
     /// What is known of it from now on.
     #[serde(flatten)]
@@ -126,17 +128,20 @@ pub struct AddedToken {
 }
 
 /// One line of the list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenLine {
     /// Its id.
+    #[schemars(with = "String")]
     pub id: TokenId,
     /// For people.
     pub name: String,
     /// What its bearer may do.
     pub role: RoleName,
     /// Whose, with the role owner.
+    #[schemars(with = "Option<String>")]
     pub owner: Option<Name>,
     /// When it was added.
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
 }
 

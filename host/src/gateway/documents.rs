@@ -1,10 +1,15 @@
-//! What the gateway says about itself: the pages about its problems.
+//! What the gateway says about itself: the pages about its problems, and its OpenAPI documents.
 
+use super::Gateway;
+use super::reply::Reply;
 use super::requests::allow_get;
+use super::status::Known;
+use crate::openapi::{self, Scope, Served};
 use crate::problem::{Kind, Problem, pages};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::Incoming;
 
 /// `GET /problems`.
 ///
@@ -23,6 +28,53 @@ pub fn problem(method: &Method, slug: &str) -> Result<Response<Full<Bytes>>, Pro
     allow_get(method)?;
     let unknown = || Problem::new(Kind::NotFound, "There is no such problem; GET /problems lists them.");
     pages::page(slug).map(page).ok_or_else(unknown)
+}
+
+/// `GET /openapi.json`.
+///
+/// # Errors
+/// Another method.
+pub fn openapi(method: &Method, headers: &HeaderMap, scope: Scope) -> Result<Response<Full<Bytes>>, Problem> {
+    allow_get(method)?;
+    Ok(served(headers, openapi::served(scope)))
+}
+
+impl Gateway {
+    /// `GET /openapi.json`, where it is not the data plane's alone.
+    pub fn openapi(&self, request: &Request<Incoming>, scope: Scope) -> Response<Reply> {
+        let answered = openapi(request.method(), request.headers(), scope).unwrap_or_else(Problem::into_response);
+        let mut response = answered.map(Reply::from);
+        self.cors.open(request.headers().get(header::ORIGIN), &mut response);
+        response
+    }
+
+    /// `GET /openapi/{owner}/{slug}`. Whoever knows an API's name may read how to call it.
+    pub(super) fn openapi_of_api(
+        &self,
+        request: &Request<Incoming>,
+        owner: &str,
+        slug: &str,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        allow_get(request.method())?;
+        let registry = self.plugins.registry();
+        let Some(api) = registry.api(owner, slug) else {
+            return Err(Problem::new(Kind::UnknownApi, "There is no such API here. Check owner and slug."));
+        };
+        Ok(served(request.headers(), openapi::of_api(api)))
+    }
+}
+
+fn served(headers: &HeaderMap, document: Served) -> Response<Full<Bytes>> {
+    let known = Known::read(headers).has(&document.etag);
+    let mut response = Response::new(if known { Full::default() } else { Full::new(document.body) });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(header::ETAG, HeaderValue::from_str(&document.etag).expect("a tag is hex in quotes"));
+    response
 }
 
 fn page(html: Bytes) -> Response<Full<Bytes>> {

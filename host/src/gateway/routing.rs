@@ -1,7 +1,7 @@
 //! Which of our resources a path names.
 
 use super::callbacks;
-use crate::problem;
+use crate::{openapi, problem};
 use ripost_domain::id::RequestId;
 
 /// A resource of the data plane.
@@ -29,6 +29,8 @@ pub(super) enum Route<'p> {
     DisabledUrls,
     Problems,
     Problem(&'p str),
+    OpenApi,
+    OpenApiOfApi { owner: &'p str, slug: &'p str },
     Healthz,
     Readyz,
     Unknown,
@@ -68,7 +70,12 @@ pub(super) fn route(path: &str) -> Route<'_> {
     if let Some(slug) = path.strip_prefix(problem::pages::PATH) {
         return Route::Problem(slug);
     }
+    if let Some(name) = path.strip_prefix(openapi::API_PREFIX) {
+        let name = name.split_once('/').filter(|(owner, slug)| !owner.is_empty() && !slug.is_empty());
+        return name.map_or(Route::Unknown, |(owner, slug)| Route::OpenApiOfApi { owner, slug });
+    }
     match path {
+        openapi::PATH => Route::OpenApi,
         "/problems" => Route::Problems,
         "/requests" => Route::Requests,
         "/events" => Route::Events,
@@ -127,11 +134,62 @@ mod tests {
             ("/requests/req_1".to_owned(), Route::Unknown),
             ("/consumer".to_owned(), Route::Consumer),
             ("/consumer/webhook-secret".to_owned(), Route::WebhookSecret),
+            ("/openapi.json".to_owned(), Route::OpenApi),
+            ("/openapi/demo/a".to_owned(), Route::OpenApiOfApi { owner: "demo", slug: "a" }),
+            ("/openapi/demo/".to_owned(), Route::Unknown),
             ("/problems".to_owned(), Route::Problems),
             ("/problems/not-found".to_owned(), Route::Problem("not-found")),
             ("/".to_owned(), Route::Unknown),
         ] {
             assert_eq!(route(&path), expected, "{path}");
         }
+    }
+
+    /// A number for each kind of route: a new one does not compile until it has its own.
+    fn number(route: &Route<'_>) -> Option<usize> {
+        Some(match route {
+            Route::Api { .. } => 0,
+            Route::Requests => 1,
+            Route::Request(_) => 2,
+            Route::Result(_) => 3,
+            Route::Webhook(..) => 4,
+            Route::Deliveries(_) => 5,
+            Route::Receipt(_) => 6,
+            Route::Redeliver(_) => 7,
+            Route::RequestEvents(_) => 8,
+            Route::Cancel(_) => 9,
+            Route::LinkedResult(_) => 10,
+            Route::Callback(_, callbacks::Part::Callback) => 11,
+            Route::Callback(_, callbacks::Part::Progress) => 12,
+            Route::Events => 13,
+            Route::RedeliverMany => 14,
+            Route::WebhookTest => 15,
+            Route::WebhookKeys => 16,
+            Route::Consumer => 17,
+            Route::WebhookSecret => 18,
+            Route::RotateSecret => 19,
+            Route::DisabledUrls => 20,
+            Route::Problems => 21,
+            Route::Problem(_) => 22,
+            Route::Healthz => 23,
+            Route::Readyz => 24,
+            Route::OpenApi => 25,
+            Route::OpenApiOfApi { .. } => 26,
+            Route::Unknown => return None,
+        })
+    }
+
+    #[test]
+    fn every_route_is_one_path_of_the_document_and_every_path_a_route() {
+        let document = openapi::document(openapi::Scope::DataPlane);
+        let paths = document["paths"].as_object().unwrap().keys();
+        let mut numbers: Vec<_> = paths
+            .map(|path| {
+                let path = path.replace("{id}", "req_01jd6g0000e0g0g0g0g0g0g0g0").replace(['{', '}'], "");
+                number(&route(&path)).unwrap_or_else(|| panic!("{path} is no route"))
+            })
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..=26).collect::<Vec<_>>());
     }
 }

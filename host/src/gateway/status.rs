@@ -20,7 +20,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// `If-None-Match` (RFC 9110, 13.1.2).
 #[derive(Debug, PartialEq, Eq)]
-enum Known {
+pub(super) enum Known {
     /// The caller names no representation.
     Nothing,
     /// `*`: whatever there is.
@@ -31,7 +31,7 @@ enum Known {
 
 impl Known {
     /// Reads all headers of that name.
-    fn read(headers: &HeaderMap) -> Self {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::IF_NONE_MATCH);
         let mut tags = Vec::new();
         for value in values.iter().filter_map(|value| value.to_str().ok()) {
@@ -45,7 +45,7 @@ impl Known {
     }
 
     /// Whether the caller has this one.
-    fn has(&self, etag: &str) -> bool {
+    pub(super) fn has(&self, etag: &str) -> bool {
         match self {
             Self::Nothing => false,
             Self::Anything => true,
