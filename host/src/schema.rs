@@ -1,7 +1,7 @@
 //! JSON Schemas of APIs: what a body has to be before anything is held for it.
 //!
 //! Schemas are strangers' text and bodies are other strangers', and both are looked at outside the sandbox. So nothing is
-//! ever fetched, patterns run in linear time, what a schema comes to is bounded when it is loaded ([`shape`]), and where
+//! ever fetched, patterns run in linear time, what a schema comes to is bounded when it is loaded (`shape`), and where
 //! listing all that is wrong could grow without bound only the first is told.
 
 mod shape;
@@ -148,7 +148,7 @@ impl Schema {
         body_bytes <= QUICK_BYTES && (body_bytes as u64).saturating_mul(self.shape.subschemas) <= QUICK_WORK
     }
 
-    /// Whether a body is as the schema has it. Pure; **blocking** unless it [is quick](Self::is_quick).
+    /// Whether a body is as the schema has it. Pure; **blocking** unless it is quick (`is_quick`).
     ///
     /// # Errors
     /// Why it is not.
