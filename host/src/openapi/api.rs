@@ -17,7 +17,7 @@ fn document(api: &ActiveApi) -> Value {
     let (owner, slug) = (api.name.owner.as_str(), api.name.slug.as_str());
     let mut schemas = shapes::all();
     if let Some(schema) = api.schema.as_ref().and_then(|schema| serde_json::from_str(schema.json().get()).ok()) {
-        schemas.insert("Call".to_owned(), within(owner, slug, schema));
+        schemas.insert("Call".to_owned(), within(schema));
     }
     let mut document = json!({
         "openapi": "3.1.1",
@@ -36,12 +36,36 @@ fn document(api: &ActiveApi) -> Value {
     document
 }
 
-/// A schema is a resource of its own: with an `$id` its references stay within it.
-fn within(owner: &str, slug: &str, mut schema: Value) -> Value {
+/// Where the schema stands in the document.
+const PLACE: &str = "#/components/schemas/Call";
+
+/// A schema's references to itself, as they are from the document: few tools go by an `$id`.
+fn within(mut schema: Value) -> Value {
     if let Some(members) = schema.as_object_mut() {
-        members.entry("$id").or_insert_with(|| format!("urn:ripost:schema:{owner}:{slug}").into());
+        members.remove("$id");
     }
+    moved(&mut schema);
     schema
+}
+
+fn moved(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match (name.as_str(), &*member) {
+                    ("$ref", Value::String(to)) if to == "#" => *member = PLACE.into(),
+                    ("$ref", Value::String(to)) if to.starts_with("#/") => {
+                        *member = format!("{PLACE}{}", to.trim_start_matches('#')).into();
+                    }
+                    // Values, not schemas.
+                    ("const" | "enum" | "default" | "examples", _) => {}
+                    _ => moved(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(moved),
+        _ => {}
+    }
 }
 
 fn about(api: &ActiveApi) -> String {
@@ -134,4 +158,25 @@ fn webhook(api: &ActiveApi) -> Value {
             "default": { "description": "It is tried again later." },
         },
     } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_within_a_schema_are_to_where_it_stands() {
+        let schema = json!({
+            "$id": "https://example.com/s",
+            "const": { "$ref": "#/x" },
+            "properties": { "a": { "$ref": "#/$defs/a" }, "$ref": { "$ref": "#" } },
+            "anyOf": [{ "$ref": "#anchor" }],
+        });
+        let expected = json!({
+            "const": { "$ref": "#/x" },
+            "properties": { "a": { "$ref": "#/components/schemas/Call/$defs/a" }, "$ref": { "$ref": PLACE } },
+            "anyOf": [{ "$ref": "#anchor" }],
+        });
+        assert_eq!(within(schema), expected);
+    }
 }
