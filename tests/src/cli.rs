@@ -85,9 +85,22 @@ pub async fn run(mut command: tokio::process::Command) -> Result<Output> {
     to_the_end(command).await
 }
 
-async fn to_the_end(mut command: tokio::process::Command) -> Result<Output> {
+/// The same for one that has a lot to do.
+///
+/// # Errors
+/// It is not there, or did not end in this time (it is killed then).
+pub async fn run_within(mut command: tokio::process::Command, limit: Duration) -> Result<Output> {
+    command.stdin(Stdio::null());
+    to_the_end_within(command, limit).await
+}
+
+async fn to_the_end(command: tokio::process::Command) -> Result<Output> {
+    to_the_end_within(command, COMMAND_MAX).await
+}
+
+async fn to_the_end_within(mut command: tokio::process::Command, limit: Duration) -> Result<Output> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("it did not end in time")??;
+    let output = tokio::time::timeout(limit, command.output()).await.context("it did not end in time")??;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
 }

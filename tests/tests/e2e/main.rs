@@ -30,6 +30,7 @@ mod javascript;
 mod limits;
 mod listing;
 mod money;
+mod openapi;
 mod operator;
 mod origin;
 mod outbound;

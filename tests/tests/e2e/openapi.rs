@@ -1,0 +1,117 @@
+//! The OpenAPI documents: valid, cached by their tag, and what the gateway really does.
+
+use crate::{Test, host};
+use anyhow::{Context as _, Result};
+use http::Method;
+use ripost_tests::peers::{Contract, check_contract, validate_openapi};
+use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests};
+use serde_json::{Value, json};
+
+fn echo(slug: &str) -> Api {
+    Api::new("demo", slug, guests::echo())
+}
+
+fn schema() -> Value {
+    json!({ "type": "object", "required": ["pages"], "properties": { "pages": { "$ref": "#/$defs/pages" } }, "$defs": { "pages": { "type": "integer" } } })
+}
+
+#[tokio::test]
+async fn documents_are_public_valid_and_told_apart_by_their_tags() -> Test {
+    let api = echo("report").line("schema = \"schema.json\"").price("0.050000");
+    let plugin = Plugin::new("s", [api]).file("schema.json", schema().to_string());
+    let host = host().plugin(&plugin).argument("--admin-listen").argument("127.0.0.1:0").start().await?;
+    let nobody = host.demo().with_key(None);
+    for path in ["/openapi.json", "/openapi/demo/report"] {
+        let answer = nobody.get(path).await?.expect(200)?;
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("cache-control"), Some("no-cache"));
+        let document = answer.json()?;
+        validate_openapi(&document).await?;
+        let etag = answer.header("etag").unwrap_or_default();
+        let again = nobody.request(Method::GET, path).header("if-none-match", etag).send().await?.expect(304)?;
+        assert_eq!((again.header("etag"), again.body.len()), (Some(etag), 0));
+        nobody.request(Method::GET, path).header("if-none-match", "\"other\"").send().await?.expect(200)?;
+        assert_eq!(nobody.request(Method::POST, path).send().await?.expect(405)?.problem()?, "method-not-allowed");
+    }
+    let unknown = nobody.get("/openapi/demo/other").await?.expect(404)?;
+    assert_eq!(unknown.problem()?, "unknown-api");
+    let management = host.admin(Method::GET, "/openapi.json").await?.expect(200)?.json()?;
+    validate_openapi(&management).await?;
+    assert!(management["paths"]["/admin/v1/status"].is_object() && management["paths"]["/requests"].is_null());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_document_of_an_api_has_its_schema_its_price_and_its_webhook() -> Test {
+    let api = echo("report").line("schema = \"schema.json\"").price("0.050000");
+    let host = host()
+        .plugin(
+            &Plugin::new("s", [api, echo("free").line("delivery = \"off\"")]).file("schema.json", schema().to_string()),
+        )
+        .start()
+        .await?;
+    let report = host.demo().get("/openapi/demo/report").await?.expect(200)?.json()?;
+    let call = &report["paths"]["/api/demo/api/report"]["post"];
+    assert_eq!(call["x-ripost-price-usdc"], "0.050000");
+    assert_eq!(call["requestBody"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Call");
+    assert_eq!(report["components"]["schemas"]["Call"]["required"], json!(["pages"]));
+    assert!(report["webhooks"]["completed"]["post"].is_object());
+    let free = host.demo().get("/openapi/demo/free").await?.expect(200)?.json()?;
+    assert_eq!(free["paths"]["/api/demo/api/free"]["post"]["x-ripost-delivery"], "off");
+    assert!(free["webhooks"].is_null() && free["components"]["schemas"]["Call"].is_null());
+    Ok(())
+}
+
+/// What would send to addresses that are made up, takes a body that cannot be made up, or would erase the caller (its
+/// name is learned from the answers).
+const LEFT_OUT: &[&str] = &["testWebhook", "redeliver", "redeliverMany", "pushPlugin", "eraseConsumer"];
+
+/// Checks the document at a path, with these parameters and without these operations.
+async fn check(host: &Host, key: &str, path: &str, parameters: &[(&str, &str)], without: &[&str]) -> Test {
+    let token = std::fs::read_to_string(host.data().join("admin-token"))?;
+    let contract = Contract {
+        document: &format!("{}{path}", host.url()),
+        consumer_key: key,
+        admin_token: token.trim(),
+        parameters,
+        without: &[LEFT_OUT, without].concat(),
+    };
+    let output = check_contract(contract).await?;
+    assert_eq!(output.code, Some(0), "{path}: {}{}", output.stdout, output.stderr);
+    Ok(())
+}
+
+async fn offering() -> Result<(Host, Consumer, Sink)> {
+    let apis = [echo("report").line("schema = \"schema.json\""), echo("other").line("schema = \"schema.json\"")];
+    let host = host().plugin(&Plugin::new("s", apis).file("schema.json", schema().to_string())).start().await?;
+    let consumer = host.add_consumer("contract", "1000").await?;
+    Ok((host, consumer, Sink::start().await?))
+}
+
+#[tokio::test]
+async fn whatever_is_sent_the_gateway_answers_as_its_document_says() -> Test {
+    let (host, consumer, sink) = offering().await?;
+    let url = sink.url("/");
+    check(&host, consumer.key().context("key")?, "/openapi.json", &[("header.Ripost-Webhook-Url", &url)], &[]).await
+}
+
+#[tokio::test]
+async fn about_what_there_is_the_gateway_answers_as_its_document_says() -> Test {
+    let (host, consumer, sink) = offering().await?;
+    let url = sink.url("/");
+    let call = consumer.call("demo/report").json(&json!({ "pages": 3, "webhook_url": url }));
+    let id = call.accepted().await?;
+    consumer.delivery(&id, "delivered").await?;
+    let parameters = [
+        ("path.id", &*id),
+        ("path.owner", "demo"),
+        ("path.slug", "report"),
+        ("path.event", "completed"),
+        ("header.Ripost-Webhook-Url", &url),
+    ];
+    // Or it would soon be gone, or paused.
+    let without = ["eraseRequest", "pauseApi"];
+    check(&host, consumer.key().context("key")?, "/openapi.json", &parameters, &without).await?;
+    assert_eq!(consumer.view(&id).await?["status"], "completed", "it is there still");
+    check(&host, consumer.key().context("key")?, "/openapi/demo/report", &parameters[4..], &[]).await
+}
