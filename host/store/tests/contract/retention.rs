@@ -4,11 +4,12 @@ use crate::fixture::{
 use bytes::Bytes;
 use ripost_domain::delivery::Next;
 use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::limit::Setting;
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_store::{
-    Accept, Answer, Ending, Erased, Finish, Lease, OldPage, OldRequests, Part, Redeliver, Redelivered, Store as _,
-    UndeliveredFilter,
+    Accept, Answer, ConsumerLimits, Ending, Erased, Finish, Lease, OldPage, OldRequests, Part, Redeliver, Redelivered,
+    Store as _, UndeliveredFilter,
 };
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
@@ -256,7 +257,14 @@ async fn an_erased_consumer_loses_keys_and_name_and_its_requests_go_as_they_end(
     let (others, _) = ended(&store, accept(other)).await;
     let at = NOW.after(DAY);
     assert!(!store.erase_consumer(ConsumerId::from_bytes([0; 16]), at).await.unwrap());
+    assert!(
+        store
+            .set_consumer_limits(consumer, ConsumerLimits { rate: Setting::None, ..ConsumerLimits::default() })
+            .await
+            .unwrap()
+    );
     assert!(store.erase_consumer(consumer, at).await.unwrap());
+    assert_eq!(store.consumer_limits().await.unwrap(), []);
     assert!(!store.erase_consumer(consumer, at).await.unwrap(), "once");
     assert!(store.consumer_by_key(crate::fixture::key_hash(consumer)).await.unwrap().is_none());
     let names: Vec<_> = store.consumers().await.unwrap().into_iter().map(|summary| summary.name).collect();
