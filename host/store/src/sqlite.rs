@@ -57,6 +57,7 @@ use writer::{Fatal, Patience, Writer};
 
 const DATABASE_FILE: &str = "ripost.sqlite3";
 const LOCK_FILE: &str = "lock";
+const FINISHING: usize = 64;
 /// The event of a request's end.
 const COMPLETED: &str = "completed";
 
@@ -95,6 +96,8 @@ pub struct SqliteStore {
     served: Mutex<Option<Name>>,
     /// Held while a payload is made that could not be made before.
     making: tokio::sync::Mutex<()>,
+    /// Held by requests' ends with large bodies; this many keep different requests apart.
+    finishing: [tokio::sync::Mutex<()>; FINISHING],
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -123,8 +126,23 @@ impl SqliteStore {
             files_bytes,
             served: Mutex::default(),
             making: tokio::sync::Mutex::default(),
+            finishing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             _lock: lock,
         })
+    }
+
+    /// Whether this end may still be its request's.
+    async fn is_of_current(&self, finish: &Finish) -> Result<bool, StoreError> {
+        let (id, epoch, from) = (finish.id, finish.epoch, finish.from);
+        self.readers.read(move |connection| requests::is_current(connection, id, epoch, from)).await
+    }
+
+    /// Counted with the writing: whoever hangs up meanwhile leaves a file that the sweep takes off again.
+    async fn write_large(&self, finish: &Arc<Finish>) -> Result<(), StoreError> {
+        let (folder, large, kept) = (self.folder.clone(), finish.clone(), self.files_bytes.clone());
+        let inline_max = self.inline_max;
+        let write = move || files::write_large(&folder, &large, inline_max, &kept);
+        tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)?
     }
 
     async fn file(&self, id: RequestId, kind: Kind) -> Result<bytes::Bytes, StoreError> {
@@ -199,9 +217,7 @@ impl Store for SqliteStore {
         let Direct { accept, finish, reservation } = direct;
         let finish = Arc::new(finish);
         if has_large(&finish, inline_max) {
-            let (folder, large) = (self.folder.clone(), finish.clone());
-            let written = tokio::task::spawn_blocking(move || files::write_large(&folder, &large, inline_max)).await;
-            self.files_bytes.more(written.map_err(|_| StoreError::Closed)??);
+            self.write_large(&finish).await?;
         }
         let points = Some(("direct.before_commit", "direct.after_commit"));
         let write = move |work: &mut writer::Work<'_>| {
@@ -215,10 +231,15 @@ impl Store for SqliteStore {
     async fn finish(&self, finish: Finish) -> Result<Finished, WriteError> {
         let inline_max = self.inline_max;
         let finish = Arc::new(finish);
+        // Two ends of one request name the same files: from the look to the commit there is one of them.
+        let mut _turn = None;
         if has_large(&finish, inline_max) {
-            let (folder, large) = (self.folder.clone(), finish.clone());
-            let written = tokio::task::spawn_blocking(move || files::write_large(&folder, &large, inline_max)).await;
-            self.files_bytes.more(written.map_err(|_| StoreError::Closed)??);
+            let random = usize::from(finish.id.as_bytes()[15]);
+            _turn = Some(self.finishing[random % FINISHING].lock().await);
+            if !self.is_of_current(&finish).await? {
+                return Err(WriteError::Fenced);
+            }
+            self.write_large(&finish).await?;
             failpoint::hit("finish.after_result_file");
         }
         let points = Some(("finish.before_commit", "finish.after_commit"));
@@ -520,10 +541,9 @@ impl Store for SqliteStore {
         let inline_max = if event == COMPLETED { self.inline_max } else { usize::MAX };
         if made.payload.len() > inline_max {
             let (folder, payload) = (self.folder.clone(), made.payload.clone());
-            let write = move || files::write_one(&folder, request, Kind::Webhook, &payload);
-            let bytes = made.payload.len() as u64;
+            let kept = self.files_bytes.clone();
+            let write = move || files::write_one(&folder, request, Kind::Webhook, &payload, &kept);
             tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)??;
-            self.files_bytes.more(bytes);
         }
         let points = Some(("delivery.before_make_commit", "delivery.after_make_commit"));
         let make = move |work: &mut writer::Work<'_>| unmade::make(work, &made, inline_max);

@@ -99,8 +99,13 @@ fn failed(path: &Utf8Path, error: &io::Error) -> StoreError {
     StoreError::File { path: path.to_string(), message: error.to_string() }
 }
 
-/// Writes what of a finish does not fit into rows; returns how many bytes. Blocks.
-pub(super) fn write_large(folder: &Utf8Path, finish: &Finish, inline_max: usize) -> Result<u64, StoreError> {
+/// Writes what of a finish does not fit into rows. Blocks.
+pub(super) fn write_large(
+    folder: &Utf8Path,
+    finish: &Finish,
+    inline_max: usize,
+    kept: &FilesBytes,
+) -> Result<(), StoreError> {
     use crate::store::Ending;
     let answer = match &finish.ending {
         Ending::Completed { answer } => Some(answer),
@@ -112,18 +117,26 @@ pub(super) fn write_large(folder: &Utf8Path, finish: &Finish, inline_max: usize)
         let kind = if delivery.unmade.is_some() { Kind::Unmade } else { Kind::Webhook };
         (&delivery.payload, kind)
     });
-    let mut written = 0;
     for (body, kind) in result.into_iter().chain(webhook).filter(|(body, _)| body.len() > inline_max) {
-        write_one(folder, finish.id, kind, body)?;
-        written += body.len() as u64;
+        write_one(folder, finish.id, kind, body, kept)?;
     }
-    Ok(written)
+    Ok(())
 }
 
-/// Writes one body. Blocks.
-pub(super) fn write_one(folder: &Utf8Path, id: RequestId, kind: Kind, body: &[u8]) -> Result<(), StoreError> {
+/// Writes one body, and counts it in the place of one that was there. Blocks.
+pub(super) fn write_one(
+    folder: &Utf8Path,
+    id: RequestId,
+    kind: Kind,
+    body: &[u8],
+    kept: &FilesBytes,
+) -> Result<(), StoreError> {
     let path = path(folder, id, kind);
-    write(&path, body).map_err(|error| failed(&path, &error))
+    let before = path.metadata().map_or(0, |metadata| metadata.len());
+    write(&path, body).map_err(|error| failed(&path, &error))?;
+    kept.more(body.len() as u64);
+    kept.less(before);
+    Ok(())
 }
 
 /// Removes one that no row names any more; how many bytes it had. One that stays is found by the next sweep. Blocks.

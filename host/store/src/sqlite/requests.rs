@@ -241,6 +241,15 @@ pub(super) fn recover(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<u
     Ok(moved as u64)
 }
 
+/// Whether a request stands as its end says.
+pub(super) fn is_current(connection: &Connection, id: RequestId, epoch: u32, from: State) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM requests WHERE id = ?1 AND epoch = ?2 AND state = ?3")?.exists(params![
+        id.as_bytes(),
+        epoch,
+        from.as_str()
+    ])
+}
+
 /// Outcome, money and delivery; the files of large bodies are on the disk already.
 pub(super) fn finish(
     work: &mut Work<'_>,

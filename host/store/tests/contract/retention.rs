@@ -189,6 +189,25 @@ async fn files_go_with_their_rows_and_are_counted() {
 }
 
 #[tokio::test]
+async fn an_end_that_comes_second_leaves_the_files_of_the_first_as_they_are() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE).await;
+    let call = accept(consumer);
+    store.accept(call.clone()).await.unwrap();
+    let end = |letter: u8| {
+        let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::from(vec![letter; 100_000]) };
+        Finish { ending: Ending::Completed { answer }, delivery: None, ..completed(&call) }
+    };
+    let too_early = Finish { epoch: 7, ..end(b'x') };
+    assert!(matches!(store.finish(too_early).await, Err(ripost_store::WriteError::Fenced)));
+    store.finish(end(b'a')).await.unwrap();
+    assert!(matches!(store.finish(end(b'b')).await, Err(ripost_store::WriteError::Fenced)));
+    let kept = store.result(call.id).await.unwrap().unwrap().body;
+    assert!(kept == vec![b'a'; 100_000], "its bytes are those of the first");
+    assert_eq!(store.disk_usage().await.unwrap().files, 100_000, "each file is counted once");
+}
+
+#[tokio::test]
 async fn files_that_no_row_names_are_swept_once_they_are_old() {
     let store = Fixture::new();
     let consumer = store.consumer(PRICE).await;
