@@ -96,7 +96,7 @@ impl Room {
 
 fn too_full(config: &config::Storage, usage: DiskUsage, free: Option<u64>) -> Option<String> {
     let size = |bytes: u64| format_size(usize::try_from(bytes >> 20).unwrap_or(usize::MAX >> 20) << 20);
-    let taken = usage.database + usage.files;
+    let taken = usage.database.saturating_sub(usage.reusable) + usage.files;
     if config.size_max > 0 && taken > config.size_max as u64 {
         let (taken, most) = (size(taken), format_size(config.size_max));
         return Some(format!(
@@ -115,13 +115,15 @@ mod tests {
     #[test]
     fn full_is_what_either_limit_says() {
         let config = config::Storage { free_min: 100 << 20, size_max: 10 << 20 };
-        let usage = |database, files| DiskUsage { database, files };
+        let usage = |database, files| DiskUsage { database, reusable: 0, files };
         let enough = Some(200 << 20);
         assert_eq!(too_full(&config, usage(5 << 20, 5 << 20), enough), None);
         let why = too_full(&config, usage(5 << 20, (5 << 20) + 1), enough).unwrap();
         assert!(why.contains("takes 10 MiB") && why.contains("storage.size_max"), "{why}");
         let why = too_full(&config, usage(0, 0), Some((100 << 20) - 1)).unwrap();
         assert!(why.contains("has 99 MiB left") && why.contains("storage.free_min"), "{why}");
+        let erased = DiskUsage { reusable: 1 << 20, ..usage(11 << 20, 0) };
+        assert_eq!(too_full(&config, erased, enough), None, "what has gone makes room");
         assert_eq!(too_full(&config, usage(0, 0), None), None, "not known is not full");
         let unlimited = config::Storage { size_max: 0, ..config };
         assert_eq!(too_full(&unlimited, usage(u64::MAX / 2, 0), enough), None);

@@ -690,7 +690,8 @@ impl Store for SqliteStore {
         };
         let measured = tokio::task::spawn_blocking(move || size("") + size("-wal")).await;
         let database = measured.map_err(|_| StoreError::Closed)?;
-        Ok(DiskUsage { database, files: self.files_bytes.get() })
+        let reusable = self.readers.read(reads::free_bytes).await?;
+        Ok(DiskUsage { database, reusable, files: self.files_bytes.get() })
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {

@@ -156,3 +156,10 @@ pub(super) fn has_overdue(connection: &Connection, now: Timestamp) -> rusqlite::
         .prepare_cached("SELECT 1 FROM deliveries INDEXED BY deliveries_overdue WHERE state = 'pending' AND give_up_at <= ?1 LIMIT 1")?
         .exists([now.as_millis()])
 }
+
+/// Bytes of the database's pages that nothing is on.
+pub(super) fn free_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let bytes = number("freelist_count")?.saturating_mul(number("page_size")?);
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}

@@ -54,6 +54,8 @@ pub enum Erased {
 pub struct DiskUsage {
     /// The database with its log.
     pub database: u64,
+    /// Of the database: what has gone has left it free, and what comes next takes it. The file does not shrink.
+    pub reusable: u64,
     /// Large results and payloads.
     pub files: u64,
 }

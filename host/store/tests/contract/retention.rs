@@ -208,6 +208,27 @@ async fn an_end_that_comes_second_leaves_the_files_of_the_first_as_they_are() {
 }
 
 #[tokio::test]
+async fn what_has_gone_makes_room_in_the_database() {
+    let store = Fixture::new();
+    let consumer = store.consumer(40 * PRICE).await;
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        let call = accept(consumer);
+        store.accept(call.clone()).await.unwrap();
+        let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::from(vec![b'x'; 60_000]) };
+        store
+            .finish(Finish { ending: Ending::Completed { answer }, delivery: None, ..completed(&call) })
+            .await
+            .unwrap();
+        ids.push(call.id);
+    }
+    let before = store.disk_usage().await.unwrap().reusable;
+    store.forget(Part::Contents, ids).await.unwrap();
+    let after = store.disk_usage().await.unwrap().reusable;
+    assert!(after >= before + 40 * 50_000, "{before} {after}");
+}
+
+#[tokio::test]
 async fn files_that_no_row_names_are_swept_once_they_are_old() {
     let store = Fixture::new();
     let consumer = store.consumer(PRICE).await;
