@@ -69,21 +69,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().join("ripost.sqlite3")).unwrap();
         drop(schema::open_writer(&path).unwrap());
-        let readers = Arc::new(Readers::open(&path, 1).unwrap());
+        let readers = Readers::open(&path, 1).unwrap();
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let (go_on, goes_on) = mpsc::channel::<()>();
-        let slow = readers.clone();
-        let slow = tokio::spawn(async move {
-            slow.read(move |_| {
-                begun.send(()).unwrap();
-                let _ = goes_on.recv();
-                Ok(())
-            })
-            .await
-        });
-        has_begun.await.unwrap();
-        slow.abort();
-        assert!(slow.await.unwrap_err().is_cancelled());
+        let mut slow = Box::pin(readers.read(move |_| {
+            begun.send(()).unwrap();
+            let _ = goes_on.recv();
+            Ok(())
+        }));
+        tokio::select! {
+            _ = &mut slow => panic!("it waits"),
+            begun = has_begun => begun.unwrap(),
+        }
+        drop(slow);
         assert_eq!(readers.permits.available_permits(), 0, "its query still has the connection");
         drop(go_on);
         readers.read(|_| Ok(())).await.unwrap();
