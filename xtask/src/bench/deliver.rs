@@ -1,14 +1,13 @@
 //! (b) End to end: accepted, run, delivered to a keep-alive sink.
 
 use super::figures::Table;
-use super::load::{Connection, Latencies, Template, content_length};
+use super::load::{Connection, Latencies, Template, answer_each};
 use super::{Size, host};
 use anyhow::{Context as _, Result, bail};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -88,16 +87,8 @@ impl Sink {
     }
 }
 
-async fn receive(mut stream: TcpStream, state: &State) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer: Vec<u8> = Vec::with_capacity(16 << 10);
-    while stream.read_buf(&mut buffer).await? > 0 {
-        let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&buffer[..end])?;
-        let length = end + 4 + content_length(head);
-        if buffer.len() < length {
-            continue;
-        }
+async fn receive(stream: TcpStream, state: &State) -> Result<()> {
+    answer_each(stream, |head| {
         let number: usize =
             head.strip_prefix("POST /h/").and_then(|rest| rest.get(..10)).context("a number")?.parse()?;
         let now = u64::try_from(state.origin.elapsed().as_micros())?;
@@ -109,10 +100,9 @@ async fn receive(mut stream: TcpStream, state: &State) -> Result<()> {
             .add(Duration::from_micros(now.saturating_sub(begun)));
         state.arrived.fetch_add(1, Ordering::Relaxed);
         state.outstanding.add_permits(1);
-        buffer.drain(..length);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
-    }
-    Ok(())
+        Ok(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    })
+    .await
 }
 
 /// The calls of one API to this sink.

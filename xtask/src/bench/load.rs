@@ -96,6 +96,27 @@ pub(super) fn content_length(head: &str) -> usize {
     lengths.map(|(_, value)| value.trim().parse().unwrap_or(0)).next().unwrap_or(0)
 }
 
+/// The other side of a keep-alive connection: `answer` is given the head of each request once all of it is there.
+pub(super) async fn answer_each(
+    mut stream: TcpStream,
+    mut answer: impl FnMut(&str) -> Result<&'static [u8]> + Send,
+) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer: Vec<u8> = Vec::with_capacity(16 << 10);
+    while stream.read_buf(&mut buffer).await? > 0 {
+        let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let head = std::str::from_utf8(&buffer[..end])?;
+        let length = end + 4 + content_length(head);
+        if buffer.len() < length {
+            continue;
+        }
+        let said = answer(head)?;
+        buffer.drain(..length);
+        stream.write_all(said).await?;
+    }
+    Ok(())
+}
+
 /// Latencies of one kind, in microseconds.
 #[derive(Default)]
 pub(super) struct Latencies(Vec<u32>);

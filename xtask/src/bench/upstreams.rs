@@ -4,7 +4,7 @@
 use super::Size;
 use super::deliver::{Sink, sustained, template};
 use super::figures::Table;
-use super::load::{Connection, Latencies, Template, content_length};
+use super::load::{Connection, Latencies, Template, answer_each};
 use super::memory::resident_mb;
 use crate::products;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -69,17 +69,9 @@ impl Service {
     }
 }
 
-async fn serve(mut stream: TcpStream, says: Says, callbacks: &Mutex<Vec<String>>) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer: Vec<u8> = Vec::with_capacity(16 << 10);
-    while stream.read_buf(&mut buffer).await? > 0 {
-        let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&buffer[..end])?;
-        let length = end + 4 + content_length(head);
-        if buffer.len() < length {
-            continue;
-        }
-        let answer: &[u8] = match says {
+async fn serve(stream: TcpStream, says: Says, callbacks: &Mutex<Vec<String>>) -> Result<()> {
+    answer_each(stream, |head| {
+        let answer: &'static [u8] = match says {
             Says::Result => {
                 b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"ok\":true}"
             }
@@ -92,10 +84,9 @@ async fn serve(mut stream: TcpStream, says: Says, callbacks: &Mutex<Vec<String>>
                 b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
             }
         };
-        buffer.drain(..length);
-        stream.write_all(answer).await?;
-    }
-    Ok(())
+        Ok(answer)
+    })
+    .await
 }
 
 /// A gateway with the component `test/echo` and the service as `up/up`.
