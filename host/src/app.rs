@@ -29,6 +29,7 @@ use crate::gateway::{Gateway, cors};
 use crate::keyring::{AdminToken, Keyring};
 use crate::live::Live;
 use crate::plugins::Plugins;
+use crate::readiness;
 use crate::reconcile::Reconcile;
 use crate::retention::Retention;
 use crate::runs::{self, Runs};
@@ -248,6 +249,7 @@ impl App {
         let tokens = tokens.context("reading the tokens")?;
         let identity = Arc::new(Identity::new(store.clone(), (!config.dev).then(development::key_hash)));
         let room = Arc::new(Room::new(data.clone(), config.storage.clone()));
+        let readiness = Arc::new(readiness::Sources { plugins: plugins.clone(), room: room.clone() });
         let retention = Arc::new(Retention {
             store: store.clone(),
             config: config.retention.clone(),
@@ -263,6 +265,7 @@ impl App {
             runs: runs.clone(),
             identity: identity.clone(),
             room: room.clone(),
+            readiness: readiness.clone(),
             access: access.clone(),
             limiter: limiter.clone(),
             keys: Arc::new(InFlight::default()),
@@ -330,6 +333,7 @@ impl App {
                 identity: identity.clone(),
                 retention: retention.clone(),
                 room: room.clone(),
+                readiness: readiness.clone(),
                 limiter: limiter.clone(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),

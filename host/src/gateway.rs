@@ -35,6 +35,7 @@ use crate::live::Live;
 use crate::openapi::Scope;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
+use crate::readiness;
 use crate::runs::Runs;
 use crate::storage::Room;
 use crate::telemetry::metrics::{Metrics, State};
@@ -67,6 +68,8 @@ pub struct Gateway {
     pub identity: Arc<identity::Identity>,
     /// Room on the disk.
     pub room: Arc<Room>,
+    /// Whether calls can be taken.
+    pub readiness: Arc<readiness::Sources>,
     /// Who may call what.
     pub access: Arc<access::Access>,
     /// How much a consumer may do.
@@ -164,7 +167,8 @@ impl Gateway {
             Route::OpenApiOfApi { owner, slug } => self.openapi_of_api(&request, owner, slug),
             Route::Problems => documents::problems(request.method()),
             Route::Problem(slug) => documents::problem(request.method(), slug),
-            Route::Healthz | Route::Readyz => {
+            Route::Readyz => Ok(self.readiness.read().into_response(request.method())),
+            Route::Healthz => {
                 let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
                 response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
                 Ok(response)

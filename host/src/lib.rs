@@ -28,6 +28,7 @@ mod nearest;
 pub mod openapi;
 pub mod plugins;
 pub mod problem;
+pub mod readiness;
 pub mod reconcile;
 mod replay;
 pub mod retention;

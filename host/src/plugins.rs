@@ -46,7 +46,7 @@ pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 
 use crate::capability::Granting;
 pub use crate::config::WatchMode;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use camino::Utf8PathBuf;
 use loaded::{Loaded, Older};
 use permits::Permits;
@@ -247,6 +247,8 @@ pub struct Plugins {
     revisions: Revisions,
     registry: ArcSwap<Registry>,
     status: ArcSwap<Vec<Arc<PluginStatus>>>,
+    /// Why the folder cannot be read.
+    folder_error: ArcSwapOption<String>,
     /// Held for a whole scan, on blocking threads only.
     scanning: Mutex<()>,
     /// Held while what is known is looked at or changed, on blocking threads only, and never while one compiles.
@@ -298,6 +300,7 @@ impl Plugins {
             revisions,
             registry: ArcSwap::from_pointee(Registry::default()),
             status: ArcSwap::default(),
+            folder_error: ArcSwapOption::empty(),
             scanning: Mutex::default(),
             turn: Mutex::default(),
             older: Mutex::new(Older::new(older_max)),
@@ -335,6 +338,12 @@ impl Plugins {
     #[must_use]
     pub fn status(&self) -> Vec<PluginStatus> {
         self.status.load().iter().map(|status| PluginStatus::clone(status)).collect()
+    }
+
+    /// Why the plugins folder could not be read the last time; none: it could.
+    #[must_use]
+    pub fn folder_error(&self) -> Option<String> {
+        self.folder_error.load().as_deref().cloned()
     }
 
     /// How one plugin is: a folder's name, or `owner/name` of a pushed one.

@@ -18,6 +18,7 @@ use crate::live::Live;
 use crate::openapi::{self, Scope};
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem, pages};
+use crate::readiness;
 use crate::retention::Retention;
 use crate::runs::Runs;
 use crate::storage::Room;
@@ -64,6 +65,8 @@ pub struct Admin {
     pub retention: Arc<Retention>,
     /// Room on the disk.
     pub room: Arc<Room>,
+    /// Whether calls can be taken.
+    pub readiness: Arc<readiness::Sources>,
     /// How much a consumer may do.
     pub limiter: Arc<Limiter>,
     /// Numbers.
@@ -99,7 +102,10 @@ impl Admin {
         if path == "/metrics" && peer.ip().is_loopback() && !came_through_a_proxy(&head.headers) {
             return self.metrics_page().await;
         }
-        if matches!(path.as_str(), "/healthz" | "/readyz") {
+        if path == "/readyz" {
+            return Ok(self.readiness.read().into_response(&head.method));
+        }
+        if path == "/healthz" {
             return Ok(Response::new(Full::new(Bytes::from_static(b"ok\n"))));
         }
         if let Some(slug) = path.strip_prefix(pages::PATH) {

@@ -103,7 +103,9 @@ fn open() -> [Operation; 4] {
             .answers_as("200", "A page.", &text("text/html"))
             .gives([Kind::NotFound]),
         get("/healthz", "getHealth", "Whether the process is there.").answers_as("200", "It is.", &text("text/plain")),
-        get("/readyz", "getReadiness", "Whether it takes calls.").answers_as("200", "It does.", &text("text/plain")),
+        get("/readyz", "getReadiness", "Whether it takes calls, and what it lacks.")
+            .answers_as("200", "It does: `ok`, or `degraded` with its reasons, a line each.", &text("text/plain"))
+            .answers_as("503", "It does not: `not ready`, and why, a line each.", &text("text/plain")),
     ]
 }
 

@@ -4,7 +4,8 @@ use super::Admin;
 use super::access::Principal;
 use crate::plugins::PluginStatus;
 use crate::problem::Problem;
-use crate::telemetry::metrics::{Outcome, State};
+use crate::readiness::{Code, Readiness};
+use crate::telemetry::metrics::{Outcome, Reason, State};
 use ripost_domain::api::Name;
 use ripost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Each plugin with its state and the reason for it.
     pub plugins: Vec<PluginStatus>,
+    /// Whether calls can be taken, and why not; for operators. `/readyz` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
     /// Why nothing more is accepted; for operators. None: there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_full: Option<String>,
@@ -58,12 +62,16 @@ pub(super) async fn read(admin: &Admin, principal: &Principal) -> Result<Status,
         Principal::Operator => Some(queues(admin).await?),
         Principal::Owner(_) => None,
     };
+    let readiness = match principal {
+        Principal::Operator => Some(admin.readiness.read()),
+        Principal::Owner(_) => None,
+    };
     let storage_full = match principal {
         Principal::Operator => admin.room.why(),
         Principal::Owner(_) => None,
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Status { version, started_at: admin.started_at, plugins, storage_full, queues })
+    Ok(Status { version, started_at: admin.started_at, plugins, readiness, storage_full, queues })
 }
 
 /// Whether a plugin has anything of an owner's; the rest is taken out of what is told of it.
@@ -137,6 +145,10 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
         let state = State { state: state.as_str() };
         metrics.plugins.get_or_create(&state).set(gauge(counts.plugins));
         metrics.plugin_apis.get_or_create(&state).set(gauge(counts.apis));
+    }
+    let readiness = admin.readiness.read();
+    for code in Code::ALL {
+        metrics.not_ready.get_or_create(&Reason { reason: code.as_str() }).set(i64::from(readiness.has(*code)));
     }
     metrics.quarantines.set(gauge(admin.plugins.quarantines()));
     Ok(())

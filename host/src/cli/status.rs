@@ -32,8 +32,9 @@ impl Status {
         for plugin in &status.plugins {
             print_plugin(plugin);
         }
-        if let Some(why) = &status.storage_full {
-            println!("NO ROOM: {why}; new calls are answered 503");
+        for reason in status.readiness.iter().flat_map(|readiness| &readiness.reasons) {
+            let state = reason.code.effect().as_str().to_uppercase();
+            println!("{state} ({}): {}", reason.code.as_str(), reason.detail);
         }
         let Some(queues) = &status.queues else { return Ok(()) };
         println!(

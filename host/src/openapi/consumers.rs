@@ -306,10 +306,8 @@ fn public() -> Vec<Operation> {
             "It is.",
             &[("text/plain", text())],
         ),
-        open("GET", "/readyz", "getReadiness", "Whether it takes calls.").answers_as(
-            "200",
-            "It does.",
-            &[("text/plain", text())],
-        ),
+        open("GET", "/readyz", "getReadiness", "Whether it takes calls, and what it lacks.")
+            .answers_as("200", "It does: `ok`, or `degraded` with its reasons, a line each.", &[("text/plain", text())])
+            .answers_as("503", "It does not: `not ready`, and why, a line each.", &[("text/plain", text())]),
     ]
 }

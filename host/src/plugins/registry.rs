@@ -112,18 +112,22 @@ pub struct NamedTransform {
 #[derive(Debug, Default)]
 pub struct Registry {
     by_owner: HashMap<Box<str>, HashMap<Box<str>, Arc<ActiveApi>>>,
+    /// In the order of their names.
+    awaited: Vec<ApiName>,
     /// By owner.
     stopped: HashMap<Box<str>, HashSet<Box<str>>>,
 }
 
 impl Registry {
-    /// Of these APIs, and the names of those that the operator has stopped; of two with one name the later counts, which
+    /// Of these APIs, and the names of those that the operator has stopped, and that served before; of two with one name the later counts, which
     /// the caller has ruled out.
     pub(super) fn new<'a>(
         apis: impl IntoIterator<Item = &'a Arc<ActiveApi>>,
         stopped: impl IntoIterator<Item = &'a ApiName>,
+        awaited: impl IntoIterator<Item = &'a ApiName>,
     ) -> Self {
-        let mut registry = Self::default();
+        let mut registry = Self { awaited: awaited.into_iter().cloned().collect(), ..Self::default() };
+        registry.awaited.sort_unstable();
         for api in apis {
             let slugs = registry.by_owner.entry(api.name.owner.as_str().into()).or_default();
             slugs.insert(api.name.slug.as_str().into(), api.clone());
@@ -146,6 +150,12 @@ impl Registry {
     #[must_use]
     pub fn is_stopped(&self, owner: &str, slug: &str) -> bool {
         self.stopped.get(owner).is_some_and(|slugs| slugs.contains(slug))
+    }
+
+    /// The APIs that served when the host was stopped and do not yet again, in the order of their names.
+    #[must_use]
+    pub fn awaited(&self) -> &[ApiName] {
+        &self.awaited
     }
 
     /// All of them, in the order of their names.

@@ -233,6 +233,7 @@ impl Plugins {
         match source::places(&self.config.folder) {
             Ok(places) => {
                 turn.error = None;
+                self.folder_error.store(None);
                 self.examine_places(turn, &places, look, plan, report);
             }
             Err(error) => {
@@ -241,6 +242,7 @@ impl Plugins {
                     tracing::error!(error, "The plugins folder cannot be read; what serves goes on");
                 }
                 turn.error = Some(error.clone());
+                self.folder_error.store(Some(Arc::new(error.clone())));
                 report.error = Some(error);
             }
         }

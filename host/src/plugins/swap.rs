@@ -132,7 +132,13 @@ impl Plugins {
         let serving = turn.entries.values().filter_map(|entry| entry.serving());
         let stopped = turn.entries.values().filter(|entry| entry.stopped.is_some());
         let stopped = stopped.filter_map(|entry| entry.held.as_ref()).flat_map(|held| &held.manifest.apis);
-        let registry = Registry::new(serving.clone().flat_map(|loaded| &loaded.apis), stopped.map(|api| &api.name));
+        let awaited = turn.entries.values().filter(|entry| entry.stopped.is_none());
+        let awaited = awaited.filter_map(|entry| entry.held.as_ref().filter(|held| held.loaded.is_none()));
+        let registry = Registry::new(
+            serving.clone().flat_map(|loaded| &loaded.apis),
+            stopped.map(|api| &api.name),
+            awaited.flat_map(|held| &held.manifest.apis).map(|api| &api.name),
+        );
         self.registry.store(Arc::new(registry));
         self.renew_probations(turn);
         self.renew_stopped(turn);

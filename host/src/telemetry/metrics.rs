@@ -217,6 +217,7 @@ pub struct Metrics {
     pub(crate) plugins: Family<State, Gauge>,
     pub(crate) plugin_apis: Family<State, Gauge>,
     pub(crate) quarantines: Gauge,
+    pub(crate) not_ready: Family<Reason, Gauge>,
     pub(crate) storage_database_bytes: Gauge,
     pub(crate) storage_files_bytes: Gauge,
     pub(crate) storage_free_bytes: Gauge,
@@ -264,6 +265,7 @@ impl Metrics {
             plugins: Family::default(),
             plugin_apis: Family::default(),
             quarantines: Gauge::default(),
+            not_ready: Family::default(),
             storage_database_bytes: Gauge::default(),
             storage_files_bytes: Gauge::default(),
             storage_free_bytes: Gauge::default(),
@@ -346,6 +348,11 @@ impl Metrics {
         registry.register("ripost_apis", "APIs of plugins, by state", self.plugin_apis.clone());
         let quarantines = self.quarantines.clone();
         registry.register("ripost_quarantines_total", "Revisions put aside for their failures", quarantines);
+        registry.register(
+            "ripost_not_ready",
+            "Reasons for which the gateway is not ready or degraded, as /readyz has them: 1 while it holds",
+            self.not_ready.clone(),
+        );
         registry.register(
             "ripost_storage_database_bytes",
             "The database and its log",

@@ -167,7 +167,7 @@ async fn without_room_nothing_is_accepted_and_what_was_accepted_ends() -> Test {
     assert_eq!(refused.header("retry-after"), Some("60"));
     assert_eq!(consumer.ended(&open).await?["status"], "completed");
     let status = host.cli(&["status"]).await?.expect(0)?.stdout;
-    assert!(status.contains("NO ROOM") && status.contains("storage.size_max"), "{status}");
+    assert!(status.contains("DEGRADED (storage-full)") && status.contains("storage.size_max"), "{status}");
     let host = host
         .sigterm()
         .await?
