@@ -1,7 +1,7 @@
 //! Public programs that the tests talk to: curl, node with the libraries of `tests/peers/package-lock.json`, Python with
 //! those of `tests/peers/requirements.txt`. They are installed into `target/peers` once for each set of versions.
 
-use crate::{Delivery, Output, cli, places};
+use crate::{Delivery, Output, cli, places, until};
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -119,6 +119,40 @@ pub async fn run_sample(kind: Program, sample: &str, gateway: &str, webhook_url:
     cli::run(command).await
 }
 
+/// A sample of `docs/samples.md`, word for word: the code block whose opening line ends with its file name.
+///
+/// # Errors
+/// The page has no such block.
+pub fn printed_sample(name: &str) -> Result<String> {
+    let page = std::fs::read_to_string(places::workspace().join("docs/samples.md"))?;
+    let block =
+        page.split("\n```").find(|block| block.lines().next().is_some_and(|line| line.ends_with(&format!(" {name}"))));
+    let block = block.with_context(|| format!("docs/samples.md has no block `{name}`"))?;
+    Ok(block.split_once('\n').map(|(_, code)| format!("{code}\n")).unwrap_or_default())
+}
+
+/// Writes a printed sample beside the packages that it uses, with addresses of the test in place of those of the page.
+fn placed_sample(folder: &Utf8Path, name: &str, replaced: (&str, &str)) -> Result<tempfile::NamedTempFile> {
+    let text = printed_sample(name)?;
+    ensure!(text.contains(replaced.0), "{name} does not name {}", replaced.0);
+    let suffix = format!(".{}", Utf8Path::new(name).extension().unwrap_or_default());
+    let script = tempfile::Builder::new().prefix("printed-").suffix(&suffix).tempfile_in(folder)?;
+    std::fs::write(script.path(), text.replace(replaced.0, replaced.1))?;
+    Ok(script)
+}
+
+/// Runs a caller of `docs/samples.md` against a gateway.
+///
+/// # Errors
+/// It did not end in time.
+pub async fn run_printed_sample(kind: Program, name: &str, gateway: &str, key: &str) -> Result<Output> {
+    let folder = ensure()?;
+    let script = placed_sample(&folder, name, ("https://gateway.example", gateway))?;
+    let mut command = program(&folder, kind);
+    command.arg(script.path()).env("RIPOST_KEY", key);
+    cli::run(command).await
+}
+
 /// A receiver of webhooks that is somebody else's program. It is killed when dropped.
 pub struct Receiver {
     process: tokio::process::Child,
@@ -144,6 +178,26 @@ impl Receiver {
         let port = line.trim().strip_prefix("listening ").with_context(|| format!("{sample} said `{line}`"))?;
         receiver.url = format!("http://127.0.0.1:{port}/hook");
         Ok(receiver)
+    }
+
+    /// Starts a receiver of `docs/samples.md` with a consumer's secret, and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn printed(kind: Program, name: &str, secret: &str) -> Result<Self> {
+        let folder = ensure()?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let script = placed_sample(&folder, name, ("4000", &port.to_string()))?;
+        let mut command = program(&folder, kind);
+        command.arg(script.path()).env("WEBHOOK_SECRET", secret);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut process = command.spawn().with_context(|| format!("starting {name}"))?;
+        let output = BufReader::new(process.stdout.take().context("its output is piped")?);
+        until(&format!("{name} listens"), Duration::from_secs(20), async || {
+            Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop))
+        })
+        .await?;
+        Ok(Self { process, output, url: format!("http://127.0.0.1:{port}/hook") })
     }
 
     /// The next line that it prints, within ten seconds.
