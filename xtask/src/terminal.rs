@@ -2,9 +2,13 @@
 //! line now and then where output is kept (CI, a pipe).
 
 use std::{
-    cell::Cell,
     env,
     io::IsTerminal,
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -54,12 +58,20 @@ fn with_spinner<T>(name: &str, task: impl FnOnce(Progress<'_>) -> Result<T>) -> 
 
 fn with_lines<T>(name: &str, task: impl FnOnce(Progress<'_>) -> Result<T>) -> Result<T> {
     let started = Instant::now();
-    let said = Cell::new(started);
-    task(&|line| {
-        if said.get().elapsed() >= STILL_EVERY {
-            said.set(Instant::now());
-            eprintln!("  {name}: {} so far, {line}", seconds(started.elapsed()));
-        }
+    let last = Mutex::new(String::new());
+    thread::scope(|scope| {
+        let (ended, waiting) = mpsc::channel::<()>();
+        // By itself, since a compiler can be at one crate for minutes and print nothing.
+        scope.spawn(|| {
+            let waiting = waiting;
+            while waiting.recv_timeout(STILL_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let line = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                eprintln!("  {name}: {} so far, {line}", seconds(started.elapsed()));
+            }
+        });
+        let result = task(&|line| line.clone_into(&mut last.lock().unwrap_or_else(PoisonError::into_inner)));
+        drop(ended);
+        result
     })
 }
 

@@ -1,6 +1,6 @@
 //! The steps. The build comes before the checks that reuse it, so that wasmtime is compiled once to run and once to lint.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use anyhow::Result;
 
@@ -17,27 +17,77 @@ use crate::{
 const GUEST_WORKSPACES: [&str; 2] = ["examples", "tests/guests"];
 
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "setup", what: "toolchain for plugins, Node.js, Python, their packages", needs: &[], run: setup_all },
-    Step { name: "fmt", what: "the formatting of every workspace", needs: &[], run: fmt },
-    Step { name: "plugins", what: "examples and test guests, as components", needs: &[], run: plugins },
-    Step { name: "build", what: "everything, and the binary with failpoints", needs: &[], run: build },
-    Step { name: "clippy", what: "warnings are errors, with and without failpoints", needs: &["build"], run: clippy },
+    Step {
+        name: "setup",
+        what: "toolchain for plugins, Node.js, Python, their packages",
+        needs: &[],
+        budget: Duration::from_secs(300),
+        run: setup_all,
+    },
+    Step {
+        name: "fmt",
+        what: "the formatting of every workspace",
+        needs: &[],
+        budget: Duration::from_secs(30),
+        run: fmt,
+    },
+    Step {
+        name: "plugins",
+        what: "examples and test guests, as components",
+        needs: &[],
+        budget: Duration::from_secs(300),
+        run: plugins,
+    },
+    Step {
+        name: "build",
+        what: "everything, and the binary with failpoints",
+        needs: &[],
+        budget: Duration::from_secs(780),
+        run: build,
+    },
+    Step {
+        name: "clippy",
+        what: "warnings are errors, with and without failpoints",
+        needs: &["build"],
+        budget: Duration::from_secs(300),
+        run: clippy,
+    },
     Step {
         name: "tests",
         what: "unit, store contract, end-to-end and crash tests",
         needs: &["build", "plugins"],
+        budget: Duration::from_secs(900),
         run: tests,
     },
-    Step { name: "doctests", what: "examples in the documentation", needs: &["build"], run: doctests },
-    Step { name: "guests", what: "plugins' own tests and lints, natively", needs: &[], run: guests_natively },
-    Step { name: "rebuild", what: "an edited copy of a plugin becomes another one", needs: &["plugins"], run: rebuild },
+    Step {
+        name: "doctests",
+        what: "examples in the documentation",
+        needs: &["build"],
+        budget: Duration::from_secs(90),
+        run: doctests,
+    },
+    Step {
+        name: "guests",
+        what: "plugins' own tests and lints, natively",
+        needs: &[],
+        budget: Duration::from_secs(180),
+        run: guests_natively,
+    },
+    Step {
+        name: "rebuild",
+        what: "an edited copy of a plugin becomes another one",
+        needs: &["plugins"],
+        budget: Duration::from_secs(180),
+        run: rebuild,
+    },
     Step {
         name: "deny",
         what: "licences, bans, sources, the newest wasmtime, advisories",
         needs: &[],
+        budget: Duration::from_secs(60),
         run: deny::check,
     },
-    Step { name: "docs", what: "warnings are errors", needs: &["build"], run: docs },
+    Step { name: "docs", what: "warnings are errors", needs: &["build"], budget: Duration::from_secs(180), run: docs },
 ];
 
 fn setup_all() -> Result<Done> {
