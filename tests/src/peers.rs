@@ -1,120 +1,39 @@
 //! Public programs that the tests talk to: curl, node with the libraries of `tests/peers/package-lock.json`, Python with
 //! those of `tests/peers/requirements.txt`. They are installed into `target/peers` once for each set of versions.
 
+mod installed;
+mod openapi;
+
+pub use self::installed::{PYTHON_LEAST, Peers, Program};
+pub use self::openapi::{Contract, check_contract, validate_openapi};
+
 use crate::{Delivery, Output, cli, places, until};
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use camino::{Utf8Path, Utf8PathBuf};
-use nix::fcntl::{Flock, FlockArg};
+use camino::Utf8Path;
 use serde_json::{Value, json};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-
-/// A program that is installed beside the tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Program {
-    /// The shell, for what is written for curl.
-    Shell,
-    /// node.
-    Node,
-    /// Python, of the environment with the requirements.
-    Python,
-}
-
-/// Installs what is missing and has the folder where everything is. Several processes may ask at once.
-///
-/// # Errors
-/// curl, node, npm or Python is not there, or the packages cannot be had.
-pub fn ensure() -> Result<Utf8PathBuf> {
-    let from = places::workspace().join("tests/peers");
-    let to = places::target().join("peers");
-    std::fs::create_dir_all(to.join("samples"))?;
-    let lock = std::fs::File::create(to.join("lock"))?;
-    let _lock =
-        Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).context("locking target/peers")?;
-
-    let mut versions = String::new();
-    for name in ["package.json", "package-lock.json", ".npmrc", "requirements.txt"] {
-        versions.push_str(&std::fs::read_to_string(from.join(name)).with_context(|| format!("reading {from}/{name}"))?);
-    }
-    copy_scripts(&from, &to)?;
-    copy_scripts(&from.join("samples"), &to.join("samples"))?;
-    let stamp = to.join("installed");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == versions) {
-        return Ok(to);
-    }
-    for name in ["package.json", "package-lock.json", ".npmrc", "requirements.txt"] {
-        std::fs::copy(from.join(name), to.join(name))?;
-    }
-    command(&to, "curl", &["--version"], "install curl (Debian: apt-get install curl)")?;
-    command(&to, "npm", &["ci", "--ignore-scripts"], "install Node.js 20 or newer with npm")?;
-    command(
-        &to,
-        "python3",
-        &["-m", "venv", "venv"],
-        "install Python 3.10 or newer (Debian: apt-get install python3-venv)",
-    )?;
-    let requirements = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
-    command(&to, to.join("venv/bin/python").as_str(), &requirements, "make PyPI reachable")?;
-    std::fs::write(stamp, versions)?;
-    Ok(to)
-}
-
-/// Always the checkout's own: they are small, and the stamp is about versions only.
-fn copy_scripts(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
-    for entry in from.read_dir_utf8()? {
-        let entry = entry?;
-        if matches!(entry.path().extension(), Some("sh" | "mjs" | "py")) {
-            // By rename: a program of another test may be reading the old one.
-            let draft = to.join(format!("{}.draft", entry.file_name()));
-            std::fs::copy(entry.path(), &draft)?;
-            std::fs::rename(&draft, to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
-}
-
-fn command(folder: &Utf8Path, program: &str, arguments: &[&str], advice: &str) -> Result<()> {
-    let what = format!("`{program} {}`", arguments.join(" "));
-    let output = Command::new(program).args(arguments).current_dir(folder).stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("{what} does not start: {advice}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{what} failed: {advice}\n{text}");
-    Ok(())
-}
-
-fn program(folder: &Utf8Path, program: Program) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(match program {
-        Program::Shell => "sh".to_owned(),
-        Program::Node => "node".to_owned(),
-        Program::Python => folder.join("venv/bin/python").into_string(),
-    });
-    // A proxy of the machine's has no business with loopback.
-    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
-        command.env_remove(name);
-    }
-    command.current_dir(folder);
-    command
-}
 
 /// Runs a sample as printed, with the host's address in place of the gateway's and an endpoint in place of the app's.
 ///
 /// # Errors
 /// It did not end in time.
 pub async fn run_sample(kind: Program, sample: &str, gateway: &str, webhook_url: &str) -> Result<Output> {
-    let folder = ensure()?;
-    let text = std::fs::read_to_string(folder.join("samples").join(sample))?;
+    let peers = Peers::ensure()?;
+    let text = std::fs::read_to_string(peers.folder.join("samples").join(sample))?;
     for placeholder in ["https://gateway.example", "https://your-app.com/hook"] {
         ensure!(text.contains(placeholder), "{sample} does not name {placeholder}");
     }
     let text = text.replace("https://gateway.example", gateway).replace("https://your-app.com/hook", webhook_url);
     let extension = Utf8Path::new(sample).extension().unwrap_or_default();
     // In the folder itself, so that node finds its packages.
-    let script = tempfile::Builder::new().prefix("sample-").suffix(&format!(".{extension}")).tempfile_in(&folder)?;
+    let script =
+        tempfile::Builder::new().prefix("sample-").suffix(&format!(".{extension}")).tempfile_in(&peers.folder)?;
     std::fs::write(script.path(), text)?;
-    let mut command = program(&folder, kind);
+    let mut command = peers.program(kind);
     command.arg(script.path());
     cli::run(command).await
 }
@@ -146,9 +65,9 @@ fn placed_sample(folder: &Utf8Path, name: &str, replaced: (&str, &str)) -> Resul
 /// # Errors
 /// It did not end in time.
 pub async fn run_printed_sample(kind: Program, name: &str, gateway: &str, key: &str) -> Result<Output> {
-    let folder = ensure()?;
-    let script = placed_sample(&folder, name, ("https://gateway.example", gateway))?;
-    let mut command = program(&folder, kind);
+    let peers = Peers::ensure()?;
+    let script = placed_sample(&peers.folder, name, ("https://gateway.example", gateway))?;
+    let mut command = peers.program(kind);
     command.arg(script.path()).env("RIPOST_KEY", key);
     cli::run(command).await
 }
@@ -167,9 +86,9 @@ impl Receiver {
     /// # Errors
     /// It does not.
     pub async fn start(kind: Program, sample: &str) -> Result<Self> {
-        let folder = ensure()?;
-        let mut command = program(&folder, kind);
-        command.arg(folder.join("samples").join(sample)).env("PYTHONUNBUFFERED", "1");
+        let peers = Peers::ensure()?;
+        let mut command = peers.program(kind);
+        command.arg(peers.folder.join("samples").join(sample)).env("PYTHONUNBUFFERED", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut process = command.spawn().with_context(|| format!("starting {sample}"))?;
         let output = BufReader::new(process.stdout.take().context("its output is piped")?);
@@ -185,10 +104,10 @@ impl Receiver {
     /// # Errors
     /// It does not.
     pub async fn printed(kind: Program, name: &str, secret: &str) -> Result<Self> {
-        let folder = ensure()?;
+        let peers = Peers::ensure()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let script = placed_sample(&folder, name, ("4000", &port.to_string()))?;
-        let mut command = program(&folder, kind);
+        let script = placed_sample(&peers.folder, name, ("4000", &port.to_string()))?;
+        let mut command = peers.program(kind);
         command.arg(script.path()).env("WEBHOOK_SECRET", secret);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut process = command.spawn().with_context(|| format!("starting {name}"))?;
@@ -240,8 +159,8 @@ pub async fn verify_v1a_with_node(delivery: &Delivery, jwk: &Value) -> Result<()
 
 /// Gives a webhook and a key to a program; what it printed, if it ended well.
 async fn checked_by(kind: Program, script: &str, delivery: &Delivery, key: (&str, Value)) -> Result<String> {
-    let folder = ensure()?;
-    let mut command = program(&folder, kind);
+    let peers = Peers::ensure()?;
+    let mut command = peers.program(kind);
     command.arg(script);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn()?;
@@ -294,63 +213,3 @@ mod tests {
         }
     }
 }
-
-/// Validates an OpenAPI document with `openapi-spec-validator` of PyPI.
-///
-/// # Errors
-/// It is not valid, or the program cannot be run.
-pub async fn validate_openapi(document: &Value) -> Result<()> {
-    let folder = ensure()?;
-    let file = tempfile::Builder::new().prefix("openapi-").suffix(".json").tempfile_in(&folder)?;
-    std::fs::write(file.path(), document.to_string())?;
-    let mut command = program(&folder, Program::Python);
-    command.args(["-m", "openapi_spec_validator", "--schema", "3.1"]).arg(file.path());
-    cli::run(command).await?.expect(0).map(drop)
-}
-
-/// What an OpenAPI document is checked with.
-#[derive(Debug)]
-pub struct Contract<'a> {
-    /// Where the document is.
-    pub document: &'a str,
-    /// For the data plane.
-    pub consumer_key: &'a str,
-    /// For the management API.
-    pub admin_token: &'a str,
-    /// Values of parameters, such as `path.id`, so that calls find something.
-    pub parameters: &'a [(&'a str, &'a str)],
-    /// Operations that are left out, by their ids.
-    pub without: &'a [&'a str],
-}
-
-/// Calls everything that an OpenAPI document describes, with `schemathesis` of PyPI and a fixed seed: no answer is a
-/// server's error, and each has a status, a type and a shape that the document has. Streams do not end, and are left out.
-///
-/// # Errors
-/// It cannot be run.
-pub async fn check_contract(contract: Contract<'_>) -> Result<Output> {
-    let folder = ensure()?;
-    let work = tempfile::tempdir_in(&folder)?;
-    let mut config = String::from("[parameters]\n");
-    for (name, value) in contract.parameters {
-        config.push_str(&format!("{name:?} = {value:?}\n"));
-    }
-    std::fs::write(work.path().join("schemathesis.toml"), config)?;
-    let mut command = program(&folder, Program::Python);
-    command.current_dir(work.path());
-    command.args(["-m", "schemathesis.cli", "run", contract.document, "--seed", "1", "--no-color"]);
-    command.args(["--max-examples", "8", "--max-time", "20", "--workers", "1", "--continue-on-failure"]);
-    command.args(["--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all"]);
-    command.args(["--generation-database", "none", "--request-timeout", "10"]);
-    command.args(["--checks", CONTRACT_CHECKS, "--exclude-path-regex", "/events$"]);
-    for id in contract.without {
-        command.args(["--exclude-operation-id", *id]);
-    }
-    command.args(["--header", &format!("X-Consumer-Key:{}", contract.consumer_key)]);
-    command.args(["--header", &format!("Authorization:Bearer {}", contract.admin_token)]);
-    cli::run_within(command, Duration::from_secs(120)).await
-}
-
-/// What a checked answer has to be.
-const CONTRACT_CHECKS: &str =
-    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";

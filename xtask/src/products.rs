@@ -66,5 +66,5 @@ fn with_the_host(plugins: impl FnOnce(Progress<'_>) -> Result<Vec<BuiltPlugin>>)
 pub(crate) fn peers(progress: Progress<'_>) -> Result<()> {
     setup::all(progress)?;
     progress("npm and PyPI packages of the end-to-end tests");
-    ripost_tests::peers::ensure().map(drop)
+    ripost_tests::peers::Peers::ensure().map(drop)
 }

@@ -1,15 +1,17 @@
 //! What a build and its tests need beside Rust, fetched when it is missing and in silence when it is there.
 
+pub(crate) mod apt;
+
 use std::{
     env,
     process::{Command, Stdio},
-    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use camino::Utf8PathBuf;
+use ripost_tests::{Node, Version, peers::PYTHON_LEAST};
 
 use crate::guests::Toolchain;
 
@@ -22,9 +24,17 @@ pub(crate) fn repository() -> Utf8PathBuf {
     Utf8PathBuf::from(own).parent().map(Utf8PathBuf::from).expect("xtask is a folder of the repository")
 }
 
+/// The compiler that the checkout is written for.
+pub(crate) const RUST_LEAST: Version = Version(1, 95, 0);
+
 /// Everything: a toolchain for guests, and what the end-to-end tests run the public clients and receivers with.
 pub(crate) fn all(progress: Progress<'_>) -> Result<()> {
+    const RUST: &str = "run `rustup toolchain install` in the checkout, or install the release of rust-toolchain.toml";
+    new_enough("cargo", RUST_LEAST, RUST)?;
     Toolchain::find(progress)?;
+    if !answers("curl", &["--version"]) {
+        apt::install(&["curl"], progress)?;
+    }
     node(progress)?;
     python(progress)?;
     faketime(progress)
@@ -39,27 +49,36 @@ fn faketime(progress: Progress<'_>) -> Result<()> {
             "ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q .",
         ],
     );
-    if there { Ok(()) } else { apt_install(&["libfaketime"], progress) }
+    if there { Ok(()) } else { apt::install(&["libfaketime"], progress) }
 }
 
-/// Node.js and npm.
-pub(crate) fn node(progress: Progress<'_>) -> Result<()> {
+/// npm, and a Node.js that is new enough for what it installs: Debian's serves to fetch a newer one.
+pub(crate) fn node(progress: Progress<'_>) -> Result<Node> {
     let missing = [("node", "nodejs"), ("npm", "npm")]
         .into_iter()
         .filter(|(command, _)| !answers(command, &["--version"]))
         .map(|(_, package)| package)
         .collect::<Vec<_>>();
     if !missing.is_empty() {
-        apt_install(&missing, progress)?;
+        apt::install(&missing, progress)?;
     }
-    Ok(())
+    progress("Node.js, from npm if the machine's is too old");
+    Node::ensure()
 }
 
 /// Python 3 that can make virtual environments with pip in them.
 pub(crate) fn python(progress: Progress<'_>) -> Result<()> {
     if !answers("python3", &["-c", "import ensurepip, venv"]) {
-        apt_install(&["python3", "python3-venv"], progress)?;
+        apt::install(&["python3", "python3-venv"], progress)?;
     }
+    new_enough("python3", PYTHON_LEAST, "put a newer one on the path as `python3`, with venv and ensurepip")
+}
+
+/// # Errors
+/// The program is older, or not there: with what to do.
+fn new_enough(program: &str, least: Version, advice: &str) -> Result<()> {
+    let found = Version::of(Command::new(program)).with_context(|| format!("{program} is needed: {advice}"))?;
+    ensure!(found >= least, "{program} is {found}, and {least} or newer is needed: {advice}");
     Ok(())
 }
 
@@ -86,51 +105,27 @@ pub(crate) fn answers_within(command: &mut Command, limit: Duration) -> bool {
     }
 }
 
-/// Installs Debian packages, as root or with a `sudo` that asks nothing.
-///
-/// # Errors
-/// Says the command to run by hand when it cannot.
-pub(crate) fn apt_install(packages: &[&str], progress: Progress<'_>) -> Result<()> {
-    let by_hand =
-        format!("run `apt-get update && apt-get install -y --no-install-recommends {}` as root", packages.join(" "));
-    if !answers("apt-get", &["--version"]) {
-        bail!("{} is missing, and there is no apt-get: install it, or on Debian {by_hand}", packages.join(", "));
-    }
-    if !nix::unistd::geteuid().is_root() && !answers("sudo", &["-n", "true"]) {
-        bail!("{} is missing: {by_hand}", packages.join(", "));
-    }
-    // Once a run: every list of packages is of the same day.
-    static UPDATED: OnceLock<bool> = OnceLock::new();
-    UPDATED.get_or_init(|| {
-        progress("apt-get update");
-        apt_get(&["update"]).is_ok()
-    });
-    progress(&format!("apt-get install {}", packages.join(" ")));
-    let install = [&["install", "-y", "--no-install-recommends"], packages].concat();
-    apt_get(&install).with_context(|| by_hand)
-}
-
-fn apt_get(args: &[&str]) -> Result<()> {
-    let mut command = if nix::unistd::geteuid().is_root() {
-        Command::new("apt-get")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "apt-get"]);
-        sudo
-    };
-    let output = command
-        .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
-        .args(args)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .output()
-        .context("starting apt-get")?;
-    if !output.status.success() {
-        bail!("apt-get {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
-}
-
 fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_too_old_or_missing_is_named_with_what_to_do() {
+        new_enough("cargo", RUST_LEAST, "install it").unwrap();
+        let error = format!("{:#}", new_enough("cargo", Version(1000, 0, 0), "install it").unwrap_err());
+        assert!(error.contains("1000.0.0 or newer is needed: install it"), "{error}");
+        let error = format!("{:#}", new_enough("no-such-program", RUST_LEAST, "install it").unwrap_err());
+        assert!(error.starts_with("no-such-program is needed: install it"), "{error}");
+    }
+
+    #[test]
+    fn the_checkout_names_one_release_of_rust() {
+        let file = std::fs::read_to_string(repository().join("rust-toolchain.toml")).unwrap();
+        assert!(file.contains(&format!("\"{RUST_LEAST}\"")), "{file}");
+        assert_eq!(env!("CARGO_PKG_RUST_VERSION"), format!("{}.{}", RUST_LEAST.0, RUST_LEAST.1));
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use ripost_tests::Node;
 
 use super::{component, hex, read, replace};
 use crate::setup::{self, Progress, repository};
@@ -81,9 +82,12 @@ impl Tool {
         })
     }
 
-    fn make(self, folder: &Utf8Path, plugin_dir: &Utf8Path, made: &Utf8Path) -> Result<()> {
+    fn make(self, node: Option<&Node>, folder: &Utf8Path, plugin_dir: &Utf8Path, made: &Utf8Path) -> Result<()> {
         let (contract, source) = (self.contract(), plugin_dir.join(self.source()));
         let mut command = Command::new(self.program(folder));
+        if let Some(node) = node {
+            node.put_first(&mut command);
+        }
         match self {
             Self::Qjs => {
                 command.arg("--wit").arg(contract).args(["--world", "ripost:plugin/handler"]);
@@ -122,10 +126,14 @@ pub(super) fn build(tool: Tool, plugin_dir: &Utf8Path, progress: Progress<'_>) -
     let (made, made_of) = (folder.join("component.wasm"), folder.join("made-of"));
     let digest = hex(inputs.as_bytes());
     if !fs::read_to_string(&made_of).is_ok_and(|before| before == digest) {
-        install(tool, plugin_dir, &folder, progress)?;
+        let node = match tool {
+            Tool::Qjs | Tool::Starling => Some(setup::node(progress)?),
+            Tool::Python => None,
+        };
+        install(tool, node.as_ref(), plugin_dir, &folder, progress)?;
         progress(tool.package());
         let _ = fs::remove_file(&made_of);
-        tool.make(&folder, plugin_dir, &made)?;
+        tool.make(node.as_ref(), &folder, plugin_dir, &made)?;
         fs::write(&made_of, digest).with_context(|| format!("writing {made_of}"))?;
     }
     let bytes = fs::read(&made).with_context(|| format!("reading {made}"))?;
@@ -137,31 +145,38 @@ fn versions(tool: Tool, plugin_dir: &Utf8Path) -> Result<String> {
     tool.packages().iter().map(|file| read(&plugin_dir.join(file))).collect()
 }
 
-/// The tool, installed beside the build once for each lock file.
-fn install(tool: Tool, plugin_dir: &Utf8Path, folder: &Utf8Path, progress: Progress<'_>) -> Result<()> {
-    let (versions, stamp) = (versions(tool, plugin_dir)?, folder.join("installed"));
+/// The tool, installed beside the build once for each lock file and Node.js, whose native packages are its own.
+fn install(
+    tool: Tool,
+    node: Option<&Node>,
+    plugin_dir: &Utf8Path,
+    folder: &Utf8Path,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let mut versions = versions(tool, plugin_dir)?;
+    if let Some(node) = node {
+        versions += &format!("Node.js {}\n", node.version);
+    }
+    let stamp = folder.join("installed");
     if tool.program(folder).is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == versions) {
         return Ok(());
     }
     for file in tool.packages() {
         replace(&folder.join(file), read(&plugin_dir.join(file))?.as_bytes())?;
     }
-    let command = |program: &str, args: &[&str], registry: &str| {
-        progress(&format!("{program} {}", args.join(" ")));
-        let advice = format!("this guest's tool comes from {registry}: make it reachable, then try again");
-        run(Command::new(program).args(args).current_dir(folder), &advice)
-    };
-    match tool {
-        Tool::Qjs | Tool::Starling => {
-            setup::node(progress)?;
-            command("npm", &["ci", "--ignore-scripts"], "npm's registry")?;
-        }
-        Tool::Python => {
-            setup::python(progress)?;
-            command("python3", &["-m", "venv", "venv"], "PyPI")?;
-            let pip = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
-            command(folder.join("venv/bin/python").as_str(), &pip, "PyPI")?;
-        }
+    if let Some(node) = node {
+        progress("npm ci --ignore-scripts");
+        node.install(folder).with_context(|| format!("installing {}", tool.package()))?;
+    } else {
+        setup::python(progress)?;
+        let command = |program: &str, args: &[&str]| {
+            progress(&format!("{program} {}", args.join(" ")));
+            let advice = "this guest's tool comes from PyPI: make it reachable, then try again";
+            run(Command::new(program).args(args).current_dir(folder), advice)
+        };
+        command("python3", &["-m", "venv", "venv"])?;
+        let pip = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
+        command(folder.join("venv/bin/python").as_str(), &pip)?;
     }
     fs::write(&stamp, versions).with_context(|| format!("writing {stamp}"))
 }

@@ -5,7 +5,9 @@ use std::{env, process::Command, sync::OnceLock, time::Duration};
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::setup::{Progress, answers, answers_within, apt_install, repository};
+use ripost_tests::Version;
+
+use crate::setup::{Progress, RUST_LEAST, answers, answers_within, apt, repository};
 
 /// The target that needs nothing of a host but what its world imports.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
@@ -55,11 +57,14 @@ impl Toolchain {
         {
             return Ok(installed);
         }
-        apt_install(&DEBIAN_PACKAGES, progress).context(
+        apt::install(&DEBIAN_PACKAGES, progress).context(
             "guests need a Rust compiler with a wasm32 library: `rustup target add wasm32-unknown-unknown`, or Debian's",
         )?;
         if !debian_is_there() {
-            bail!("{} are installed, and /usr/bin/rustc is still no compiler for guests", DEBIAN_PACKAGES.join(", "));
+            bail!(
+                "{} are installed, and /usr/bin/rustc is still no compiler of Rust {RUST_LEAST} or newer for guests: run `rustup target add {TARGET}`",
+                DEBIAN_PACKAGES.join(", ")
+            );
         }
         Ok(Self::Debian)
     }
@@ -107,10 +112,11 @@ impl Toolchain {
     }
 }
 
+/// Also whether it is new enough: an older one is brought up to date by installing it again.
 fn debian_is_there() -> bool {
+    let new_enough = |program| Version::of(Command::new(program)).is_ok_and(|version| version >= RUST_LEAST);
     Utf8Path::new(DEBIAN_LIBRARY).is_file()
-        && answers("/usr/bin/cargo", &["--version"])
-        && answers("/usr/bin/rustc", &["--version"])
+        && ["/usr/bin/cargo", "/usr/bin/rustc"].into_iter().all(new_enough)
         && answers(DEBIAN_LINKER, &["--version"])
 }
 
