@@ -283,6 +283,7 @@ impl App {
             body_bytes: Arc::new(Semaphore::new(config.limits.bodies_in_memory)),
             streams: Streams::new(config.connections.streams_max, config.connections.streams_per_consumer),
             cors: if config.dev { cors::Policy::AnyOrigin } else { cors::Policy::None },
+            trusted_proxies: config.connections.trusted_proxies().map_err(StartError::Configuration)?,
             tasks: tasks.clone(),
             stopping: stopping.clone(),
         });

@@ -228,6 +228,7 @@ impl Config {
         }
         self.limits
             .check()
+            .and_then(|()| self.connections.check())
             .and_then(|()| self.runs.check())
             .and_then(|()| self.sandbox.check(self.runs.concurrency))
             .and_then(|()| self.delivery.check())
@@ -271,6 +272,7 @@ mod tests {
             "dev_expose = true",
             "public_url = \"https://example.com/path\"",
             "public_url = \"ftp://example.com\"",
+            "[connections]\ntrusted_proxies = [\"10.0.0.1/8\"]",
             "[delivery]\nschedule = []",
             "[delivery]\ndeadline = \"0 s\"",
             "[outbound]\nin_flight = 0",

@@ -19,8 +19,8 @@ mod tls;
 
 pub use client::{EgressClient, Settings};
 pub use error::{EgressError, Phase, SendError};
-pub(crate) use exchange::HOP_BY_HOP;
 pub use exchange::{Answer, Exchange, Outgoing, Party};
+pub(crate) use exchange::{HOP_BY_HOP, connection_options};
 pub use facts::{Facts, Phases};
 pub use guard::{Refused, Why};
 pub use own::OwnAddresses;

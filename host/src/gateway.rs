@@ -15,8 +15,11 @@ pub mod identity;
 pub mod limits;
 pub mod listener;
 mod listing;
+mod passed_on;
+mod path;
 mod pipeline;
 pub mod prefer;
+mod proxies;
 pub mod reply;
 mod requests;
 mod routing;
@@ -40,14 +43,17 @@ use crate::runs::Runs;
 use crate::storage::Room;
 use crate::telemetry::metrics::{Metrics, State};
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use passed_on::Sender;
+pub use proxies::TrustedProxies;
 use reply::Reply;
 use ripost_domain::money::FeeRate;
 use ripost_domain::time::Clock;
 use ripost_store::Store;
 use routing::{Route, route};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -104,6 +110,8 @@ pub struct Gateway {
     pub streams: Arc<stream::Streams>,
     /// Which pages may call.
     pub cors: cors::Policy,
+    /// Whose word about callers counts.
+    pub trusted_proxies: TrustedProxies,
     /// Who owns the tasks.
     pub tasks: TaskTracker,
     /// Cancelled when the host stops: who waits has its `202`.
@@ -111,10 +119,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Answers one HTTP request; every failure is a problem.
-    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Reply> {
+    /// Answers one HTTP request of a peer; every failure is a problem.
+    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut response = match self.dispatch(request).await {
+        let mut response = match self.dispatch(request, peer).await {
             Ok(response) => response,
             Err(problem) => {
                 self.metrics.refused.get_or_create(&State { state: class_of(problem.status()) }).inc();
@@ -125,7 +133,12 @@ impl Gateway {
         response
     }
 
-    async fn dispatch(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Reply>, Problem> {
+    async fn dispatch(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Reply>, Problem> {
+        refuse_methods_of_proxies(request.method())?;
         // The path is read before the request is moved into the pipeline.
         let whole = match route(request.uri().path()) {
             Route::Api { owner, slug, rest } => {
@@ -138,6 +151,10 @@ impl Gateway {
                     owner: start(owner)..start(owner) + owner.len(),
                     slug: start(slug)..start(slug) + slug.len(),
                     rest: path.len() - rest.len(),
+                    sender: match self.trusted_proxies.contains(peer.ip()) {
+                        true => Sender::TrustedProxy,
+                        false => Sender::Anybody,
+                    },
                 };
                 self.call(request, target).await
             }
@@ -170,7 +187,7 @@ impl Gateway {
             Route::Readyz => Ok(self.readiness.read().into_response(request.method())),
             Route::Healthz => {
                 let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
-                response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
                 Ok(response)
             }
             Route::Unknown => Err(Problem::new(
@@ -180,6 +197,18 @@ impl Gateway {
         };
         whole.map(|response| response.map(Reply::from))
     }
+}
+
+/// What such a method asks of a server it asks of a proxy, which we are to nobody: `TRACE` would show a page what its
+/// browser sends along.
+pub(crate) fn refuse_methods_of_proxies(method: &Method) -> Result<(), Problem> {
+    if matches!(*method, Method::TRACE | Method::CONNECT) || method.as_str() == "TRACK" {
+        let detail = format!("{method} is not allowed on this gateway. Use one of the methods in Allow.");
+        return Err(
+            Problem::new(Kind::MethodNotAllowed, detail).header(header::ALLOW, HeaderValue::from_static(cors::METHODS))
+        );
+    }
+    Ok(())
 }
 
 /// Few values, so that the series stay few.

@@ -33,6 +33,7 @@ macro_rules! kinds {
 
 kinds! {
     MalformedRequest,
+    InvalidPath,
     InvalidHeader,
     InvalidJson,
     DuplicateField,
@@ -112,6 +113,7 @@ impl Kind {
     const fn line(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::MalformedRequest => (400, "malformed-request", "The request is malformed"),
+            Self::InvalidPath => (400, "invalid-path", "The path cannot be forwarded"),
             Self::InvalidHeader => (400, "invalid-header", "A header has a value that cannot be used"),
             Self::InvalidJson => (400, "invalid-json", "The body is not the JSON that its content type promises"),
             Self::DuplicateField => (400, "duplicate-field", "A field is given twice"),

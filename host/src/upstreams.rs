@@ -8,7 +8,7 @@ mod forward;
 mod withdraw;
 
 pub(crate) use answer::{Later, meaning};
-pub(crate) use forward::{Forward, Forwarded, NotAnswered};
+pub(crate) use forward::{Forward, Forwarded, NotAnswered, check_target};
 pub(crate) use withdraw::{Event, Withdrawal};
 
 use crate::egress::EgressClient;

@@ -22,6 +22,7 @@ pub mod sink;
 pub mod syncs;
 pub mod version;
 pub mod wait;
+pub mod wire;
 
 pub use cli::Output;
 pub use consumer::{Answer, Call, Consumer};

@@ -1,9 +1,11 @@
 //! Public programs that the tests talk to: curl, node with the libraries of `tests/peers/package-lock.json`, Python with
 //! those of `tests/peers/requirements.txt`. They are installed into `target/peers` once for each set of versions.
 
+mod files;
 mod installed;
 mod openapi;
 
+pub use self::files::{FileServer, nginx, nginx_folder};
 pub use self::installed::{PYTHON_LEAST, Peers, Program};
 pub use self::openapi::{Contract, check_contract, validate_openapi};
 

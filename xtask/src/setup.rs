@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8PathBuf;
-use ripost_tests::{Node, Version, peers::PYTHON_LEAST};
+use ripost_tests::{
+    Node, Version,
+    peers::{self, PYTHON_LEAST},
+};
 
 use crate::guests::Toolchain;
 
@@ -37,7 +40,23 @@ pub(crate) fn all(progress: Progress<'_>) -> Result<()> {
     }
     node(progress)?;
     python(progress)?;
+    nginx(progress)?;
     faketime(progress)
+}
+
+/// nginx, which the tests of paths put behind the gateway. Unpacked and not installed: the package starts a server.
+fn nginx(progress: Progress<'_>) -> Result<()> {
+    let there = || answers(peers::nginx().as_str(), &["-v"]);
+    if there() {
+        return Ok(());
+    }
+    apt::unpack("nginx", &peers::nginx_folder(), progress)?;
+    if !there() {
+        // What the package depends on.
+        apt::install(&["libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"], progress)?;
+    }
+    ensure!(there(), "{} does not run: install nginx", peers::nginx());
+    Ok(())
 }
 
 /// What sets the clock of one process: for the tests of waits.

@@ -1,5 +1,6 @@
 //! What a manifest grants to an API: where it may call, and which secrets it may use. Pure; who calls is `capability`'s.
 
+use crate::path;
 use std::fmt;
 use std::str::FromStr;
 use url::{Host, Url};
@@ -9,8 +10,6 @@ const RULE_BYTES_MAX: usize = 1024;
 /// Longest method, in bytes; the longest that is registered has 17.
 const METHOD_BYTES_MAX: usize = 32;
 const SECRET_NAME_BYTES_MAX: usize = 64;
-/// How often a path may be percent-encoded over itself; nobody decodes as often.
-const DECODINGS_MAX: usize = 3;
 
 /// One place that an API may call: `[METHOD[,METHOD…] ]http(s)://host[:port][/path]`.
 ///
@@ -121,12 +120,8 @@ impl OutboundRule {
     }
 
     fn covers_path(&self, path: &str) -> bool {
-        if &*self.path_prefix == "/" {
-            return true;
-        }
-        let Some(rest) = path.strip_prefix(&*self.path_prefix) else { return false };
-        let at_border = rest.is_empty() || rest.starts_with('/') || self.path_prefix.ends_with('/');
-        at_border && reads_the_same_everywhere(path)
+        // A whole host has nothing to lead out of.
+        &*self.path_prefix == "/" || path::is_below(&self.path_prefix, path) && path::check(path).is_ok()
     }
 }
 
@@ -200,7 +195,7 @@ impl FromStr for OutboundRule {
         if !path.is_empty() && path != canonical {
             return Err(ParseRuleError::Path(canonical.to_owned()));
         }
-        if !reads_the_same_everywhere(canonical) {
+        if !path::is_literal(canonical) {
             return Err(ParseRuleError::Ambiguous);
         }
         Ok(Self { methods, scheme, host, port, path_prefix: canonical.into() })
@@ -258,49 +253,6 @@ fn host_rule(
 
 fn without_last_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
-}
-
-/// Whether a server that decodes before it looks for slashes, decodes twice, takes a backslash for a slash, or cuts
-/// segments at a semicolon still finds the segments that we see. What is behind a prefix must not lead out of it.
-fn reads_the_same_everywhere(path: &str) -> bool {
-    let slashes = |text: &[u8]| text.iter().filter(|byte| **byte == b'/').count();
-    let mut text = path.as_bytes().to_vec();
-    for _ in 0..=DECODINGS_MAX {
-        let foreign = text.iter().any(|byte| *byte == b'\\' || byte.is_ascii_control());
-        let climbs = text.split(|byte| *byte == b'/').any(|segment| {
-            let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-            matches!(name, b"." | b"..")
-        });
-        if foreign || climbs || slashes(&text) != slashes(path.as_bytes()) {
-            return false;
-        }
-        let decoded = percent_decoded(&text);
-        if decoded == text {
-            return true;
-        }
-        text = decoded;
-    }
-    false
-}
-
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let hex =
-        |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        match (byte, hex(text.get(at + 1)), hex(text.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(high << 4 | low);
-                at += 3;
-            }
-            _ => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    decoded
 }
 
 impl fmt::Display for OutboundRule {

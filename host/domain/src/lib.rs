@@ -12,6 +12,7 @@ pub mod id;
 pub mod ledger;
 pub mod limit;
 pub mod money;
+pub mod path;
 pub mod receipt;
 pub mod request;
 pub mod signature;

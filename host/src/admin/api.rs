@@ -12,7 +12,7 @@ use crate::gateway::identity::Identity;
 use crate::gateway::limits::Limiter;
 use crate::gateway::listener::Answer;
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, documents, identity};
+use crate::gateway::{Gateway, documents, identity, refuse_methods_of_proxies};
 use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::openapi::{self, Scope};
@@ -89,7 +89,7 @@ impl Answer for Admin {
         let ours = path.starts_with("/admin/") || path == "/metrics" || path == "/admin";
         match &self.gateway {
             Some(gateway) if path == openapi::PATH => gateway.openapi(&request, Scope::Whole),
-            Some(gateway) if !ours => gateway.answer(request).await,
+            Some(gateway) if !ours => gateway.answer(request, peer).await,
             _ => self.dispatch(request, peer).await.unwrap_or_else(Problem::into_response).map(Reply::from),
         }
     }
@@ -99,6 +99,7 @@ impl Admin {
     async fn dispatch(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
+        refuse_methods_of_proxies(&head.method)?;
         if path == "/metrics" && peer.ip().is_loopback() && !came_through_a_proxy(&head.headers) {
             return self.metrics_page().await;
         }
@@ -205,10 +206,12 @@ impl Admin {
     }
 
     fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
-        let offered = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.strip_prefix("Bearer "));
+        let mut offered = headers.get_all(header::AUTHORIZATION).iter();
+        let first = offered.next();
+        if offered.next().is_some() {
+            return Err(Problem::new(Kind::DuplicateField, "Send the header Authorization once."));
+        }
+        let offered = first.and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
         offered.and_then(|token| self.tokens.principal(token.trim())).ok_or_else(|| {
             let detail = "Send `Authorization: Bearer …` with a token that `ripost tokens add` gave, or with the one from the file admin-token in the data folder.";
             Problem::new(Kind::MissingToken, detail)

@@ -1,5 +1,7 @@
 //! Section `[connections]` of the configuration.
 
+use crate::gateway::TrustedProxies;
+use ripost_domain::address::Network;
 use ripost_domain::units::duration_text;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -20,6 +22,24 @@ pub struct Connections {
     /// For a request's whole body. Default 30 s.
     #[serde(with = "duration_text")]
     pub body_time: Duration,
+    /// Networks (CIDR) of your own reverse proxies: what they say of a caller (`Forwarded`, `X-Forwarded-*`,
+    /// `X-Real-IP`) reaches the owner; from all others these fields are removed. Default none.
+    pub trusted_proxies: Vec<String>,
+}
+
+impl Connections {
+    /// Whose word about callers counts.
+    ///
+    /// # Errors
+    /// What is no network, in words for the operator.
+    pub fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
+        let networks = self.trusted_proxies.iter().map(|text| text.parse::<Network>());
+        networks.collect::<Result<_, _>>().map_err(|error| format!("connections.trusted_proxies: {error}"))
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.trusted_proxies().map(drop)
+    }
 }
 
 impl Default for Connections {
@@ -30,6 +50,7 @@ impl Default for Connections {
             streams_per_consumer: 500,
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
         }
     }
 }

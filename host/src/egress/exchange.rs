@@ -29,6 +29,12 @@ pub(crate) const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// What `Connection` says: fields that it names are about the connection too (RFC 9110, 7.6.1).
+pub(crate) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lists = headers.get_all(header::CONNECTION).into_iter();
+    lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
 /// On whose behalf something is sent. Connections are never shared between two parties: what was opened under one's
 /// grant, and whatever the other side remembers of it, serves nobody else.
 #[derive(Debug, Clone, PartialEq, Eq)]

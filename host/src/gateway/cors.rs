@@ -7,6 +7,9 @@ use http_body_util::Full;
 const EXPOSED: &str =
     "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, Ripost-Request-Id";
 
+/// What `Allow` says of an API; its owner may know more.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Which origins' pages may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -26,7 +29,7 @@ impl Policy {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let answer = response.headers_mut();
-        answer.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        answer.insert(header::ALLOW, HeaderValue::from_static(METHODS));
         answer.insert(
             header::VARY,
             HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),

@@ -37,7 +37,8 @@ pub fn take(headers: &HeaderMap, body: Bytes) -> Result<(Fields, Bytes), Problem
         webhook_events: header(headers, "ripost-webhook-events")?.map(Field::list),
         max_price: header(headers, "ripost-max-price")?.map(Field::text),
     };
-    let json = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json);
+    // Of two types we would read the one and the owner the other.
+    let json = header(headers, "content-type")?.is_some_and(is_json);
     let body = if json { raw.cut_from(body)? } else { body };
     let mut fields = raw.parse()?;
     fields.wants.retry_max_age = header(headers, "ripost-retry-max-age")?.map(max_age).transpose()?;

@@ -69,9 +69,14 @@ impl Identity {
     /// # Errors
     /// No key, an unknown key, or the store's failure.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
-        let Some(key) = headers.get(HEADER) else {
+        let mut keys = headers.get_all(HEADER).iter();
+        let Some(key) = keys.next() else {
             return Err(Problem::new(Kind::MissingKey, "Send your consumer key in the header X-Consumer-Key."));
         };
+        // Whoever put the second one there, and whichever is meant: it is not guessed who pays.
+        if keys.next().is_some() {
+            return Err(Problem::new(Kind::DuplicateField, "Send the header X-Consumer-Key once."));
+        }
         // Keys are compared by their hashes, so the time a look-up takes says nothing about a key.
         let hash = keyring::hash(key.as_bytes());
         let voided = {

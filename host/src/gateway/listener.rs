@@ -31,8 +31,8 @@ pub trait Answer: Send + Sync + 'static {
 }
 
 impl Answer for super::Gateway {
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Response<Reply> {
-        super::Gateway::answer(self, request).await
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
+        super::Gateway::answer(self, request, peer).await
     }
 }
 

@@ -6,10 +6,11 @@ use super::depth::depth;
 use super::fields::{self, Fields};
 use super::idempotency;
 use super::limits::{Admitted, Standing};
+use super::passed_on::{Sender, passed_on};
 use super::prefer::Prefer;
 use super::requests::contents_gone;
 use super::schema::From;
-use super::{Gateway, identity, synchronous};
+use super::{Gateway, path, synchronous};
 use crate::keyring;
 use crate::live::{Ended, Entry};
 use crate::plugins::{ActiveApi, DeliveryMode};
@@ -36,6 +37,7 @@ pub(super) struct Target {
     pub(super) owner: Range<usize>,
     pub(super) slug: Range<usize>,
     pub(super) rest: usize,
+    pub(super) sender: Sender,
 }
 
 /// A call has a name before it is accepted: transforms see it, and draw from it.
@@ -137,6 +139,7 @@ impl Gateway {
         self.access.check(&consumer, &api)?;
         self.limiter.call_of(&consumer, &api, standing)?;
         self.room.check()?;
+        path::check(&api, &path[target.rest..], head.uri.query(), From::Consumer)?;
         let arriving = arriving.take().expect("it is read here and nowhere else");
         let original = self.read_within(arriving, self.limits.body).await?;
         let prefer = Prefer::read(&head.headers);
@@ -156,7 +159,7 @@ impl Gateway {
         if api.spec.delivery == DeliveryMode::Off {
             synchronous::check(&fields)?;
             if key.is_none() {
-                let sent = input(&head, &path[target.rest..], body);
+                let sent = input(&head, &path[target.rest..], body, target.sender);
                 let admitted = self.limiter.admit(&consumer, &api, at, standing).await?;
                 let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
                 self.check_schema(&api, &input, From::of(original.as_ref())).await?;
@@ -187,7 +190,7 @@ impl Gateway {
         let depth = depth(&head.headers)?;
         let wants = Wants { depth, ..fields.wants };
         let traceparent = traceparent(&head.headers);
-        let sent = input(&head, &path[target.rest..], body);
+        let sent = input(&head, &path[target.rest..], body, target.sender);
         let (input, original) = self.transform(&consumer, &api, arrived, sent).await?;
         self.check_schema(&api, &input, From::of(original.as_ref())).await?;
         self.check_price(&fields, &api)?;
@@ -226,6 +229,9 @@ impl Gateway {
         let asked = Asked { id, consumer: consumer.id, attempt: 1, input: &sent, created_at: at, until };
         let seen = self.runs.transform_request(asked, api).await?;
         let original = (seen != sent).then_some(sent);
+        if original.is_some() {
+            path::check(api, &seen.path, seen.query.as_deref(), From::Transforms)?;
+        }
         Ok((seen, original))
     }
 
@@ -433,39 +439,12 @@ fn same_call(id: RequestId, fingerprint: [u8; 32], key: &Idempotency) -> Result<
     Err(Problem::new(Kind::IdempotencyMismatch, detail).with("requestId", id.to_string()))
 }
 
-/// What the owner sees of the headers: nothing that is for the gateway or for one connection only.
-fn passed_on(headers: &HeaderMap) -> Vec<(String, Bytes)> {
-    const KEPT_BACK: &[&str] = &[
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "host",
-        "idempotency-key",
-        "keep-alive",
-        "prefer",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        identity::HEADER,
-    ];
-    const KEPT_BACK_PREFIXES: &[&str] = &["proxy-", "ripost-"];
-    let passes =
-        |name: &str| !KEPT_BACK.contains(&name) && !KEPT_BACK_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    headers
-        .iter()
-        .filter(|(name, _)| passes(name.as_str()))
-        .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
-        .collect()
-}
-
-fn input(head: &Parts, rest: &str, body: Bytes) -> RequestInput {
+fn input(head: &Parts, rest: &str, body: Bytes, sender: Sender) -> RequestInput {
     RequestInput {
         method: head.method.as_str().to_owned(),
         path: rest.to_owned(),
         query: head.uri.query().map(str::to_owned),
-        headers: passed_on(&head.headers),
+        headers: passed_on(&head.headers, sender),
         body,
         attributes: Vec::new(),
     }

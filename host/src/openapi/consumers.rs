@@ -16,6 +16,7 @@ const OF_A_URL: [Kind; 3] = [Kind::WebhookUrlInvalid, Kind::WebhookUrlForbidden,
 pub(super) const OF_A_CALL: &[Kind] = &[
     Kind::UnknownApi,
     Kind::NotFound,
+    Kind::InvalidPath,
     Kind::InvalidHeader,
     Kind::DuplicateField,
     Kind::InsufficientBalance,

@@ -239,9 +239,10 @@ impl Runs {
         let begun = Instant::now();
         let Forwarded { result, bytes_sent } = self.exchange(asked, active, upstream, reach, None).await;
         let answered = match result {
-            Err(NotAnswered::Address(reason)) => {
-                Err(Problem::new(Kind::ConsumerError, format!("It cannot be forwarded: {reason}. Mend the path.")))
-            }
+            Err(NotAnswered::Address(reason)) => Err(Problem::new(
+                Kind::InvalidPath,
+                format!("The call cannot be sent on: {reason}. Nothing was charged."),
+            )),
             Err(NotAnswered::Send(error)) => {
                 let text = chain(&error);
                 tracing::warn!(request.id = %asked.id, api = %active.name, error = text, "An upstream gave no answer");

@@ -1,9 +1,9 @@
 //! What an upstream's answer is. Pure.
 
-use crate::egress::{Answer, HOP_BY_HOP};
+use crate::egress::{Answer, HOP_BY_HOP, connection_options};
 use crate::plugins::Reply;
 use bytes::Bytes;
-use http::{HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
 use ripost_runtime::{Limits, Response, Value};
 
 /// It will call back.
@@ -54,15 +54,20 @@ pub(crate) fn too_large(limits: &Limits) -> String {
     format!("its body has more than {max}, the limit `response_body`")
 }
 
-/// Cookies are for who called it, and that was the gateway.
-fn passes(name: &HeaderName) -> bool {
-    !HOP_BY_HOP.contains(name) && *name != header::SET_COOKIE && !name.as_str().starts_with("proxy-")
+fn is_named_by_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
+    connection_options(headers).any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Cookies are for who called it, and that was the gateway. The length of a body that did not come is the answer to a HEAD.
+fn passes(name: &HeaderName, method: &str) -> bool {
+    let of_a_head = method == "HEAD" && *name == header::CONTENT_LENGTH;
+    (of_a_head || !HOP_BY_HOP.contains(name)) && *name != header::SET_COOKIE && !name.as_str().starts_with("proxy-")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, StatusCode};
+    use http::StatusCode;
 
     fn answer(status: u16, body: &'static str) -> Answer {
         Answer {
@@ -115,7 +120,9 @@ mod tests {
         for name in ["set-cookie", "connection", "keep-alive", "transfer-encoding", "content-length", "x-mine"] {
             answer.headers.insert(HeaderName::from_static(name), "1".parse().unwrap());
         }
-        let response = meaning(Reply::Auto, answer, &Limits::default()).unwrap().unwrap();
+        answer.headers.append("connection", "close, X-Hop".parse().unwrap());
+        answer.headers.insert("x-hop", "1".parse().unwrap());
+        let response = meaning(Reply::Auto, "POST", answer, &Limits::default()).unwrap().unwrap();
         assert_eq!(response.headers, [("x-mine".to_owned(), Bytes::from_static(b"1"))]);
     }
 }

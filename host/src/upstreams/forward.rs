@@ -1,6 +1,6 @@
 //! A request on its way to its upstream: what it is made of, and the exchange.
 
-use super::{Reach, Upstreams};
+use super::{Reach, Upstreams, any_address};
 use crate::egress::{Answer, Exchange, Outgoing, Party, SendError};
 use crate::gateway::fields::is_json;
 use crate::keyring::{Keyring, random};
@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use ripost_domain::address::{UrlPolicy, WebhookUrl};
 use ripost_domain::api::ApiName;
 use ripost_domain::id::{ConsumerId, RequestId};
-use ripost_domain::signature;
 use ripost_domain::time::Timestamp;
+use ripost_domain::{path, signature};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) struct Forwarded {
 /// No answer came.
 #[derive(Debug)]
 pub(crate) enum NotAnswered {
-    /// There is nowhere to send it: the path leads out of the upstream's, or the whole is no URL.
+    /// There is nowhere to send it: see [`check_target`], which a call has passed under the revision that accepted it.
     Address(String),
     /// It was sent, or was to be.
     Send(SendError),
@@ -69,7 +69,9 @@ impl Upstreams {
         };
         let url = match url {
             Ok(url) => url,
-            Err(reason) => return Forwarded { result: Err(NotAnswered::Address(reason)), bytes_sent: 0 },
+            Err(reason) => {
+                return Forwarded { result: Err(NotAnswered::Address(reason)), bytes_sent: 0 };
+            }
         };
         let callback = forward.callback_epoch.map(|epoch| self.callback_url(forward.asked.id, epoch));
         let body = body(&forward.asked.input.headers, &forward.asked.input.body, callback.as_deref());
@@ -96,19 +98,28 @@ pub(super) fn parse(text: &str, policy: &UrlPolicy) -> Result<WebhookUrl, String
     WebhookUrl::parse_for_call(text, policy).map_err(|error| error.to_string())
 }
 
+/// Whether a call can be sent on: what it asks for stands below the upstream's own path, and the whole is a URL.
+///
+/// # Errors
+/// What is wrong with its path or query, in words for the caller.
+pub(crate) fn check_target(base: &Url, rest: &str, query: Option<&str>) -> Result<(), String> {
+    if rest.is_empty() && query.is_none() {
+        // As it was checked when it was loaded.
+        return Ok(());
+    }
+    parse(&address(base, rest, query)?, &any_address()).map(drop)
+}
+
 /// The upstream's URL with what follows the API's own path appended, and both queries.
 fn address(base: &Url, rest: &str, query: Option<&str>) -> Result<String, String> {
-    let (own_path, mut url) = (base.path().trim_end_matches('/'), base.clone());
-    let path = if rest.is_empty() { base.path().to_owned() } else { format!("{own_path}{rest}") };
-    url.set_path(&path);
-    // `..` in any spelling: what is offered is what stands below the upstream's own path.
-    let inside =
-        url.path() == base.path() || url.path().strip_prefix(own_path).is_some_and(|rest| rest.starts_with('/'));
-    if !inside {
-        return Err("the path leads out of the API".to_owned());
-    }
+    let mut url = path::below(base, rest).map_err(|refused| format!("the path cannot be forwarded: {refused}"))?;
     let query: Vec<&str> = base.query().into_iter().chain(query).filter(|query| !query.is_empty()).collect();
-    url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+    let mut query = query.join("&");
+    if query.contains('\\') {
+        // Not every program writes it as it should, and no URL has one.
+        query = query.replace('\\', "%5C");
+    }
+    url.set_query((!query.is_empty()).then_some(&query));
     Ok(url.into())
 }
 
@@ -202,22 +213,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_and_the_query_are_appended_and_never_lead_out_of_the_upstreams_own() {
+    fn the_path_and_both_queries_are_appended() {
         let to = |base: &str, rest: &str, query: Option<&str>| address(&base.parse().unwrap(), rest, query);
         for (base, rest, query, url) in [
             ("http://h:8080/process", "", None, "http://h:8080/process"),
             ("http://h:8080/process", "/a/b", Some("x=1"), "http://h:8080/process/a/b?x=1"),
-            ("http://h:8080/process/", "/a", None, "http://h:8080/process/a"),
             ("http://h:8080/process?k=1", "", Some("x=1&y"), "http://h:8080/process?k=1&x=1&y"),
-            ("http://h:8080", "", None, "http://h:8080/"),
-            ("http://h:8080", "/a/../b", None, "http://h:8080/b"),
-            ("http://h:8080/process", "/", None, "http://h:8080/process/"),
             ("http://h:8080/process", "/a/../b%20c", Some(""), "http://h:8080/process/b%20c"),
+            ("http://h:8080/process", "", Some("x=C:\\a&y=../b"), "http://h:8080/process?x=C:%5Ca&y=../b"),
         ] {
             assert_eq!(to(base, rest, query).as_deref(), Ok(url), "{base} {rest}");
         }
-        for rest in ["/..", "/../admin", "/%2e%2e/admin", "/a/../../process-not", "/.%2E/x"] {
-            assert!(to("http://h:8080/process", rest, None).is_err(), "{rest}");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_on_is_known_before() {
+        let base = "http://h:8080/process".parse().unwrap();
+        for (rest, query, says) in [
+            ("/..%2fadmin", None, "encoded form"),
+            ("/../admin", None, "leads out of the API"),
+            ("", Some("q".repeat(8192)), "longer than 8192 bytes"),
+        ] {
+            let error = check_target(&base, rest, query.as_deref()).unwrap_err();
+            assert!(error.contains(says), "{rest}: {error}");
+        }
+        for (rest, query) in [("", None), ("/a%2fb", Some("x=\\")), ("/\u{e9}", Some("\u{4e16}=1"))] {
+            assert_eq!(check_target(&base, rest, query), Ok(()), "{rest}");
         }
     }
 

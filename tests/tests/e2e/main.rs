@@ -36,6 +36,8 @@ mod origin;
 mod outbound;
 mod overload;
 mod owner_secrets;
+mod passed_on;
+mod paths;
 mod payloads;
 mod push;
 mod quarantine;

@@ -1,11 +1,13 @@
 //! Debian's packages.
 
 use std::{
+    fs,
     process::{Command, Stdio},
     sync::OnceLock,
 };
 
 use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
 
 use super::{Progress, answers};
 
@@ -22,15 +24,42 @@ pub(crate) fn install(packages: &[&str], progress: Progress<'_>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() && !answers("sudo", &["-n", "true"]) {
         bail!("{} is missing: {by_hand}", packages.join(", "));
     }
-    // Once a run: every list of packages is of the same day.
+    update(progress);
+    progress(&format!("apt-get install {}", packages.join(" ")));
+    let install = [&["install", "-y", "--no-install-recommends"], packages].concat();
+    apt_get(&install).with_context(|| by_hand)
+}
+
+/// Once a run: every list of packages is of the same day.
+fn update(progress: Progress<'_>) {
     static UPDATED: OnceLock<bool> = OnceLock::new();
     UPDATED.get_or_init(|| {
         progress("apt-get update");
         apt_get(&["update"]).is_ok()
     });
-    progress(&format!("apt-get install {}", packages.join(" ")));
-    let install = [&["install", "-y", "--no-install-recommends"], packages].concat();
-    apt_get(&install).with_context(|| by_hand)
+}
+
+/// Unpacks a Debian package into a folder of the checkout: only the list of packages may need root.
+///
+/// # Errors
+/// Says what to install when it cannot.
+pub(crate) fn unpack(package: &str, folder: &Utf8Path, progress: Progress<'_>) -> Result<()> {
+    let advice = || format!("install {package} (Debian: `apt-get install {package}`)");
+    if !answers("apt-get", &["--version"]) {
+        bail!("{package} is missing, and there is no apt-get: {}", advice());
+    }
+    if !answers("apt-cache", &["show", package]) {
+        update(progress);
+    }
+    progress(&format!("apt-get download {package}"));
+    fs::create_dir_all(folder).with_context(|| format!("making {folder}"))?;
+    let script = format!("apt-get -qq download {package} && dpkg -x {package}_*.deb . && rm {package}_*.deb");
+    let output = Command::new("sh").args(["-c", &script]).current_dir(folder).stdin(Stdio::null()).output();
+    let output = output.with_context(advice)?;
+    if !output.status.success() {
+        bail!("{script}: {}: {}", String::from_utf8_lossy(&output.stderr).trim(), advice());
+    }
+    Ok(())
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {
