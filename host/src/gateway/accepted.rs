@@ -6,7 +6,7 @@ use super::view::{self, Head, SettlementView};
 use crate::live::Ended;
 use crate::problem;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
@@ -45,9 +45,9 @@ pub(super) fn accepted_with(id: RequestId, body: Bytes) -> Response<Full<Bytes>>
 }
 
 /// What it came to, for a caller who has waited.
-pub(super) fn answer_ended(id: RequestId, ended: Ended, prefer: Prefer) -> Response<Full<Bytes>> {
+pub(super) fn answer_ended(method: &Method, id: RequestId, ended: Ended, prefer: Prefer) -> Response<Full<Bytes>> {
     let response = match ended {
-        Ended::Answer(answer) => answer::response(id, answer),
+        Ended::Answer(answer) => answer::response_to(method, id, answer),
         Ended::Problem { status, json } => {
             let mut response = problem::response_of(status, json);
             response.headers_mut().insert(REQUEST_ID.clone(), request_id_value(id));

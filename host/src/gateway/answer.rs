@@ -1,7 +1,7 @@
 //! What an owner answered, as it goes to a consumer: it can never act on our origin.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
 use ripost_store::Answer;
@@ -40,6 +40,22 @@ fn may_pass(name: &str) -> bool {
     ];
     const REFUSED_PREFIXES: &[&str] = &["access-control-", "proxy-", "ripost-", "webhook-"];
     !REFUSED.contains(&name) && !REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The owner's status, headers and body as the response to the call itself.
+#[must_use]
+pub fn response_to(method: &Method, id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
+    // The length that a GET would have, which only the owner knows (RFC 9110, 9.3.2). Any other answer's is ours to say.
+    let length = answer
+        .headers
+        .iter()
+        .find(|(name, _)| *method == Method::HEAD && answer.body.is_empty() && name == header::CONTENT_LENGTH.as_str())
+        .and_then(|(_, value)| HeaderValue::from_maybe_shared(value.clone()).ok());
+    let mut response = response(id, answer);
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+    response
 }
 
 /// The owner's status, headers and body as a response of ours.
@@ -112,5 +128,18 @@ mod tests {
         ];
         assert_eq!(seen, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(response.status(), 201);
+    }
+
+    #[test]
+    fn only_the_answer_to_a_head_has_the_owners_content_length() {
+        let id = RequestId::new(Timestamp::from_millis(1), [1; 10]);
+        let length = |method: Method, body: &'static str| {
+            let headers = vec![("content-length".to_owned(), Bytes::from_static(b"5120"))];
+            let answer = Answer { status: 200, headers, body: Bytes::from_static(body.as_bytes()) };
+            response_to(&method, id, answer).headers().get("content-length").cloned()
+        };
+        assert_eq!(length(Method::HEAD, "").unwrap(), "5120");
+        assert_eq!(length(Method::HEAD, "a body of another length"), None);
+        assert_eq!(length(Method::GET, ""), None);
     }
 }

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// Status of the result, if it is not 200.
 const STATUS: &str = "ripost-status";
+/// What curl says of `-d` when nobody says otherwise.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// A percentage: what is posted is no result.
 const PROGRESS: &str = "ripost-progress";
 /// Looks at a request that changes while it is looked at: each change is a step towards its end.
@@ -216,8 +218,8 @@ fn progress(headers: &HeaderMap, body: &[u8]) -> Result<Progress, Problem> {
 
 /// The result: 200 unless something else is said. A problem is a failure by itself.
 fn result(headers: &HeaderMap, body: Bytes) -> Result<Answer, Problem> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let kind = text("content-type").unwrap_or_default();
+    let kind = kind_of(headers, &body);
+    let text = kind.as_ref().and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let status = match headers.get(STATUS) {
         Some(value) => {
             let status = value.to_str().ok().and_then(|text| text.trim().parse::<u16>().ok());
@@ -225,10 +227,10 @@ fn result(headers: &HeaderMap, body: Bytes) -> Result<Answer, Problem> {
                 Problem::new(Kind::InvalidValue, "Ripost-Status is a status of HTTP from 200 to 599, such as 422.")
             })?
         }
-        None if is_problem(kind) => status_of(&body),
+        None if is_kind(text, "application/problem+json") => status_of(&body),
         None => 200,
     };
-    if is_json(kind)
+    if is_json(text)
         && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body)
     {
         let detail = format!(
@@ -237,14 +239,34 @@ fn result(headers: &HeaderMap, body: Bytes) -> Result<Answer, Problem> {
         return Err(Problem::new(Kind::InvalidJson, detail));
     }
     // What else a client sends is about itself and about the way that it took.
-    let headers = ["content-type", "content-language", "content-disposition", "content-encoding"]
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), Bytes::copy_from_slice(headers.get(name)?.as_bytes()))));
-    Ok(Answer { status, headers: headers.collect(), body })
+    let said = ["content-language", "content-disposition", "content-encoding"];
+    let said = said.into_iter().filter_map(|name| Some((name, headers.get(name)?)));
+    let headers = kind.iter().map(|kind| ("content-type", kind)).chain(said);
+    let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()))).collect();
+    Ok(Answer { status, headers, body })
 }
 
-fn is_problem(content_type: &str) -> bool {
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/problem+json")
+/// The content type, which many clients leave out, or leave at what their library says of anything.
+fn kind_of(headers: &HeaderMap, body: &[u8]) -> Option<HeaderValue> {
+    let said = headers.get(header::CONTENT_TYPE).filter(|said| !said.is_empty());
+    let is_json = match said {
+        None => is_any_json(body),
+        Some(said) => said.to_str().is_ok_and(|said| is_kind(said, FORM)) && is_json_in_a_form(body),
+    };
+    if is_json { Some(HeaderValue::from_static("application/json")) } else { said.cloned() }
+}
+
+fn is_any_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+/// No form begins with these, unless its sender forgot to encode it.
+fn is_json_in_a_form(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"')) && is_any_json(body)
+}
+
+fn is_kind(content_type: &str, kind: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
 }
 
 /// What a problem says of itself.
@@ -301,6 +323,35 @@ mod tests {
         }
         let json = headers(&[("content-type", "application/json")]);
         assert_eq!(result(&json, Bytes::from_static(b"{")).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn json_without_a_type_or_with_curls_own_is_json() {
+        let form = Some("application/x-www-form-urlencoded");
+        let json = Some("application/json");
+        for (given, body, read) in [
+            (None, r#"{"report":1}"#, json),
+            (None, " [1]\n", json),
+            (None, "5", json),
+            (None, "a,b", None),
+            (None, "", None),
+            (None, "{broken", None),
+            (form, r#"{"report":"a=b"}"#, json),
+            (form, "\n [1]", json),
+            (form, "\"text\"", json),
+            (form, "a=b", form),
+            (form, "5", form),
+            (form, "", form),
+            (form, "{broken", form),
+            (Some("Application/X-WWW-Form-urlencoded; charset=utf-8"), "{}", json),
+            (Some(""), "{}", json),
+            (Some("text/plain"), r#"{"report":1}"#, Some("text/plain")),
+        ] {
+            let headers = given.map(|kind| headers(&[("content-type", kind)])).unwrap_or_default();
+            let kept = result(&headers, Bytes::from_static(body.as_bytes())).unwrap().headers;
+            let kept = kept.first().map(|(_, kind)| std::str::from_utf8(kind).unwrap());
+            assert_eq!(kept, read, "{given:?} {body}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::runs::Asked;
 use crate::telemetry::metrics::Reason;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
@@ -32,7 +32,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where in the path the names stand.
+/// Where in the path the names stand, and who sent it.
 pub(super) struct Target {
     pub(super) owner: Range<usize>,
     pub(super) slug: Range<usize>,
@@ -166,7 +166,7 @@ impl Gateway {
                 self.check_price(&fields, &api)?;
                 let (webhook_url, wants, traceparent) = (None, fields.wants, traceparent(&head.headers));
                 let call = Call { arrived, webhook_url, wants, input, original, traceparent, idempotency: None };
-                return self.call_directly(&consumer, &api, call, admitted).await;
+                return self.call_directly(&head.method, &consumer, &api, call, admitted).await;
             }
         }
         let wait = match api.spec.delivery {
@@ -176,7 +176,7 @@ impl Gateway {
         };
         let _claim = match &key {
             Some(key) => match self.earlier(&consumer, &api, key).await? {
-                Earlier::Request(id) => return self.answer_earlier(id, &api, prefer, wait).await,
+                Earlier::Request(id) => return self.answer_earlier(&head.method, id, &api, prefer, wait).await,
                 Earlier::None(claim) => Some(claim),
             },
             None => None,
@@ -204,12 +204,12 @@ impl Gateway {
                 };
                 drop(entry);
                 Ok(match waited {
-                    Some(ended) => answer_ended(id, ended, prefer),
+                    Some(ended) => answer_ended(&head.method, id, ended, prefer),
                     None if api.spec.delivery == DeliveryMode::Off => return Err(synchronous::too_late(Some(id))),
                     None => with_preference(response, prefer, false),
                 })
             }
-            Before(id) => self.answer_earlier(id, &api, prefer, wait).await,
+            Before(id) => self.answer_earlier(&head.method, id, &api, prefer, wait).await,
         }
     }
 
@@ -363,6 +363,7 @@ impl Gateway {
     /// A call that was made before: the same `202` with the current state, or the answer if the caller waits for one.
     async fn answer_earlier(
         self: &Arc<Self>,
+        method: &Method,
         id: RequestId,
         api: &ActiveApi,
         prefer: Prefer,
@@ -376,7 +377,7 @@ impl Gateway {
             let record = self.store.request(id).await?.ok_or_else(unknown)?;
             if !record.state.is_terminal() {
                 if let Some(ended) = self.wait(&entry, wait).await {
-                    return Ok(answer_ended(id, ended, prefer));
+                    return Ok(answer_ended(method, id, ended, prefer));
                 }
             } else if let Some(stored) = self.store.result(id).await? {
                 let answer = ripost_store::Answer {
@@ -384,10 +385,10 @@ impl Gateway {
                     headers: stored.meta.headers,
                     body: stored.body,
                 };
-                return Ok(answer_ended(id, Ended::Answer(answer), prefer));
+                return Ok(answer_ended(method, id, Ended::Answer(answer), prefer));
             } else if let Some(json) = record.problem {
                 let status = serde_json::from_slice::<StoredStatus>(&json).map_or(502, |stored| stored.status);
-                return Ok(answer_ended(id, Ended::Problem { status, json }, prefer));
+                return Ok(answer_ended(method, id, Ended::Problem { status, json }, prefer));
             } else {
                 return Err(contents_gone());
             }

@@ -13,7 +13,7 @@ use crate::problem::{Kind, Problem};
 use crate::runs::{Asked, NotRun, decide};
 use crate::telemetry::metrics;
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
@@ -54,6 +54,7 @@ impl Gateway {
     /// A caller that hangs up drops this, and the guest stops: nothing was promised.
     pub(super) async fn call_directly(
         &self,
+        method: &Method,
         consumer: &Consumer,
         api: &ActiveApi,
         call: Call,
@@ -88,7 +89,7 @@ impl Gateway {
                 if let Some(reservation) = reservation.filter(|_| (200..400).contains(&answer.status)) {
                     self.settle(consumer, api, call, until, answer.clone(), reservation).await?;
                 }
-                Ok(answer::response(id, answer))
+                Ok(answer::response_to(method, id, answer))
             }
             Err(problem) => Err(problem.header(REQUEST_ID.clone(), request_id_value(id))),
         }

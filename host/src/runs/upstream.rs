@@ -69,7 +69,7 @@ impl Runs {
                 logs.push(line(text));
                 (error.class(), decide::unanswered(&error, &context()))
             }
-            Ok(answer) => match meaning(upstream.reply, answer, &active.limits) {
+            Ok(answer) => match meaning(upstream.reply, &asked.input.method, answer, &active.limits) {
                 Err(reason) => {
                     logs.push(line(format!("the answer cannot be used: {reason}")));
                     ("unusable", Decision::End(decide::unusable(&reason)))
@@ -249,7 +249,7 @@ impl Runs {
                 let detail = format!("The upstream gave no answer ({}). Send it again later.", error.public_class());
                 Err(Problem::new(Kind::UpstreamFailed, detail).retry_after(Duration::from_secs(1)))
             }
-            Ok(answer) => match meaning(upstream.reply, answer, &active.limits) {
+            Ok(answer) => match meaning(upstream.reply, &asked.input.method, answer, &active.limits) {
                 Ok(Ok(response)) => match self.transformed(asked, active, response).await.outcome {
                     Ok(Response { status, headers, body, .. }) => Ok(Answer { status, headers, body }),
                     Err(stopped) => Err(stopped.problem(&active.name, "Nothing was written.")),

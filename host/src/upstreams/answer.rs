@@ -10,19 +10,18 @@ use ripost_runtime::{Limits, Response, Value};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Later;
 
-/// Reads an answer: the result, or word that it comes later.
+/// Reads an answer to a request with this method: the result, or word that it comes later.
 ///
 /// # Errors
 /// Why it cannot be used, in words for the owner and for the consumer.
-pub(crate) fn meaning(reply: Reply, answer: Answer, limits: &Limits) -> Result<Result<Response, Later>, String> {
+pub(crate) fn meaning(
+    reply: Reply,
+    method: &str,
+    answer: Answer,
+    limits: &Limits,
+) -> Result<Result<Response, Later>, String> {
     let status = answer.status.as_u16();
-    let empty = answer.excerpt.is_empty();
-    let later = match reply {
-        Reply::Inline => false,
-        Reply::Callback => (200..=299).contains(&status),
-        Reply::Auto => matches!(status, 202 | 204) || (200..=299).contains(&status) && empty,
-    };
-    if later {
+    if means_later(reply, method, status, answer.excerpt.is_empty()) {
         return Ok(Err(Later));
     }
     if !(200..=599).contains(&status) {
@@ -35,7 +34,7 @@ pub(crate) fn meaning(reply: Reply, answer: Answer, limits: &Limits) -> Result<R
     let headers: Vec<(String, Bytes)> = answer
         .headers
         .iter()
-        .filter(|(name, _)| passes(name))
+        .filter(|(name, _)| passes(name, method) && !is_named_by_connection(name, &answer.headers))
         .map(|(name, value)| {
             bytes += name.as_str().len() + value.len();
             (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
@@ -46,6 +45,21 @@ pub(crate) fn meaning(reply: Reply, answer: Answer, limits: &Limits) -> Result<R
         return Err(format!("its headers have more than {max}, the limit `response_headers`"));
     }
     Ok(Ok(Response { status, headers, body: answer.excerpt, attributes: Vec::new() }))
+}
+
+/// A HEAD has no body that could say anything, so its answer is what it is. Of PUT and DELETE an empty 2xx is what most
+/// services say when all is done; of POST and PATCH it is what those say who have only taken it.
+fn means_later(reply: Reply, method: &str, status: u16, empty: bool) -> bool {
+    let success = (200..=299).contains(&status);
+    match reply {
+        Reply::Inline => false,
+        Reply::Callback => success,
+        Reply::Auto => match method {
+            "HEAD" => false,
+            "POST" | "PATCH" => status == 202 || success && empty,
+            _ => status == 202,
+        },
+    }
 }
 
 /// Its body is too large.
@@ -78,8 +92,8 @@ mod tests {
         }
     }
 
-    fn read(reply: Reply, status: u16, body: &'static str) -> &'static str {
-        match meaning(reply, answer(status, body), &Limits::default()) {
+    fn read(reply: Reply, method: &str, status: u16, body: &'static str) -> &'static str {
+        match meaning(reply, method, answer(status, body), &Limits::default()) {
             Ok(Ok(response)) if response.status == status && response.body == body => "result",
             Ok(Err(Later)) => "later",
             other => panic!("{other:?}"),
@@ -98,20 +112,50 @@ mod tests {
             (404, "", "result", "result", "result"),
             (500, "x", "result", "result", "result"),
         ] {
-            let seen = [Reply::Auto, Reply::Callback, Reply::Inline].map(|reply| read(reply, status, body));
+            let seen = [Reply::Auto, Reply::Callback, Reply::Inline].map(|reply| read(reply, "POST", status, body));
             assert_eq!(seen, [auto, callback, inline], "{status} {body:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_success_is_the_answer_unless_something_was_to_be_done_with_a_body() {
+        // 202; an empty 200, 201 or 204.
+        for (method, accepted, empty) in [
+            ("POST", "later", "later"),
+            ("PATCH", "later", "later"),
+            ("GET", "later", "result"),
+            ("PUT", "later", "result"),
+            ("DELETE", "later", "result"),
+            ("HEAD", "result", "result"),
+            ("PROPFIND", "later", "result"),
+        ] {
+            assert_eq!(read(Reply::Auto, method, 202, ""), accepted, "{method}");
+            for status in [200, 201, 204, 205, 206] {
+                assert_eq!(read(Reply::Auto, method, status, ""), empty, "{method} {status}");
+                assert_eq!(read(Reply::Callback, method, status, ""), "later", "{method} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_head_keeps_the_length_that_it_names() {
+        let mut named = answer(200, "");
+        named.headers.insert("content-length", "5120".parse().unwrap());
+        let headers =
+            |method| meaning(Reply::Auto, method, named.clone(), &Limits::default()).unwrap().unwrap().headers;
+        assert_eq!(headers("HEAD"), [("content-length".to_owned(), Bytes::from_static(b"5120"))]);
+        assert_eq!(headers("GET"), []);
     }
 
     #[test]
     fn an_answer_over_its_limits_or_with_no_status_of_http_cannot_be_used() {
         let limits = Limits::default();
         let large = Answer { truncated: true, ..answer(200, "{") };
-        assert!(meaning(Reply::Auto, large, &limits).unwrap_err().contains("response_body"));
-        assert!(meaning(Reply::Auto, answer(999, "x"), &limits).unwrap_err().contains("999"));
+        assert!(meaning(Reply::Auto, "POST", large, &limits).unwrap_err().contains("response_body"));
+        assert!(meaning(Reply::Auto, "POST", answer(999, "x"), &limits).unwrap_err().contains("999"));
         let mut wide = answer(200, "x");
         wide.headers.insert("x-wide", "y".repeat(limits.response_headers_bytes).parse().unwrap());
-        assert!(meaning(Reply::Auto, wide, &limits).unwrap_err().contains("response_headers"));
+        assert!(meaning(Reply::Auto, "POST", wide, &limits).unwrap_err().contains("response_headers"));
     }
 
     #[test]

@@ -104,6 +104,94 @@ async fn an_upstream_that_answers_at_once_is_sent_all_that_it_needs_and_nothing_
 }
 
 #[tokio::test]
+async fn what_an_answer_without_a_body_means_depends_on_the_method() -> Test {
+    let service = Sink::start().await?;
+    let host = host(&service.url("/process"), "").start().await?;
+    let consumer = host.demo();
+    let call = |method: &str| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        consumer.request(method, "/api/demo/api/up/x").header("prefer", "wait=5").send()
+    };
+    let mut captured = 0;
+    for (method, status, length) in [
+        ("HEAD", 200, Some("5120")),
+        ("HEAD", 202, None),
+        ("HEAD", 204, None),
+        ("GET", 200, Some("0")),
+        ("GET", 204, None),
+        ("PUT", 204, None),
+        ("PUT", 201, Some("0")),
+        ("DELETE", 204, None),
+        ("DELETE", 200, Some("0")),
+    ] {
+        let reply = Reply::status(status);
+        service.otherwise(if let Some(length) = length { reply.header("content-length", length) } else { reply });
+        let answer = call(method).await?;
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (status, &b""[..]), "{method} {status}");
+        assert_eq!(answer.header("content-length"), length, "{method} {status}");
+        captured += MICROS;
+        assert_eq!(consumer.balances().await?, (BALANCE - captured, 0), "{method} {status}");
+        // Kept with the request, where the body's length is that of what is there.
+        let kept = consumer.get(&format!("/requests/{}/result", answer.request_id()?)).await?.expect(status)?;
+        assert_ne!(kept.header("content-length"), Some("5120"));
+    }
+    for (method, status) in [("POST", 204), ("POST", 200), ("PATCH", 204), ("PUT", 202), ("DELETE", 202), ("GET", 202)]
+    {
+        service.otherwise(Reply::status(status));
+        let method = Method::from_bytes(method.as_bytes())?;
+        let call = consumer.request(method, "/api/demo/api/up").header("prefer", "respond-async");
+        let id = call.send().await?.expect(202)?.request_id()?;
+        awaits(&consumer, &id).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeated_head_has_the_same_length() -> Test {
+    let service = Sink::start().await?;
+    service.otherwise(Reply::status(200).header("content-length", "5120"));
+    let host = host(&service.url("/process"), "").start().await?;
+    let consumer = host.demo();
+    for _ in 0..2 {
+        let call = consumer.request(Method::HEAD, "/api/demo/api/up").header("idempotency-key", "once");
+        let answer = call.header("prefer", "wait=5").send().await?.expect(200)?;
+        assert_eq!(answer.header("content-length"), Some("5120"));
+    }
+    assert_eq!(service.count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_callback_that_is_json_is_read_as_json_whatever_curl_calls_it() -> Test {
+    let service = Sink::start().await?;
+    service.otherwise(Reply::status(202));
+    let host = host(&service.url("/"), "").start().await?;
+    let consumer = host.demo();
+    let form = "application/x-www-form-urlencoded";
+    for (kind, body, read, kept) in [
+        (Some(form), r#"{"report":"a=b"}"#, json!({ "report": "a=b" }), Some("application/json")),
+        (None, "[1]", json!([1]), Some("application/json")),
+        (None, "plain", json!("plain"), None),
+        (Some(form), "a=b", json!(null), Some(form)),
+    ] {
+        let id = consumer.call("demo/up").header("prefer", "respond-async").json(&json!({})).accepted().await?;
+        let path = callback(&host, &service.first(&id).await?)?;
+        let kind = kind.map_or_else(String::new, |kind| format!("content-type: {kind}\r\n"));
+        let length = body.len();
+        let post = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{kind}content-length: {length}\r\n\r\n{body}"
+        );
+        let answer = ripost_tests::wire::exchange(host.url(), post.as_bytes()).await?;
+        assert!(answer.contains(" 200 "), "{answer}");
+        let ended = consumer.ended(&id).await?;
+        assert_eq!(ended["result"], read, "{kind}{body}: {ended}");
+        let raw = consumer.get(&format!("/requests/{id}/result")).await?.expect(200)?;
+        assert_eq!((raw.header("content-type"), &raw.body[..]), (kept, body.as_bytes()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_result_that_comes_later_ends_the_request_once() -> Test {
     let (service, hook) = (Sink::start().await?, Sink::start().await?);
     service.otherwise(Reply::status(202).body(r#"{"queued":true}"#));
