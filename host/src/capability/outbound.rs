@@ -68,12 +68,16 @@ impl ApiOutbound {
             credentials = put_in.into_credentials();
         }
         let url = WebhookUrl::parse_for_call(url.as_str(), self.outlet.url_policy()).map_err(url_refused)?;
+        // Idempotent methods are not enough: a DELETE that arrives twice is answered 404, and a PUT may undo what somebody
+        // else has put meanwhile. What a dead connection has cost otherwise is `in-doubt`, and the guest's to decide.
+        let repeatable = is_safe(&method) || headers.contains_key("idempotency-key");
         let outgoing = Outgoing {
             party: Party::Owner(self.owner.clone()),
             url,
             method: method.parse().map_err(|_| OutboundError::Invalid("the method is not HTTP's".to_owned()))?,
             headers,
             body,
+            repeatable,
             deadline: timeout,
             response_bytes_read_max: response_bytes_max,
             response_bytes_kept: response_bytes_max,
@@ -157,14 +161,18 @@ impl Outbound for ApiOutbound {
         let (response_bytes_max, timeout) = (request.response_bytes_max, request.timeout);
         let (outgoing, credentials) = self.outgoing(request)?;
         let _place = self.outlet.enter(&self.owner)?;
-        // RFC 9110 §9.2.1: sent or not, nothing has happened.
-        let safe = matches!(outgoing.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        let safe = is_safe(outgoing.method.as_str());
         let Exchange { result, .. } = self.outlet.client().send(outgoing).await;
         match result {
             Ok(answer) => self.response(answer, &credentials, response_bytes_max),
             Err(error) => Err(failed(&error, safe, timeout)),
         }
     }
+}
+
+/// RFC 9110 §9.2.1: sent or not, nothing has happened.
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 fn put_into_body(put_in: &mut PutIn<'_>, headers: &HeaderMap, body: &mut Bytes) -> Result<bool, OutboundError> {

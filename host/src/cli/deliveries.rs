@@ -198,13 +198,14 @@ fn show(shown: &Value) {
         );
         for attempt in delivery["log"].as_array().map(Vec::as_slice).unwrap_or_default() {
             println!(
-                "  {:>2}  {}  {:>6} ms  {}  {}  {}",
+                "  {:>2}  {}  {:>6} ms  {}  {}  {}{}",
                 text(&attempt["attempt"]),
                 text(&attempt["at"]),
                 text(&attempt["durationMs"]),
                 text(&attempt["status"]),
                 text(&attempt["errorClass"]),
                 text(&attempt["errorDetail"]),
+                if attempt["resent"] == true { "  (sent again: the kept connection had ended)" } else { "" },
             );
         }
     }

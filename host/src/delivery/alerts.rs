@@ -155,6 +155,7 @@ async fn send(egress: &EgressClient, url: &WebhookUrl, secret: &Secret, id: &str
         method: Method::POST,
         headers,
         body: body.clone(),
+        repeatable: true,
         deadline: DEADLINE,
         response_bytes_read_max: 1024,
         response_bytes_kept: 0,

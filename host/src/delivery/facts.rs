@@ -37,6 +37,9 @@ pub struct Facts {
     /// Whether the connection was there already.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
+    /// Whether it was sent before on a kept connection that ended without a byte of an answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resent: bool,
     /// Where the time went: look-up, TCP, TLS, first byte, body; in microseconds, null for what did not take place.
     #[serde(rename = "us")]
     pub(super) phases_us: [Option<u32>; 5],
@@ -50,6 +53,7 @@ impl Facts {
             peer: facts.peer.map(|peer| peer.to_string()),
             tls: facts.tls.map(str::to_owned),
             reused: facts.reused,
+            resent: facts.resent,
             phases_us: [phases.dns, phases.connect, phases.tls, phases.first_byte, phases.body].map(micros),
         }
     }

@@ -122,6 +122,8 @@ impl Sender {
             method: Method::POST,
             headers,
             body,
+            // By `webhook-id`.
+            repeatable: true,
             deadline: self.deadline,
             response_bytes_read_max: RESPONSE_BYTES_READ_MAX,
             response_bytes_kept: RESPONSE_BYTES_KEPT,

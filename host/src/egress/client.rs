@@ -152,9 +152,10 @@ impl EgressClient {
 impl Inner {
     async fn exchange(&self, outgoing: Outgoing, progress: &mut Progress) -> Result<Answer, SendError> {
         let (read_max, kept_max) = (outgoing.response_bytes_read_max, outgoing.response_bytes_kept);
+        let repeatable = outgoing.repeatable;
         let key = outgoing.party.key(outgoing.url.origin()).into_owned();
         let (url, request) = exchange::request(outgoing)?;
-        let (mut connection, response) = self.head_of_answer(&key, &url, request, progress).await?;
+        let (mut connection, response) = self.head_of_answer(&key, &url, request, repeatable, progress).await?;
         progress.status = Some(response.status());
         progress.enter(Phase::Body);
         let (answer, after) = exchange::read(&mut connection, response, read_max, kept_max).await?;
@@ -170,20 +171,31 @@ impl Inner {
         key: &str,
         url: &WebhookUrl,
         mut request: Request<Full<Bytes>>,
+        repeatable: bool,
         progress: &mut Progress,
     ) -> Result<(Box<Connection>, Response<Incoming>), SendError> {
         if let Some(mut connection) = self.idle_connection(key, url).await {
             progress.enter(Phase::Head);
             progress.facts.reused = true;
             connection.tell(&mut progress.facts);
+            let copy = repeatable.then(|| request.clone());
             match connection.send(request).await {
                 Ok(response) => return Ok((connection, response)),
                 // It was closed while it was idle, and not a byte was written: once more, on a new one.
                 Err(Unsent::Untouched(unsent, _)) => {
-                    progress.start_over();
+                    progress.start_over(false);
                     request = *unsent;
                 }
-                Err(Unsent::Perhaps(error)) => return Err(SendError::from_hyper(error, None)),
+                Err(Unsent::Perhaps(error)) => {
+                    // What ends a connection without a word (a restart, a load balancer, a NAT that forgot it) has mostly
+                    // ended those beside it too.
+                    self.pool.forget(key);
+                    let Some(copy) = copy.filter(|_| !connection.was_read_from()) else {
+                        return Err(SendError::from_hyper(error, None));
+                    };
+                    progress.start_over(true);
+                    request = copy;
+                }
             }
         }
         // Boxed: the way to a new connection is large, and rare.

@@ -13,6 +13,9 @@ pub struct Facts {
     pub phases: Phases,
     /// Whether the connection was open already.
     pub reused: bool,
+    /// Whether it was sent before on a connection that had been kept, and that ended without a byte of an answer. All else
+    /// is of the second connection.
+    pub resent: bool,
     /// Whom it was connected to.
     pub peer: Option<SocketAddr>,
     /// `TLSv1.2` or `TLSv1.3`; nothing for plain HTTP.
@@ -52,8 +55,8 @@ impl Progress {
     }
 
     /// What is sent goes by another connection: nothing of the first one counts.
-    pub(super) fn start_over(&mut self) {
-        *self = Self::default();
+    pub(super) fn start_over(&mut self, resent: bool) {
+        *self = Self { facts: Facts { resent, ..Facts::default() }, ..Self::default() };
     }
 
     pub(super) fn phase(&self) -> Phase {

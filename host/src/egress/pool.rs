@@ -76,6 +76,17 @@ impl Pool {
         parked.total += 1;
     }
 
+    /// Closes those of one origin.
+    pub(super) fn forget(&self, origin: &str) {
+        let forgotten = {
+            let mut parked = self.lock();
+            let forgotten = parked.by_origin.remove(origin).unwrap_or_default();
+            parked.total -= forgotten.len();
+            forgotten
+        };
+        drop(forgotten);
+    }
+
     /// Closes those that waited too long or that the other side closed.
     pub(super) fn sweep(&self) {
         let now = Instant::now();

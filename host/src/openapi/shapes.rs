@@ -215,6 +215,8 @@ fn delivery() -> Value {
                 ("durationMs", integer()),
                 ("status", integer_or_null()),
                 ("errorClass", text_or_null()),
+                ("reused", boolean()),
+                ("resent", boolean()),
             ])),
         ),
     ])

@@ -56,7 +56,7 @@ impl Runs {
     ) -> Handled {
         let begun = Instant::now();
         let epoch = (upstream.reply != Reply::Inline).then_some(claimed.callback_epoch);
-        let Forwarded { result, bytes_sent } = self.exchange(asked, active, upstream, reach, epoch).await;
+        let Forwarded { result, bytes_sent, resent } = self.exchange(asked, active, upstream, reach, epoch).await;
         let mut usage = Usage { outbound_calls: 1, outbound_bytes: bytes_sent as u64, ..Usage::default() };
         usage.outbound_bytes += result.as_ref().map_or(0, |answer| answer.excerpt.len() as u64);
         let (mut logs, mut logs_dropped) = (Vec::new(), 0);
@@ -84,6 +84,10 @@ impl Runs {
                 }
             },
         };
+        if resent {
+            let message = "a kept connection had ended; the request was sent again on a new one, in the same attempt";
+            logs.insert(0, LogLine { level: Level::Info, message: message.to_owned(), fields: Vec::new() });
+        }
         usage.wall = begun.elapsed();
         let metrics = &self.needs.metrics;
         metrics.run_seconds.observe(usage.wall.as_secs_f64());
@@ -237,7 +241,7 @@ impl Runs {
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
         let _in_flight = self.needs.metrics.run_in_flight();
         let begun = Instant::now();
-        let Forwarded { result, bytes_sent } = self.exchange(asked, active, upstream, reach, None).await;
+        let Forwarded { result, bytes_sent, .. } = self.exchange(asked, active, upstream, reach, None).await;
         let answered = match result {
             Err(NotAnswered::Address(reason)) => Err(Problem::new(
                 Kind::InvalidPath,

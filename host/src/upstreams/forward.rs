@@ -45,6 +45,8 @@ pub(crate) struct Forwarded {
     pub(crate) result: Result<Answer, NotAnswered>,
     /// Of the body that was sent.
     pub(crate) bytes_sent: usize,
+    /// Whether it was sent twice: see [`crate::egress::Facts::resent`].
+    pub(crate) resent: bool,
 }
 
 /// No answer came.
@@ -70,7 +72,7 @@ impl Upstreams {
         let url = match url {
             Ok(url) => url,
             Err(reason) => {
-                return Forwarded { result: Err(NotAnswered::Address(reason)), bytes_sent: 0 };
+                return Forwarded { result: Err(NotAnswered::Address(reason)), bytes_sent: 0, resent: false };
             }
         };
         let callback = forward.callback_epoch.map(|epoch| self.callback_url(forward.asked.id, epoch));
@@ -84,13 +86,15 @@ impl Upstreams {
             method,
             headers,
             body,
+            // `Ripost-Request-Id` and `webhook-id` are the same over all attempts.
+            repeatable: true,
             deadline: forward.deadline.min(self.deadline),
             // One byte more, which tells an answer that is too large.
             response_bytes_read_max: forward.answer_bytes_max.saturating_add(1),
             response_bytes_kept: forward.answer_bytes_max,
         };
-        let Exchange { result, .. } = way.client.send(outgoing).await;
-        Forwarded { result: result.map_err(NotAnswered::Send), bytes_sent }
+        let Exchange { result, facts } = way.client.send(outgoing).await;
+        Forwarded { result: result.map_err(NotAnswered::Send), bytes_sent, resent: facts.resent }
     }
 }
 

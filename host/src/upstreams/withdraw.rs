@@ -77,6 +77,8 @@ impl Upstreams {
             method: Method::POST,
             headers,
             body,
+            // By `webhook-id`.
+            repeatable: true,
             deadline: deadline.min(self.deadline),
             response_bytes_read_max: ANSWER_BYTES_READ_MAX,
             response_bytes_kept: 0,

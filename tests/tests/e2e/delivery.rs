@@ -135,6 +135,35 @@ async fn connections_to_an_endpoint_are_used_again() -> Test {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_is_dead_costs_no_attempt() -> Test {
+    // One attempt only, and one failure would open the breaker.
+    let config = "[delivery]\nschedule = [\"0 ms\"]\nbreaker_failures = 1\n";
+    let (_host, consumer, sink) = echo(config).await?;
+    let delivered = async |resent: bool| {
+        let id = call(&consumer, &sink.url("/")).await?;
+        let view = consumer.delivery(&id, "delivered").await?;
+        assert_eq!(view["delivery"]["attempts"], 1, "{view}");
+        let delivery = consumer.delivery_of(&id, "completed").await?;
+        let log = delivery["log"].as_array().cloned().unwrap_or_default();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert_eq!((&log[0]["status"], &log[0]["resent"]), (&json!(200), &json!(resent)), "{log:?}");
+        anyhow::Ok(sink.of(&id))
+    };
+    delivered(false).await?;
+    for _ in 0..3 {
+        // What NAT, load balancers and restarts do to a connection that is kept.
+        sink.script([Reply::reset()]);
+        let sent = delivered(true).await?;
+        assert_eq!(sent.len(), 2);
+        assert_eq!((sent[0].id(), &sent[0].body), (sent[1].id(), &sent[1].body));
+        assert_eq!((sent[0].header("ripost-attempt"), sent[1].header("ripost-attempt")), ("1", "1"));
+        assert_ne!(sent[0].connection, sent[1].connection);
+    }
+    delivered(false).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_endpoint_that_never_answers_keeps_nobody_else_waiting() -> Test {
     let (_host, consumer, sink) = echo(crate::QUICK).await?;
     let hole = Sink::start().await?;

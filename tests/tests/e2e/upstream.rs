@@ -192,6 +192,27 @@ async fn a_callback_that_is_json_is_read_as_json_whatever_curl_calls_it() -> Tes
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_is_dead_costs_neither_an_attempt_nor_the_request() -> Test {
+    let service = Sink::start().await?;
+    service.script([Reply::status(200).body("1"), Reply::reset(), Reply::status(200).body("2")]);
+    let host = host(&service.url("/"), "max_attempts = 1").start().await?;
+    let consumer = host.demo();
+    let call = || consumer.call("demo/up").header("prefer", "wait=10").json(&json!({})).send();
+    call().await?.expect(200)?;
+    let second = call().await?.expect(200)?;
+    assert_eq!(&second.body[..], b"2");
+    let sent = service.of(&second.request_id()?);
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert_eq!((sent[0].header("ripost-attempt"), sent[1].header("ripost-attempt")), ("1", "1"));
+    assert_eq!((sent[0].header("webhook-id"), &sent[0].body), (sent[1].header("webhook-id"), &sent[1].body));
+    assert!(sent[0].connection == 0 && sent[1].connection == 1, "{sent:?}");
+    // Its owner can see it.
+    let runs = host.admin(Method::GET, &format!("/admin/v1/requests/{}/runs", second.request_id()?)).await?.json()?;
+    assert!(runs.to_string().contains("sent again on a new one"), "{runs}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_result_that_comes_later_ends_the_request_once() -> Test {
     let (service, hook) = (Sink::start().await?, Sink::start().await?);
     service.otherwise(Reply::status(202).body(r#"{"queued":true}"#));

@@ -114,19 +114,155 @@ async fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
     }
 }
 
-#[tokio::test]
-async fn a_request_that_may_have_been_read_is_not_sent_again() {
-    let receiver = Receiver::start(|mut stream, _, log| async move {
+fn repeatable(receiver: &Receiver) -> Outgoing {
+    Outgoing { repeatable: true, ..post(&receiver.url()) }
+}
+
+/// Answers the first request of each connection, and `end`s it when a second one comes.
+async fn one_answer_each(end: fn(&tokio::net::TcpStream)) -> Receiver {
+    Receiver::start(move |mut stream, _, log| async move {
         log.request(&mut stream).await;
         let _ = stream.write_all(OK).await;
-        log.request(&mut stream).await; // and hangs up without an answer
+        log.request(&mut stream).await;
+        end(&stream);
     })
-    .await;
+    .await
+}
+
+fn reset(stream: &tokio::net::TcpStream) {
+    stream.set_zero_linger().unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_is_dead_costs_no_attempt() {
+    for end in [reset, |_: &tokio::net::TcpStream| {}] {
+        let receiver = one_answer_each(end).await;
+        let client = client();
+        for sent in 1..=4 {
+            let Exchange { result, facts } = client.send(repeatable(&receiver)).await;
+            assert_eq!(&result.unwrap().excerpt[..], b"ok");
+            assert_eq!((facts.resent, facts.reused), (sent > 1, false), "{sent}");
+            assert_eq!((facts.peer, facts.phases.connect.is_some()), (Some(receiver.address), true));
+            assert_eq!((receiver.accepted(), receiver.requests().len()), (sent, 2 * sent - 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_must_not_arrive_twice_is_not_sent_again() {
+    let receiver = one_answer_each(reset).await;
     let client = client();
     send(&client, &receiver.url()).await.unwrap();
     let error = fails(&client, &receiver.url()).await;
     assert_eq!(error.class(), "connection-closed");
     assert_eq!((receiver.accepted(), receiver.requests().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn it_is_sent_again_once_and_only_from_a_kept_connection() {
+    // Hangs up on everything but the first request of the first connection.
+    let receiver = Receiver::start(|mut stream, number, log| async move {
+        log.request(&mut stream).await;
+        if number == 0 {
+            let _ = stream.write_all(OK).await;
+            log.request(&mut stream).await;
+        }
+    })
+    .await;
+    let client = client();
+    client.send(repeatable(&receiver)).await.result.unwrap();
+    for (resent, accepted, requests) in [(true, 2, 3), (false, 3, 4)] {
+        let Exchange { result, facts } = client.send(repeatable(&receiver)).await;
+        assert_eq!((result.unwrap_err().class(), facts.resent), ("connection-closed", resent));
+        assert_eq!((receiver.accepted(), receiver.requests().len()), (accepted, requests));
+    }
+}
+
+#[tokio::test]
+async fn after_a_byte_of_the_answer_nothing_is_sent_again() {
+    for beginning in [&b"H"[..], b"HTTP/1.1 100 Continue\r\n\r\n"] {
+        let receiver = Receiver::start(move |mut stream, _, log| async move {
+            log.request(&mut stream).await;
+            let _ = stream.write_all(OK).await;
+            log.request(&mut stream).await;
+            let _ = stream.write_all(beginning).await;
+        })
+        .await;
+        let client = client();
+        client.send(repeatable(&receiver)).await.result.unwrap();
+        let Exchange { result, facts } = client.send(repeatable(&receiver)).await;
+        assert_eq!((result.unwrap_err().class(), facts.resent), ("connection-closed", false));
+        assert_eq!((receiver.accepted(), receiver.requests().len()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_is_one_for_both() {
+    // Reads the second request for most of the time, and says nothing on any later connection.
+    let receiver = Receiver::start(|mut stream, number, log| async move {
+        log.request(&mut stream).await;
+        if number > 0 {
+            std::future::pending().await
+        }
+        let _ = stream.write_all(OK).await;
+        log.request(&mut stream).await;
+        sleep(DEADLINE * 2 / 3).await;
+    })
+    .await;
+    let client = client();
+    client.send(repeatable(&receiver)).await.result.unwrap();
+    let started = Instant::now();
+    let Exchange { result, facts } = client.send(Outgoing { deadline: DEADLINE, ..repeatable(&receiver) }).await;
+    assert_eq!((result.unwrap_err().class(), facts.resent), ("answer-timeout", true));
+    let took = started.elapsed();
+    assert!((DEADLINE..DEADLINE * 3 / 2).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_dead_connection_takes_those_beside_it_along() {
+    // Keeps what it has open, answers on the newest connection only, and resets the others when they are used.
+    let receiver = Receiver::start(|mut stream, number, log| async move {
+        log.request(&mut stream).await;
+        sleep(Duration::from_millis(100)).await;
+        let _ = stream.write_all(OK).await;
+        while log.request(&mut stream).await.is_some() {
+            if number < 4 {
+                return reset(&stream);
+            }
+            let _ = stream.write_all(OK).await;
+        }
+    })
+    .await;
+    let client = client();
+    let sends = futures_util::future::join_all((0..4).map(|_| client.send(repeatable(&receiver)))).await;
+    assert!(sends.iter().all(|exchange| exchange.result.is_ok()));
+    assert_eq!((receiver.accepted(), client.idle_connections()), (4, 4));
+    let resent = client.send(repeatable(&receiver)).await;
+    assert!(resent.result.is_ok() && resent.facts.resent);
+    assert_eq!((receiver.accepted(), client.idle_connections()), (5, 1));
+    let next = client.send(repeatable(&receiver)).await;
+    assert!(next.result.is_ok() && next.facts.reused && !next.facts.resent);
+}
+
+#[tokio::test]
+async fn a_large_body_that_was_partly_sent_is_sent_again_whole() {
+    let receiver = Receiver::start(|mut stream, number, log| async move {
+        log.request(&mut stream).await;
+        let _ = stream.write_all(OK).await;
+        if number == 0 {
+            // Takes a little of the second request, and resets.
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1000]).await;
+            return reset(&stream);
+        }
+        log.request(&mut stream).await;
+    })
+    .await;
+    let client = client();
+    client.send(repeatable(&receiver)).await.result.unwrap();
+    let body = Bytes::from("x".repeat(8 << 20));
+    let Exchange { result, facts } = client.send(Outgoing { body: body.clone(), ..repeatable(&receiver) }).await;
+    assert!(facts.resent && result.is_ok(), "{result:?}");
+    assert!(receiver.requests()[1].ends_with(std::str::from_utf8(&body).unwrap()));
 }
 
 #[tokio::test]
