@@ -132,7 +132,8 @@ async fn what_an_answer_without_a_body_means_depends_on_the_method() -> Test {
         captured += MICROS;
         assert_eq!(consumer.balances().await?, (BALANCE - captured, 0), "{method} {status}");
         // Kept with the request, where the body's length is that of what is there.
-        let kept = consumer.get(&format!("/requests/{}/result", answer.request_id()?)).await?.expect(status)?;
+        let id = answer.header("ripost-request-id").context("the request's id")?;
+        let kept = consumer.get(&format!("/requests/{id}/result")).await?.expect(status)?;
         assert_ne!(kept.header("content-length"), Some("5120"));
     }
     for (method, status) in [("POST", 204), ("POST", 200), ("PATCH", 204), ("PUT", 202), ("DELETE", 202), ("GET", 202)]
@@ -201,13 +202,14 @@ async fn a_kept_connection_that_is_dead_costs_neither_an_attempt_nor_the_request
     call().await?.expect(200)?;
     let second = call().await?.expect(200)?;
     assert_eq!(&second.body[..], b"2");
-    let sent = service.of(&second.request_id()?);
+    let id = second.header("ripost-request-id").context("the request's id")?;
+    let sent = service.of(id);
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert_eq!((sent[0].header("ripost-attempt"), sent[1].header("ripost-attempt")), ("1", "1"));
     assert_eq!((sent[0].header("webhook-id"), &sent[0].body), (sent[1].header("webhook-id"), &sent[1].body));
     assert!(sent[0].connection == 0 && sent[1].connection == 1, "{sent:?}");
     // Its owner can see it.
-    let runs = host.admin(Method::GET, &format!("/admin/v1/requests/{}/runs", second.request_id()?)).await?.json()?;
+    let runs = host.admin(Method::GET, &format!("/admin/v1/requests/{id}/runs")).await?.json()?;
     assert!(runs.to_string().contains("sent again on a new one"), "{runs}");
     Ok(())
 }
