@@ -31,7 +31,7 @@ mod watch;
 
 pub use manifest::{
     Above, Access, Allowance, ApiGrants, ApiManifest, ApiSpec, ApiTarget, ApiTransforms, Bounds, Cancel, DeliveryMode,
-    FILE_NAME, Manifest, ManifestError, OnError, PayloadForm, Reply, Upstream, schema,
+    FILE_NAME, Manifest, ManifestError, NearMiss, OnError, PayloadForm, Reply, Upstream, schema,
 };
 pub use probation::Ran;
 pub use push::{PushError, PushKey};

@@ -71,6 +71,8 @@ kinds! {
     PluginRefused,
     IdempotencyMismatch,
     SchemaMismatch,
+    MisplacedField,
+    MisnamedField,
     WebhookUrlInvalid,
     WebhookUrlForbidden,
     WebhookEventsUnsupported,
@@ -157,6 +159,8 @@ impl Kind {
                 (422, "idempotency-mismatch", "The idempotency key was used for another request")
             }
             Self::SchemaMismatch => (422, "schema-mismatch", "The body is not as the API's schema has it"),
+            Self::MisplacedField => (422, "misplaced-field", "A field for the gateway is where it is not read"),
+            Self::MisnamedField => (422, "misnamed-field", "A field is named almost like one for the gateway"),
             Self::WebhookUrlInvalid => (422, "webhook-url-invalid", "The webhook URL cannot be used"),
             Self::WebhookUrlForbidden => {
                 (422, "webhook-url-forbidden", "The webhook URL points where webhooks may not go")

@@ -4,6 +4,7 @@
 //! ever fetched, patterns run in linear time, what a schema comes to is bounded when it is loaded (`shape`), and where
 //! listing all that is wrong could grow without bound only the first is told.
 
+mod names;
 mod shape;
 mod unique;
 
@@ -12,8 +13,8 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use ripost_runtime::Value as Quantity;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::Value;
 use shape::Shape;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -72,6 +73,8 @@ pub struct Schema {
     json: Arc<RawValue>,
     validator: Validator,
     shape: Shape,
+    /// Properties that are nearly the gateway's.
+    near: Vec<String>,
     long: Arc<Semaphore>,
 }
 
@@ -107,7 +110,8 @@ impl Schema {
         };
         let json: Box<RawValue> =
             serde_json::from_slice(text).map_err(|error| SchemaError(format!("it is not JSON: {error}")))?;
-        Ok(Self { json: json.into(), validator, shape, long: Arc::new(Semaphore::new(LONG_AT_ONCE)) })
+        let near = names::near(&value);
+        Ok(Self { json: json.into(), validator, shape, near, long: Arc::new(Semaphore::new(LONG_AT_ONCE)) })
     }
 
     /// As its author wrote it.
@@ -116,10 +120,19 @@ impl Schema {
         &self.json
     }
 
+    /// Whether a name that is nearly one of the gateway's fields is a property of the bodies.
+    pub(crate) fn names(&self, property: &str) -> bool {
+        self.near.iter().any(|name| name == property)
+    }
+
     /// In words, for `ripost check`: by which draft it is read, and how much it is.
     #[must_use]
     pub fn about(&self) -> String {
-        format!("JSON Schema ({:?}), {} subschemas", self.validator.draft(), self.shape.subschemas)
+        let about = format!("JSON Schema ({:?}), {} subschemas", self.validator.draft(), self.shape.subschemas);
+        match &self.near[..] {
+            [] => about,
+            near => format!("{about}; `{}` is the API's own and not refused as misnamed-field", near.join("`, `")),
+        }
     }
 
     /// What can be said without reading the body: whether there is one to check.

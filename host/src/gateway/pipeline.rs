@@ -3,7 +3,7 @@
 use super::accepted::{accepted_response, accepted_with, answer_ended, with_preference};
 use super::body::Arriving;
 use super::depth::depth;
-use super::fields::{self, Fields};
+use super::fields::{self, Fields, Own};
 use super::idempotency;
 use super::limits::{Admitted, Standing};
 use super::passed_on::{Sender, passed_on};
@@ -153,7 +153,7 @@ impl Gateway {
             ),
             key,
         });
-        let (fields, body) = fields::take(&head.headers, original)?;
+        let (fields, body) = fields::take(&head.headers, head.uri.query(), original, Own::of(&api))?;
         let at = self.clock.now();
         let arrived = Arrived { id: RequestId::new(at, keyring::random_id()), at };
         if api.spec.delivery == DeliveryMode::Off {

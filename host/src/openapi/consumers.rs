@@ -29,6 +29,8 @@ pub(super) const OF_A_CALL: &[Kind] = &[
     Kind::IdempotencyMismatch,
     Kind::SchemaMismatch,
     Kind::InvalidValue,
+    Kind::MisplacedField,
+    Kind::MisnamedField,
     Kind::WebhookUrlInvalid,
     Kind::WebhookUrlForbidden,
     Kind::WebhookUrlDisabled,

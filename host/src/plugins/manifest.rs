@@ -96,8 +96,20 @@ pub struct ApiSpec {
     pub access: Access,
     /// Until when its requests may be cancelled.
     pub cancel: Cancel,
+    /// What becomes of calls with a field that is named almost like one for the gateway.
+    pub near_miss: NearMiss,
     /// How much of it its consumers may have.
     pub allowance: Allowance,
+}
+
+/// What becomes of calls with a field that is named almost like one for the gateway, such as `webhookUrl`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NearMiss {
+    /// They are refused, unless the API's schema names the field.
+    #[default]
+    Refuse,
+    /// The field is the owner's, like any other.
+    Allow,
 }
 
 /// Until when a consumer may cancel an API's requests, and what it costs.
@@ -307,12 +319,34 @@ impl Reader<'_> {
             |key: &str, example: &str| self.error(at, format!("an [[api]] has no `{key}`; add {key} = \"{example}\""));
         let owner = self.parsed("owner", raw.owner.as_ref().ok_or_else(|| missing("owner", "demo"))?)?;
         let slug = self.parsed("slug", raw.slug.as_ref().ok_or_else(|| missing("slug", "my-api"))?)?;
-        let delivery = self.delivery(raw.delivery.as_ref())?;
+        let delivery = self.choice(
+            "delivery",
+            raw.delivery.as_ref(),
+            &[("webhook", DeliveryMode::Webhook), ("off", DeliveryMode::Off)],
+        )?;
         let target = self.target(at, &raw, delivery)?;
-        let payload = self.payload(raw.payload.as_ref())?;
+        let payload = self.choice(
+            "payload",
+            raw.payload.as_ref(),
+            &[
+                ("request", PayloadForm::Request),
+                ("result", PayloadForm::Result),
+                ("cloudevents", PayloadForm::CloudEvents),
+            ],
+        )?;
         let retry = raw.retry.map(|retry| self.retry(&retry)).transpose()?.flatten();
-        let access = self.access(raw.access.as_ref())?;
-        let cancel = self.cancel(raw.cancel.as_ref())?;
+        let access =
+            self.choice("access", raw.access.as_ref(), &[("open", Access::Open), ("subscribed", Access::Subscribed)])?;
+        let cancel = self.choice(
+            "cancel",
+            raw.cancel.as_ref(),
+            &[("any", Cancel::Any), ("before_run", Cancel::BeforeRun), ("charged", Cancel::Charged)],
+        )?;
+        let near_miss = self.choice(
+            "near_miss",
+            raw.near_miss.as_ref(),
+            &[("refuse", NearMiss::Refuse), ("allow", NearMiss::Allow)],
+        )?;
         let price = raw.price.map_or(Ok(Amount::ZERO), |price| self.parsed("price", &price))?;
         let expires_in = match &raw.expires_in {
             None => EXPIRES_IN_DEFAULT,
@@ -348,6 +382,7 @@ impl Reader<'_> {
                 delivery,
                 access,
                 cancel,
+                near_miss,
                 allowance,
             },
             limits: Arc::new(limits),
@@ -360,56 +395,22 @@ impl Reader<'_> {
         })
     }
 
-    fn delivery(&self, text: Option<&Spanned<String>>) -> Result<DeliveryMode, ManifestError> {
-        let Some(text) = text else { return Ok(DeliveryMode::Webhook) };
-        match text.get_ref().as_str() {
-            "webhook" => Ok(DeliveryMode::Webhook),
-            "off" => Ok(DeliveryMode::Off),
-            other => {
-                let message = format!("delivery = \"{other}\" means nothing; write \"webhook\" or \"off\"");
-                Err(self.error(text.span().start, message))
-            }
+    /// One of the words that a key may have, or the default.
+    fn choice<T: Copy + Default>(
+        &self,
+        key: &str,
+        text: Option<&Spanned<String>>,
+        words: &[(&str, T)],
+    ) -> Result<T, ManifestError> {
+        let Some(text) = text else { return Ok(T::default()) };
+        let given = text.get_ref();
+        if let Some((_, value)) = words.iter().find(|(word, _)| word == given) {
+            return Ok(*value);
         }
-    }
-
-    fn access(&self, text: Option<&Spanned<String>>) -> Result<Access, ManifestError> {
-        let Some(text) = text else { return Ok(Access::Open) };
-        match text.get_ref().as_str() {
-            "open" => Ok(Access::Open),
-            "subscribed" => Ok(Access::Subscribed),
-            other => {
-                let message = format!("access = \"{other}\" means nothing; write \"open\" or \"subscribed\"");
-                Err(self.error(text.span().start, message))
-            }
-        }
-    }
-
-    fn cancel(&self, text: Option<&Spanned<String>>) -> Result<Cancel, ManifestError> {
-        let Some(text) = text else { return Ok(Cancel::Any) };
-        match text.get_ref().as_str() {
-            "any" => Ok(Cancel::Any),
-            "before_run" => Ok(Cancel::BeforeRun),
-            "charged" => Ok(Cancel::Charged),
-            other => {
-                let message =
-                    format!("cancel = \"{other}\" means nothing; write \"any\", \"before_run\" or \"charged\"");
-                Err(self.error(text.span().start, message))
-            }
-        }
-    }
-
-    fn payload(&self, text: Option<&Spanned<String>>) -> Result<PayloadForm, ManifestError> {
-        let Some(text) = text else { return Ok(PayloadForm::Request) };
-        match text.get_ref().as_str() {
-            "request" => Ok(PayloadForm::Request),
-            "result" => Ok(PayloadForm::Result),
-            "cloudevents" => Ok(PayloadForm::CloudEvents),
-            other => {
-                let message =
-                    format!("payload = \"{other}\" means nothing; write \"request\", \"result\" or \"cloudevents\"");
-                Err(self.error(text.span().start, message))
-            }
-        }
+        let quoted = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
+        let (last, others) = quoted.split_last().expect("a key has words");
+        let message = format!("{key} = \"{given}\" means nothing; write {} or {last}", others.join(", "));
+        Err(self.error(text.span().start, message))
     }
 
     fn retry(&self, raw: &raw::Retry) -> Result<Option<Arc<RetryPolicy>>, ManifestError> {

@@ -12,12 +12,12 @@ const PATTERNS_MAX: usize = 200;
 const DEPTH_MAX: usize = 512;
 /// The same, of those that look at one and the same value, in a schema that refers to itself: it is gone through anew at
 /// each level of a body, and a body has up to 128.
-const CHAIN_MAX: usize = 16;
+pub(super) const CHAIN_MAX: usize = 16;
 
 /// Keywords whose values are not schemas.
-const DATA: [&str; 5] = ["const", "default", "enum", "example", "examples"];
+pub(super) const DATA: [&str; 5] = ["const", "default", "enum", "example", "examples"];
 /// Keywords whose schemas look at parts of the value, or only stand there to be referred to.
-const INWARDS: [&str; 13] = [
+pub(super) const INWARDS: [&str; 13] = [
     "$defs",
     "additionalItems",
     "additionalProperties",
@@ -33,8 +33,10 @@ const INWARDS: [&str; 13] = [
     "unevaluatedProperties",
 ];
 /// Keywords whose members are schemas, by names that are no keywords.
-const NAMED: [&str; 6] =
+pub(super) const NAMED: [&str; 6] =
     ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
+/// Keywords whose members are schemas to be referred to, and say nothing by themselves.
+pub(super) const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 /// Keywords that are gone through more than once, or whose failures are kept beside each other.
 const ALTERNATIVES: [&str; 7] = ["anyOf", "contains", "dependencies", "dependentSchemas", "if", "not", "oneOf"];
 
@@ -219,7 +221,7 @@ fn parts(members: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
     })
 }
 
-fn percent_decoded(fragment: &str) -> String {
+pub(super) fn percent_decoded(fragment: &str) -> String {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -89,6 +89,77 @@ async fn events_that_there_are_not_are_refused() -> Test {
 }
 
 #[tokio::test]
+async fn a_field_that_would_not_be_read_is_refused_and_nothing_is_held() -> Test {
+    let host = echo().await?;
+    let consumer = host.add_consumer("mistaken", "1").await?;
+    let part = "--x\r\nContent-Disposition: form-data; name=\"webhook_url\"\r\n\r\nhttp://127.0.0.1:9/\r\n--x--\r\n";
+    let json = r#"{"a":1,"webhook_url":"http://127.0.0.1:9/"}"#;
+    let form = "application/x-www-form-urlencoded";
+    for (api, content_type, body, field) in [
+        ("demo/priced", form, "a=1&webhook_url=http%3A%2F%2F127.0.0.1%3A9%2F", "webhook_url"),
+        ("demo/priced", form, json, "webhook_url"),
+        ("demo/priced", "*/*", json, "webhook_url"),
+        ("demo/priced", "text/plain; charset=utf-8", r#"{"max_price_usdc":"0.01"}"#, "max_price_usdc"),
+        ("demo/priced", "multipart/form-data; boundary=x", part, "webhook_url"),
+        ("demo/priced?webhook_events=started", "application/json", "{}", "webhook_events"),
+        ("demo/priced/rest?a=1&max_price_usdc=0.01", "text/plain", "a", "max_price_usdc"),
+    ] {
+        let call = consumer.call(api).raw(content_type, body).header("idempotency-key", "one");
+        let answer = call.send().await?.expect(422)?;
+        assert_eq!(answer.problem()?, "misplaced-field", "{api} {content_type} {body}");
+        assert_eq!(answer.json()?["field"], field, "{api} {content_type} {body}");
+    }
+    assert_eq!(consumer.balances().await?, (1_000_000, 0));
+    assert!(consumer.get("/requests").await?.expect(200)?.json()?["requests"].as_array().unwrap().is_empty());
+    let call = consumer.call("demo/priced").json(&json!({ "a": 1 })).header("idempotency-key", "one");
+    call.send().await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_field_with_nearly_the_name_is_refused_unless_the_api_has_it() -> Test {
+    let schema = json!({ "properties": { "callback_url": { "type": "string" } } });
+    let apis = [
+        Api::new("demo", "strict", guests::echo()).price("0.050000"),
+        Api::new("demo", "lenient", guests::echo()).line("near_miss = \"allow\""),
+        Api::new("demo", "named", guests::echo()).line("schema = \"schema.json\""),
+    ];
+    let plugin = Plugin::new("near", apis).file("schema.json", schema.to_string());
+    let (host, sink) = (host().plugin(&plugin).start().await?, Sink::start().await?);
+    let consumer = host.add_consumer("mistaken", "1").await?;
+    for (given, field) in [
+        ("webhookUrl", "webhook_url"),
+        ("webhook-url", "webhook_url"),
+        ("callback_url", "webhook_url"),
+        ("webhookEvents", "webhook_events"),
+        ("maxPriceUsdc", "max_price_usdc"),
+    ] {
+        for call in [
+            consumer.call("demo/strict").json(&json!({ given: "http://127.0.0.1:9/" })),
+            consumer.call(&format!("demo/strict?{given}=1")).json(&json!({})),
+            consumer.call("demo/strict").raw("application/x-www-form-urlencoded", format!("{given}=1")),
+        ] {
+            let answer = call.send().await?.expect(422)?;
+            assert_eq!(answer.problem()?, "misnamed-field", "{given}");
+            let said = answer.json()?;
+            assert_eq!((&said["given"], &said["field"]), (&json!(given), &json!(field)));
+        }
+    }
+    assert_eq!(consumer.balances().await?, (1_000_000, 0));
+
+    let callback = json!({ "callback_url": "mine" });
+    for api in ["demo/lenient", "demo/named"] {
+        assert_eq!(consumer.call(api).json(&callback).send().await?.expect(200)?.json()?, callback, "{api}");
+    }
+    let answer = consumer.call("demo/named").json(&json!({ "webhookUrl": "x" })).send().await?.expect(422)?;
+    assert_eq!(answer.problem()?, "misnamed-field", "the schema names another");
+    let both = json!({ "callback_url": "mine", "webhook_url": sink.url("/hook") });
+    let id = consumer.call("demo/strict").json(&both).accepted().await?;
+    assert_eq!(sink.first(&id).await?.json()?["result"], callback);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_price_above_the_callers_maximum_holds_nothing() -> Test {
     let host = echo().await?;
     let consumer = host.add_consumer("careful", "1").await?;

@@ -141,6 +141,11 @@ static API: Table = Table {
             Form::Choice(&["any", "before_run", "charged"]),
             "Until when its requests may be cancelled: until they have ended (any, the default), until a run has begun (before_run), or until they have ended with the price charged during a run (charged).",
         ),
+        key(
+            "near_miss",
+            Form::Choice(&["refuse", "allow"]),
+            "What becomes of calls with a field named almost like one for the gateway, such as webhookUrl, that `schema` does not name: they are refused (default), or the field is yours.",
+        ),
         key("config", Form::Texts, "What the handler's `config.get` answers from."),
         key(
             "limits",

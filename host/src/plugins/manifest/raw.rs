@@ -36,6 +36,7 @@ pub(super) struct Api {
     pub(super) payload: Option<Spanned<String>>,
     pub(super) access: Option<Spanned<String>>,
     pub(super) cancel: Option<Spanned<String>>,
+    pub(super) near_miss: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
     #[serde(default)]

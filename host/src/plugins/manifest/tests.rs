@@ -69,6 +69,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         delivery: DeliveryMode::Webhook,
         access: Access::Open,
         cancel: Cancel::Any,
+        near_miss: NearMiss::Refuse,
         allowance: Allowance {
             rate: "600/min".parse().ok(),
             rate_per_consumer: "10/s burst 20".parse().ok(),
@@ -94,6 +95,7 @@ fn a_manifest_says_what_a_plugin_offers() {
         delivery: DeliveryMode::Webhook,
         access: Access::Open,
         cancel: Cancel::Any,
+        near_miss: NearMiss::Refuse,
         allowance: Allowance::default(),
     };
     assert_eq!((weekly.spec, &*weekly.limits), (defaults, &Limits::default()));
@@ -423,11 +425,14 @@ fn an_upstream_stands_in_the_place_of_a_handler_and_says_when_it_answers() {
 
 #[test]
 fn an_api_names_its_transforms_in_order_its_cases_and_who_may_call_it() {
-    let asks = "access = \"subscribed\"\ncancel = \"charged\"\ncases = \"cases\"\ntransforms = { request = [\"b.wasm\", \"a.wasm\"], webhook = [\"a.wasm\"], webhook_on_error = \"send_original\" }";
+    let asks = "access = \"subscribed\"\ncancel = \"charged\"\nnear_miss = \"allow\"\ncases = \"cases\"\ntransforms = { request = [\"b.wasm\", \"a.wasm\"], webhook = [\"a.wasm\"], webhook_on_error = \"send_original\" }";
     let manifest = Manifest::parse("p/plugin.toml", &with("access = \"open\"", asks), &bounds()).unwrap();
     let [daily, weekly] = &manifest.apis[..] else { panic!("two APIs") };
     assert_eq!((daily.spec.access, weekly.spec.access), (Access::Subscribed, Access::Open));
     assert_eq!((daily.spec.cancel, weekly.spec.cancel), (Cancel::Charged, Cancel::Any));
+    assert_eq!((daily.spec.near_miss, weekly.spec.near_miss), (NearMiss::Allow, NearMiss::Refuse));
+    let wrong = refusal(&with("access = \"open\"", "near_miss = \"maybe\""));
+    assert!(wrong.ends_with("near_miss = \"maybe\" means nothing; write \"refuse\" or \"allow\""), "{wrong}");
     let wrong = refusal(&with("access = \"open\"", "cancel = \"never\""));
     assert!(
         wrong.ends_with("cancel = \"never\" means nothing; write \"any\", \"before_run\" or \"charged\""),
