@@ -4,6 +4,7 @@
 //! ever fetched, patterns run in linear time, what a schema comes to is bounded when it is loaded (`shape`), and where
 //! listing all that is wrong could grow without bound only the first is told.
 
+mod components;
 mod names;
 mod shape;
 mod unique;
@@ -14,7 +15,7 @@ use jsonschema::{PatternOptions, ValidationError, Validator};
 use ripost_runtime::Value as Quantity;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shape::Shape;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -123,6 +124,14 @@ impl Schema {
     /// Whether a name that is nearly one of the gateway's fields is a property of the bodies.
     pub(crate) fn names(&self, property: &str) -> bool {
         self.near.iter().any(|name| name == property)
+    }
+
+    /// As components of an OpenAPI document: the schema under `name`, and what it refers to under names that begin so and
+    /// are not `taken`.
+    #[must_use]
+    pub fn components(&self, name: &str, taken: &Map<String, Value>) -> Map<String, Value> {
+        let schema = serde_json::from_str(self.json.get()).unwrap_or_default();
+        components::of(&schema, name, taken)
     }
 
     /// In words, for `ripost check`: by which draft it is read, and how much it is.

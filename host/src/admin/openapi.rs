@@ -9,6 +9,7 @@ use super::{
 use crate::openapi::{self, Body, Operation, Security};
 use crate::problem::Kind;
 use schemars::generate::SchemaSettings;
+use schemars::transform::ReplaceBoolSchemas;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -49,9 +50,11 @@ fn objects(_: &mut SchemaGenerator) -> Value {
 
 /// All of them, with the schemas that they refer to.
 pub fn operations() -> (Vec<Operation>, Map<String, Value>) {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-    });
+    let mut no_booleans = ReplaceBoolSchemas::default();
+    no_booleans.skip_additional_properties = true;
+    let settings = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .with_transform(no_booleans);
     let mut generator = settings.into_generator();
     let mut operations: Vec<Operation> = ROUTES
         .iter()

@@ -1,6 +1,6 @@
 //! The document of one API: its call with its own schema, its price, how its answers come.
 
-use super::consumers::{OF_A_CALL, of_a_call};
+use super::consumers::{OF_A_CALL, any_body, of_a_call};
 use super::operation::{Body, Operation, Security};
 use super::{Served, components, paths, shapes};
 use crate::plugins::{ActiveApi, DeliveryMode, PayloadForm};
@@ -16,8 +16,9 @@ pub fn of_api(api: &ActiveApi) -> Served {
 fn document(api: &ActiveApi) -> Value {
     let (owner, slug) = (api.name.owner.as_str(), api.name.slug.as_str());
     let mut schemas = shapes::all();
-    if let Some(schema) = api.schema.as_ref().and_then(|schema| serde_json::from_str(schema.json().get()).ok()) {
-        schemas.insert("Call".to_owned(), within(schema));
+    if let Some(schema) = &api.schema {
+        let call = schema.components("Call", &schemas);
+        schemas.extend(call);
     }
     let mut document = json!({
         "openapi": "3.1.1",
@@ -36,38 +37,6 @@ fn document(api: &ActiveApi) -> Value {
     document
 }
 
-/// Where the schema stands in the document.
-const PLACE: &str = "#/components/schemas/Call";
-
-/// A schema's references to itself, as they are from the document: few tools go by an `$id`.
-fn within(mut schema: Value) -> Value {
-    if let Some(members) = schema.as_object_mut() {
-        members.remove("$id");
-    }
-    moved(&mut schema);
-    schema
-}
-
-fn moved(schema: &mut Value) {
-    match schema {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match (name.as_str(), &*member) {
-                    ("$ref", Value::String(to)) if to == "#" => *member = PLACE.into(),
-                    ("$ref", Value::String(to)) if to.starts_with("#/") => {
-                        *member = format!("{PLACE}{}", to.trim_start_matches('#')).into();
-                    }
-                    // Values, not schemas.
-                    ("const" | "enum" | "default" | "examples", _) => {}
-                    _ => moved(member),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(moved),
-        _ => {}
-    }
-}
-
 fn about(api: &ActiveApi) -> String {
     let price = if api.spec.price.is_zero() { "Free.".to_owned() } else { format!("{} USDC a call.", api.spec.price) };
     let delivery = match api.spec.delivery {
@@ -84,7 +53,7 @@ fn call(api: &ActiveApi) -> Operation {
     let path = format!("/api/{}/api/{}", api.name.owner, api.name.slug);
     let body = match &api.schema {
         Some(_) => Body::json(shapes::reference("Call"), true),
-        None => Body { content: vec![("*/*", json!({}))], required: false },
+        None => any_body(),
     };
     let delivery = match api.spec.delivery {
         DeliveryMode::Webhook => "webhook",
@@ -158,25 +127,4 @@ fn webhook(api: &ActiveApi) -> Value {
             "default": { "description": "It is tried again later." },
         },
     } })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_within_a_schema_are_to_where_it_stands() {
-        let schema = json!({
-            "$id": "https://example.com/s",
-            "const": { "$ref": "#/x" },
-            "properties": { "a": { "$ref": "#/$defs/a" }, "$ref": { "$ref": "#" } },
-            "anyOf": [{ "$ref": "#anchor" }],
-        });
-        let expected = json!({
-            "const": { "$ref": "#/x" },
-            "properties": { "a": { "$ref": "#/components/schemas/Call/$defs/a" }, "$ref": { "$ref": PLACE } },
-            "anyOf": [{ "$ref": "#anchor" }],
-        });
-        assert_eq!(within(schema), expected);
-    }
 }

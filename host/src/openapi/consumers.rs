@@ -72,6 +72,15 @@ pub(super) fn of_a_call() -> impl Iterator<Item = Value> {
     .map(parameter)
 }
 
+/// A body of any type, described as JSON alone: of a call that is described as `*/*` too, or only, clients are made that
+/// send that for a content type, and the gateway's fields in their JSON are not read.
+pub(super) fn any_body() -> Body {
+    Body::json(
+        json!({ "description": "Any JSON. Bodies of other types are taken too, with what is for the gateway in headers." }),
+        false,
+    )
+}
+
 /// All of them.
 pub(super) fn operations() -> Vec<Operation> {
     let mut operations = vec![call()];
@@ -103,7 +112,7 @@ fn call() -> Operation {
     post("/api/{owner}/api/{slug}", "call", "Call an API.")
         .about("Any other method is a call too, and so is any path below this one: the owner's code sees both. Without a wait it is answered 202 as soon as it is on disk; what a wait, or an API with `delivery = \"off\"`, brings is the owner's answer, of whatever status and type.")
         .with(of_a_call())
-        .takes(Body { content: vec![("application/json", json!({})), ("*/*", json!({}))], required: false })
+        .takes(any_body())
         .answers(202, "Accepted: the result comes by webhook, by polling, or by the feed.", reference("Request"))
         .says(202, &["Location", "Retry-After", "Ripost-Request-Id", "RateLimit", "RateLimit-Policy", "Preference-Applied"])
         .answers_as("default", "The owner's answer.", &anything())
@@ -218,7 +227,9 @@ fn consumer() -> Vec<Operation> {
                     "type": "object",
                     "required": ["webhook_signatures"],
                     "additionalProperties": false,
-                    "properties": { "webhook_signatures": { "enum": [["v1"], ["v1", "v1a"]] } },
+                    "properties": { "webhook_signatures": {
+                        "type": "array", "items": { "type": "string", "enum": ["v1", "v1a"] }, "contains": { "const": "v1" }, "minItems": 1, "uniqueItems": true,
+                    } },
                 }),
                 true,
             ))
@@ -254,7 +265,8 @@ fn owners() -> Vec<Operation> {
                 json!({ "name": "Ripost-Status", "in": "header", "description": "The result's status, if it is not 200.", "schema": { "type": "integer", "minimum": 200, "maximum": 599 } }),
                 json!({ "name": "Ripost-Progress", "in": "header", "description": "A percentage: what is posted is no result.", "schema": { "type": "integer", "minimum": 0, "maximum": 100 } }),
             ])
-            .takes(Body { content: vec![("application/json", json!({})), ("*/*", json!({}))], required: false })
+            .about("A result of any other type is taken as it is, with its content type.")
+            .takes(any_body())
             .answers(200, "It was taken, or had been.", reference("CallbackTaken"))
             .gives(of_a_callback),
         open("POST", "/callbacks/{token}/progress", "callBackWithProgress", "Say how far a request is.")

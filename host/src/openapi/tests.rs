@@ -56,3 +56,33 @@ fn every_operation_has_a_success_and_says_what_can_go_wrong() {
         assert_eq!(responses.contains_key("401"), !is_open, "{method} {path}");
     }
 }
+
+/// Makers of clients end at a boolean in place of a schema, and take `*/*` for the content type to send.
+#[test]
+fn documents_have_neither_booleans_for_schemas_nor_bodies_of_any_type() {
+    fn look(value: &Value, path: &str) {
+        const SCHEMAS: [&str; 6] = ["items", "schema", "not", "contains", "propertyNames", "data"];
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let path = format!("{path}/{name}");
+                    let is_schema = SCHEMAS.contains(&name.as_str()) || path.ends_with(&format!("/properties/{name}"));
+                    assert!(!(is_schema && member.is_boolean()), "{path}");
+                    look(member, &path);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| {
+                assert!(!item.is_boolean(), "{path}");
+                look(item, path);
+            }),
+            _ => {}
+        }
+    }
+    for scope in [Scope::DataPlane, Scope::Management, Scope::Whole] {
+        look(&document(scope), "");
+        for (path, method, operation) in all(scope) {
+            let content = operation["requestBody"]["content"].as_object();
+            assert!(content.is_none_or(|content| !content.contains_key("*/*")), "{method} {path}");
+        }
+    }
+}

@@ -94,7 +94,7 @@ fn install(node: &Node, to: &Utf8Path) -> Result<()> {
 fn copy_scripts(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
     for entry in from.read_dir_utf8()? {
         let entry = entry?;
-        if matches!(entry.path().extension(), Some("sh" | "mjs" | "py")) {
+        if matches!(entry.path().extension(), Some("sh" | "mjs" | "py" | "ts")) {
             // By rename: a program of another test may be reading the old one.
             let draft = to.join(format!("{}.draft", entry.file_name()));
             fs::copy(entry.path(), &draft)?;

@@ -3,7 +3,7 @@
 use crate::{Test, host};
 use anyhow::{Context as _, Result};
 use http::Method;
-use ripost_tests::peers::{Contract, check_contract, validate_openapi};
+use ripost_tests::peers::{Contract, Made, MadeCall, check_contract, validate_openapi};
 use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests};
 use serde_json::{Value, json};
 
@@ -60,6 +60,78 @@ async fn the_document_of_an_api_has_its_schema_its_price_and_its_webhook() -> Te
     assert_eq!(free["paths"]["/api/demo/api/free"]["post"]["x-ripost-delivery"], "off");
     assert!(free["webhooks"].is_null() && free["components"]["schemas"]["Call"].is_null());
     Ok(())
+}
+
+/// A schema with all that an owner may write and few makers of clients read: an earlier draft's tuples and definitions,
+/// anchors, a part that refers to itself, booleans.
+fn involved() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "required": ["pages"],
+        "additionalProperties": false,
+        "properties": {
+            "pages": { "$ref": "#/definitions/pages" },
+            "pair": { "type": "array", "items": [{ "type": "string" }, true], "additionalItems": false },
+            "tree": { "$ref": "#/definitions/tree" },
+            "any": true,
+        },
+        "definitions": {
+            "pages": { "type": "integer" },
+            "tree": { "type": "object", "properties": { "next": { "$ref": "#/definitions/tree" } } },
+        },
+    })
+}
+
+/// The clients' calls were accepted and their webhooks came.
+async fn check_made(made: Made, clients: &[&str], sink: &Sink) -> Test {
+    assert_eq!(made.keys().collect::<Vec<_>>(), clients);
+    for (client, answer) in made {
+        assert_eq!(answer["status"], 202, "{client}: {answer}");
+        let id = answer["body"]["requestId"].as_str().with_context(|| format!("{client}: {answer}"))?;
+        let payload = sink.first(id).await?.json()?;
+        assert_eq!(payload["status"], "completed", "{client}");
+        assert!(payload["result"].get("webhook_url").is_none(), "{client}: the owner does not see it: {payload}");
+    }
+    Ok(())
+}
+
+/// Calls an API through clients made of the gateway's document and of the API's own, in each of these languages.
+async fn call_with_clients(python: bool) -> Test {
+    let apis = [echo("free"), echo("report").line("schema = \"schema.json\"")];
+    let plugin = Plugin::new("s", apis).file("schema.json", involved().to_string());
+    let (host, sink) = (host().plugin(&plugin).start().await?, Sink::start().await?);
+    let consumer = host.add_consumer("generated", "1").await?;
+    let (base, key, url) = (host.url(), consumer.key().context("key")?, sink.url("/hook"));
+    let document = async |path: &str| host.demo().get(path).await?.expect(200)?.json();
+    let (whole, free, report) =
+        tokio::try_join!(document("/openapi.json"), document("/openapi/demo/free"), document("/openapi/demo/report"),)?;
+    // In the body where it may be anything, else in the header: a schema's additional properties are the owner's to say.
+    let in_body = json!({ "mode": "json", "webhook_url": url, "webhook_events": ["completed"], "max_price_usdc": "1" });
+    let typed = json!({ "pages": 3, "pair": ["a", 1], "tree": { "next": {} } });
+    for (document, api, body, webhook_url) in [
+        (&whole, Some("demo/free"), &in_body, None),
+        (&free, None, &in_body, None),
+        (&report, None, &typed, Some(&*url)),
+    ] {
+        let call = MadeCall { document, api, base: &base, key, body: body.clone(), webhook_url };
+        if python {
+            check_made(call.in_python().await?, &["openapi-python-client"], &sink).await?;
+        } else {
+            check_made(call.in_typescript().await?, &["hey-api", "orval"], &sink).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_made_for_python_calls_as_it_should() -> Test {
+    call_with_clients(true).await
+}
+
+#[tokio::test]
+async fn clients_made_for_typescript_compile_and_call_as_they_should() -> Test {
+    call_with_clients(false).await
 }
 
 /// What would send to addresses that are made up, takes a body that cannot be made up, or would erase the caller (its
