@@ -13,10 +13,12 @@ mod erase;
 mod ledger;
 mod limits;
 mod listen;
+mod owners;
 mod plugins;
 mod push;
 mod reload;
 mod replay;
+mod requests;
 mod revisions;
 mod rollback;
 mod runs;
@@ -59,6 +61,10 @@ enum Command {
     /// Add, list and remove tokens of operators and owners
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// List requests, and show one with its runs, logs, steps and webhooks
+    #[command(subcommand)]
+    Requests(requests::Command),
+    Owners(owners::Owners),
     /// List, show and send again what was not delivered
     #[command(subcommand)]
     Deliveries(deliveries::Command),
@@ -207,6 +213,8 @@ pub fn main() -> ExitCode {
         Command::Consumers(command) => command.run(),
         Command::Api(command) => command.run(),
         Command::Tokens(command) => command.run(),
+        Command::Requests(command) => command.run(),
+        Command::Owners(command) => command.run(),
         Command::Deliveries(command) => command.run(),
         Command::WebhookTest(test) => test.run(),
         Command::Secrets(command) => command.run(),

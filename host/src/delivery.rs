@@ -13,6 +13,7 @@ pub mod payload;
 mod receipts;
 mod secrets;
 mod send;
+pub mod shown;
 mod test;
 mod transform;
 pub mod webhooks;

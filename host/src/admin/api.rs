@@ -4,7 +4,7 @@ use super::access::Principal;
 use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{allowances, apis, consumers, erase, inputs, owners, plugins, replay, runs, status, webhooks};
+use super::{allowances, apis, consumers, erase, inputs, owners, plugins, replay, requests, runs, status, webhooks};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
@@ -144,7 +144,8 @@ impl Admin {
         body: Incoming,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let query = head.uri.query();
-        let id = || parameters.at(0).parse::<RequestId>().map_err(|_| unknown_request());
+        let id = || parameters.at(0).parse::<RequestId>().map_err(|_| requests::unknown());
+        let seen = async || requests::visible(self, principal, id()?).await;
         match endpoint {
             Endpoint::Routes => {
                 let bytes_max = self.uploads.bytes_max();
@@ -178,7 +179,7 @@ impl Admin {
             Endpoint::Tokens => json(200, &tokens::list(self)),
             Endpoint::AddToken => json(201, &tokens::add(self, fields(body).await?).await?),
             Endpoint::RemoveToken => done(tokens::remove(self, parameters.at(0)).await),
-            Endpoint::Deliveries => json(200, &webhooks::list(self, query).await?),
+            Endpoint::Deliveries => json(200, &webhooks::list(self, principal, query).await?),
             Endpoint::Redeliver => json(202, &webhooks::redeliver(self, fields(body).await?).await?),
             Endpoint::DisabledUrls => json(200, &webhooks::disabled(self).await?),
             Endpoint::EnableUrl => done(webhooks::enable(self, query).await),
@@ -189,19 +190,24 @@ impl Admin {
             Endpoint::RemoveSecret => done(owners::remove_secret(self, parameters).await),
             Endpoint::KvUsage => json(200, &owners::kv_usage(self, parameters).await?),
             Endpoint::UpstreamSecret => json(200, &owners::upstream_secret(self, parameters)?),
+            Endpoint::Owners => json(200, &owners::list(self, principal).await?),
+            Endpoint::OwnerBalance => json(200, &owners::balance(self, parameters).await?),
+            Endpoint::Requests => json(200, &requests::list(self, principal, query).await?),
+            Endpoint::Request => json(200, &requests::show(self, principal, id()?).await?),
             Endpoint::RequestDeliveries => {
-                json(200, &serde_json::json!({ "deliveries": webhooks::logs(self, id()?).await? }))
+                let logs = webhooks::logs(self, principal, seen().await?.id).await?;
+                json(200, &serde_json::json!({ "deliveries": logs }))
             }
-            Endpoint::RequestRuns => json(200, &runs::of(self, id()?).await?),
-            Endpoint::RequestSteps => json(200, &runs::steps(self, id()?).await?),
-            Endpoint::RequestInput => json(200, &inputs::of(self, id()?).await?),
+            Endpoint::RequestRuns => json(200, &runs::of_any(self, principal, id()?).await?),
+            Endpoint::RequestSteps => json(200, &runs::steps_of_any(self, principal, id()?).await?),
+            Endpoint::RequestInput => json(200, &inputs::of(self, seen().await?.id).await?),
             Endpoint::Revisions => json(200, &plugins::revisions(self, principal, query).await?),
             Endpoint::RollBack => json(200, &plugins::roll_back(self, parameters, principal).await?),
             Endpoint::StopPlugin => json(200, &plugins::stop(self, parameters.at(0)).await?),
             Endpoint::StartPlugin => done(plugins::start(self, parameters.at(0)).await),
             Endpoint::RemoveByKey => done(plugins::remove(self, parameters.at(0)).await),
-            Endpoint::Replay => json(200, &replay::of(self, principal, id()?, query).await?),
-            Endpoint::Receipt => json(200, &webhooks::receipt(self, id()?).await?),
+            Endpoint::Replay => json(200, &replay::of(self, principal, seen().await?, query).await?),
+            Endpoint::Receipt => json(200, &webhooks::receipt(self, &seen().await?).await?),
         }
     }
 
@@ -233,10 +239,6 @@ fn came_through_a_proxy(headers: &HeaderMap) -> bool {
     ["forwarded", "x-forwarded-for", "x-real-ip", "via", identity::HEADER]
         .iter()
         .any(|name| headers.contains_key(*name))
-}
-
-fn unknown_request() -> Problem {
-    Problem::new(Kind::UnknownRequest, "There is no such request.")
 }
 
 /// An empty body says nothing.

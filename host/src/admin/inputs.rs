@@ -1,7 +1,8 @@
 //! What was asked of one request's handler, and what the consumer had sent if a transform made that of it.
 
 use super::Admin;
-use crate::problem::{Kind, Problem};
+use crate::gateway::requests::contents_gone;
+use crate::problem::Problem;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ripost_domain::id::RequestId;
@@ -48,8 +49,7 @@ impl From<RequestInput> for InputShown {
 }
 
 pub(super) async fn of(admin: &Admin, id: RequestId) -> Result<Inputs, Problem> {
-    let input = admin.store.input(id).await?;
-    let input = input.ok_or_else(|| Problem::new(Kind::UnknownRequest, "There is no such request."))?;
+    let input = admin.store.input(id).await?.ok_or_else(contents_gone)?;
     let original = admin.store.original(id).await?;
     Ok(Inputs { input: input.into(), original: original.map(InputShown::from) })
 }

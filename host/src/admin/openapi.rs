@@ -3,11 +3,12 @@
 use super::routes::{Endpoint, ROUTES};
 use super::{
     AddConsumer, AddToken, AddedConsumer, AddedToken, ApiLine, ConsumerLine, EraseConsumer, ErasedConsumer,
-    ErasedRequest, LimitsShown, PauseApi, RunShown, SetLimits, SetSecret, StepShown, StoppedPlugin, SubscriberLine,
-    TokenLine, UpstreamSecret,
+    ErasedRequest, LimitsShown, OwnerLine, PauseApi, RequestShown, RequestsShown, RunShown, SetLimits, SetSecret,
+    StepShown, StoppedPlugin, SubscriberLine, TokenLine, UpstreamSecret,
 };
 use crate::openapi::{self, Body, Operation, Security};
 use crate::problem::Kind;
+use ripost_domain::request::State;
 use schemars::generate::SchemaSettings;
 use schemars::transform::ReplaceBoolSchemas;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -136,6 +137,16 @@ fn queries(endpoint: Endpoint) -> Vec<Value> {
             query("until", false, json!({ "type": "string", "format": "date-time" })),
             query("consumer", false, text()),
         ],
+        Endpoint::Requests => vec![
+            query("before", false, json!({ "type": "string", "pattern": "^req_" })),
+            query("limit", false, json!({ "type": "integer", "minimum": 1, "maximum": 500 })),
+            query("status", false, json!({ "enum": State::ALL })),
+            query("api", false, text()),
+            query("since", false, json!({ "type": "string", "format": "date-time" })),
+            query("until", false, json!({ "type": "string", "format": "date-time" })),
+            query("owner", false, text()),
+            query("consumer", false, text()),
+        ],
         Endpoint::EnableUrl => vec![query("consumer", true, text()), query("url", true, text())],
         Endpoint::Revisions => vec![query("api", false, text())],
         Endpoint::Push => vec![
@@ -229,9 +240,10 @@ fn text(endpoint: Endpoint) -> Text {
             ..reads("addToken", "Add a token; it is shown this once.", object)
         },
         Endpoint::RemoveToken => does("removeToken", "Let a token in no longer.", OF_VALUES),
-        Endpoint::Deliveries => {
-            Text { gives: OF_DELIVERIES, ..reads("listDeliveries", "Everything undelivered, of everybody.", object) }
-        }
+        Endpoint::Deliveries => Text {
+            gives: OF_DELIVERIES,
+            ..reads("listDeliveries", "Everything undelivered; for an owner of its APIs.", object)
+        },
         Endpoint::Redeliver => Text {
             takes: Some((object, true)),
             answers: Answers::Json(202, object),
@@ -260,6 +272,21 @@ fn text(endpoint: Endpoint) -> Text {
             gives: OF_VALUES,
             ..reads("getUpstreamSecret", "What an owner's service verifies calls with.", of::<UpstreamSecret>)
         },
+        Endpoint::Owners => {
+            reads("listOwners", "Owners, and what each has earned; for an owner itself alone.", of::<Vec<OwnerLine>>)
+        }
+        Endpoint::OwnerBalance => {
+            Text { gives: OF_VALUES, ..reads("getOwnerBalance", "What an owner has earned.", of::<OwnerLine>) }
+        }
+        Endpoint::Requests => Text {
+            gives: &[Kind::InvalidFilter, Kind::InvalidCursor],
+            ..reads("listAllRequests", "Requests, newest first; for an owner those of its APIs.", of::<RequestsShown>)
+        },
+        Endpoint::Request => reads(
+            "getAnyRequest",
+            "A request with its runs, logs, steps and deliveries, as its reader may see them.",
+            of::<RequestShown>,
+        ),
         Endpoint::RequestDeliveries => reads("getRequestDeliveries", "A request's deliveries.", object),
         Endpoint::RequestRuns => reads("getRequestRuns", "A request's runs.", of::<Vec<RunShown>>),
         Endpoint::RequestSteps => reads("getRequestSteps", "A request's committed steps.", of::<Vec<StepShown>>),

@@ -3,33 +3,25 @@
 use super::Admin;
 use super::access::Principal;
 use crate::archive;
+use crate::gateway::requests::contents_gone;
 use crate::plugins::PluginError;
 use crate::problem::{Kind, Problem};
 use crate::replay::{self, Record};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ripost_domain::id::RequestId;
 use ripost_domain::time::Timestamp;
+use ripost_store::RequestRecord;
 use std::collections::BTreeMap;
 
 /// The owner of the request's API sees it too: its handler has seen all of it, and the seed is this request's alone.
 pub(super) async fn of(
     admin: &Admin,
     principal: &Principal,
-    id: RequestId,
+    record: RequestRecord,
     query: Option<&str>,
 ) -> Result<Record, Problem> {
-    let unknown = || Problem::new(Kind::UnknownRequest, "There is no such request.");
-    let record = admin.store.request(id).await?.ok_or_else(unknown)?;
-    let owner = record.api.owner.as_str();
-    if !principal.sees(owner) {
-        return Err(unknown());
-    }
-    let Some(input) = admin.store.input(id).await? else {
-        let detail =
-            "The request has ended long ago, and what was sent and answered is no longer kept (`retention.results`).";
-        return Err(Problem::new(Kind::ContentsGone, detail));
-    };
+    let (id, owner) = (record.id, record.api.owner.as_str());
+    let input = admin.store.input(id).await?.ok_or_else(contents_gone)?;
     let past = crate::runs::entries(admin.store.journal_of(id).await?);
     let tape = replay::read_tape(admin.store.tape(id).await?.as_ref());
     let tape = tape.map_err(|error| Problem::new(Kind::Internal, format!("{error:#}")))?;
@@ -88,7 +80,7 @@ pub(super) async fn of(
 }
 
 /// Of a plugin that several owners share, none sees the others' components.
-fn plugin(admin: &Admin, principal: &Principal, record: &ripost_store::RequestRecord) -> Result<String, Problem> {
+fn plugin(admin: &Admin, principal: &Principal, record: &RequestRecord) -> Result<String, Problem> {
     let or = "name a folder with --plugin";
     let files = admin.plugins.files_of(record.digest, principal.only()).map_err(|error| match error {
         PluginError::Shared(_) => {

@@ -1,7 +1,8 @@
 //! The runs of one request: what each was and used, what it said, and which steps they have committed.
 
-use super::Admin;
-use crate::problem::{Kind, Problem};
+use super::access::Principal;
+use super::{Admin, requests};
+use crate::problem::Problem;
 use ripost_domain::id::RequestId;
 use ripost_domain::time::Timestamp;
 use ripost_store::{RunReceipt, StepReceipt};
@@ -80,19 +81,22 @@ impl From<RunReceipt> for RunShown {
     }
 }
 
-pub(super) async fn of(admin: &Admin, id: RequestId) -> Result<Vec<RunShown>, Problem> {
-    let runs = admin.store.runs(id).await?;
-    if runs.is_empty() && admin.store.request(id).await?.is_none() {
-        return Err(Problem::new(Kind::UnknownRequest, "There is no such request."));
-    }
-    Ok(runs.into_iter().map(RunShown::from).collect())
+/// In the order in which they ran.
+pub(super) async fn of_any(admin: &Admin, principal: &Principal, id: RequestId) -> Result<Vec<RunShown>, Problem> {
+    let record = requests::visible(admin, principal, id).await?;
+    Ok(admin.store.runs(record.id).await?.into_iter().map(RunShown::from).collect())
+}
+
+/// Of a request that the principal may see.
+pub(super) async fn steps_of_any(
+    admin: &Admin,
+    principal: &Principal,
+    id: RequestId,
+) -> Result<Vec<StepShown>, Problem> {
+    steps(admin, requests::visible(admin, principal, id).await?.id).await
 }
 
 /// In the order of their commits.
 pub(super) async fn steps(admin: &Admin, id: RequestId) -> Result<Vec<StepShown>, Problem> {
-    let steps = admin.store.steps(id).await?;
-    if steps.is_empty() && admin.store.request(id).await?.is_none() {
-        return Err(Problem::new(Kind::UnknownRequest, "There is no such request."));
-    }
-    Ok(steps.into_iter().map(StepShown::from).collect())
+    Ok(admin.store.steps(id).await?.into_iter().map(StepShown::from).collect())
 }

@@ -8,7 +8,10 @@ use crate::readiness::{Code, Readiness};
 use crate::telemetry::metrics::{Outcome, Reason, State};
 use ripost_domain::api::Name;
 use ripost_domain::time::Timestamp;
+use ripost_store::Failures;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The host as it stands.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,10 +28,27 @@ pub struct Status {
     /// Why nothing more is accepted; for operators. None: there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_full: Option<String>,
+    /// APIs with requests of the last day that failed or expired.
+    #[serde(default)]
+    pub failures: Vec<FailuresShown>,
     /// How much waits; for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<Queues>,
 }
+
+/// An API's requests of the last day that ended without a result; of each kind at most 10 000 of an owner's are counted.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FailuresShown {
+    /// `owner/slug`.
+    pub api: String,
+    /// That failed, whoever's mistake it was.
+    pub failed: u64,
+    /// That were not answered before their deadline.
+    pub expired: u64,
+}
+
+/// What the last day is.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How much waits.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +91,27 @@ pub(super) async fn read(admin: &Admin, principal: &Principal) -> Result<Status,
         Principal::Owner(_) => None,
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Status { version, started_at: admin.started_at, plugins, readiness, storage_full, queues })
+    let failures = failures(admin, principal).await?;
+    Ok(Status { version, started_at: admin.started_at, plugins, readiness, storage_full, failures, queues })
+}
+
+/// Of an owner, or of all that offer something.
+async fn failures(admin: &Admin, principal: &Principal) -> Result<Vec<FailuresShown>, Problem> {
+    let owners: BTreeSet<Name> = match principal {
+        Principal::Operator => admin.plugins.registry().apis().iter().map(|api| api.name.owner.clone()).collect(),
+        Principal::Owner(owner) => BTreeSet::from([owner.clone()]),
+    };
+    let since = admin.clock.now().before(DAY);
+    let mut shown = Vec::new();
+    for owner in &owners {
+        let counted = admin.store.failures(owner, since).await?.into_iter();
+        shown.extend(counted.map(|Failures { api, failed, expired }| FailuresShown {
+            api: api.to_string(),
+            failed,
+            expired,
+        }));
+    }
+    Ok(shown)
 }
 
 /// Whether a plugin has anything of an owner's; the rest is taken out of what is told of it.

@@ -1,11 +1,14 @@
-//! Deliveries of everybody, for the operator: listed, sent again, endpoints enabled, receipts for owners.
+//! Deliveries: those of their own APIs for owners, everybody's for operators, who send them again and enable endpoints.
 
 use super::Admin;
+use super::access::Principal;
 use super::consumers::consumer_of;
-use crate::delivery::webhooks::{self, DeliveryShown, EventsShown, Reader, RedeliverMany, RedeliveredMany};
+use crate::delivery::shown::{DeliveryShown, Reader};
+use crate::delivery::webhooks::{self, EventsShown, RedeliverMany, RedeliveredMany};
 use crate::problem::{Kind, Problem};
 use ripost_domain::id::RequestId;
 use ripost_domain::receipt::Receipt;
+use ripost_store::RequestRecord;
 use serde::Deserialize;
 
 /// A URL to test, as one consumer's.
@@ -16,12 +19,24 @@ pub(super) struct TestUrl {
     consumer: String,
 }
 
-pub(super) async fn list(admin: &Admin, query: Option<&str>) -> Result<EventsShown, Problem> {
+/// As whom the principal reads.
+fn reader(principal: &Principal) -> Reader {
+    match principal {
+        Principal::Operator => Reader::Operator,
+        Principal::Owner(_) => Reader::Owner,
+    }
+}
+
+pub(super) async fn list(admin: &Admin, principal: &Principal, query: Option<&str>) -> Result<EventsShown, Problem> {
     let (mut filter, consumer) = webhooks::filter(query)?;
     if let Some(name) = consumer {
+        if *principal != Principal::Operator {
+            return Err(Problem::new(Kind::InvalidFilter, "`consumer` is a filter for operators; leave it out."));
+        }
         filter.consumer = Some(consumer_of(admin, &name).await?);
     }
-    admin.webhooks.page(filter, Reader::Operator).await
+    filter.owner = principal.only().cloned();
+    admin.webhooks.page(filter, reader(principal)).await
 }
 
 pub(super) async fn redeliver(admin: &Admin, asked: RedeliverMany) -> Result<RedeliveredMany, Problem> {
@@ -32,15 +47,13 @@ pub(super) async fn redeliver(admin: &Admin, asked: RedeliverMany) -> Result<Red
     admin.webhooks.redeliver_many(asked, consumer).await
 }
 
-pub(super) async fn logs(admin: &Admin, id: RequestId) -> Result<Vec<DeliveryShown>, Problem> {
-    admin.webhooks.logs(id, Reader::Operator).await
+pub(super) async fn logs(admin: &Admin, principal: &Principal, id: RequestId) -> Result<Vec<DeliveryShown>, Problem> {
+    admin.webhooks.logs(id, reader(principal)).await
 }
 
-/// The owner's form: what only the consumer may see is not in it, and it verifies all the same.
-pub(super) async fn receipt(admin: &Admin, id: RequestId) -> Result<Receipt, Problem> {
-    let record = admin.store.request(id).await?;
-    let record = record.ok_or_else(|| Problem::new(Kind::UnknownRequest, "There is no such request."))?;
-    admin.webhooks.receipt(&record, Reader::Operator).await
+/// The owner's form, for both: what only the consumer may see is not in it, and it verifies all the same.
+pub(super) async fn receipt(admin: &Admin, record: &RequestRecord) -> Result<Receipt, Problem> {
+    admin.webhooks.receipt(record, Reader::Owner).await
 }
 
 pub(super) async fn enable(admin: &Admin, query: Option<&str>) -> Result<(), Problem> {

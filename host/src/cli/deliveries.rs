@@ -1,5 +1,6 @@
 //! `ripost deliveries list | show | redeliver | enable-url`
 
+use super::requests::word;
 use super::{Failure, client};
 use crate::delivery::webhooks::{RedeliverMany, RedeliveredMany};
 use anyhow::Context as _;
@@ -30,6 +31,9 @@ pub(super) enum Command {
     Show {
         /// The request
         request: RequestId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         gateway: client::Gateway,
     },
@@ -118,10 +122,16 @@ impl Command {
                     list(&page);
                 }
             }
-            Self::Show { request, gateway } => {
+            Self::Show { request, json, gateway } => {
                 let path = format!("/admin/v1/requests/{request}/deliveries");
                 let shown: Value = gateway.ask(Method::GET, &path, None)?;
-                show(&shown);
+                let deliveries = shown["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default();
+                if json {
+                    println!("{shown:#}");
+                } else if deliveries.is_empty() {
+                    println!("no webhooks");
+                }
+                deliveries.iter().filter(|_| !json).for_each(|delivery| print!("{}", delivery_text(delivery)));
             }
             Self::Redeliver { id, which, url, gateway } => {
                 let asked = RedeliverMany {
@@ -156,57 +166,62 @@ impl Command {
     }
 }
 
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 fn list(page: &Value) {
     let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     for event in events {
         let delivery = &event["delivery"];
         println!(
             "{}  {:<9}  {:<9}  {:>2} attempts  {:<12}  {}  {}",
-            text(&delivery["id"]),
-            text(&delivery["state"]),
-            text(&delivery["reason"]),
-            text(&delivery["attempts"]),
-            text(&delivery["lastError"]),
-            text(&event["consumer"]),
-            text(&delivery["url"]),
+            word(&delivery["id"]),
+            word(&delivery["state"]),
+            word(&delivery["reason"]),
+            word(&delivery["attempts"]),
+            word(&delivery["lastError"]),
+            word(&event["consumer"]),
+            place(delivery),
         );
     }
     if events.is_empty() {
         println!("nothing is undelivered");
     }
     if page["more"] == true {
-        println!("more: --after {}", text(&page["next"]));
+        println!("more: --after {}", word(&page["next"]));
     }
 }
 
-fn show(shown: &Value) {
-    for delivery in shown["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        println!(
-            "{}  {}  {}  {}",
-            text(&delivery["id"]),
-            text(&delivery["event"]),
-            text(&delivery["state"]),
-            text(&delivery["url"])
+/// A line for a delivery and one for each attempt. What endpoints and owners said cannot steer the terminal.
+pub(super) fn delivery_text(delivery: &Value) -> String {
+    let mut text = format!(
+        "{}  {}  {}{}  {}\n",
+        word(&delivery["id"]),
+        word(&delivery["event"]),
+        word(&delivery["state"]),
+        delivery["reason"].as_str().map(|reason| format!(" ({})", word(&reason.into()))).unwrap_or_default(),
+        place(delivery),
+    );
+    if let Some(why) = delivery["unmade"].as_str() {
+        text.push_str(&format!("  {}\n", word(&why.into())));
+    }
+    for attempt in delivery["log"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let line = format!(
+            "  {:>2}  {}  {:>6} ms  {}  {}  {}{}",
+            word(&attempt["attempt"]),
+            word(&attempt["at"]),
+            word(&attempt["durationMs"]),
+            word(&attempt["status"]),
+            word(&attempt["errorClass"]),
+            word(&attempt["errorDetail"]),
+            if attempt["resent"] == true { "  (sent again: the kept connection had ended)" } else { "" },
         );
-        for attempt in delivery["log"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            println!(
-                "  {:>2}  {}  {:>6} ms  {}  {}  {}{}",
-                text(&attempt["attempt"]),
-                text(&attempt["at"]),
-                text(&attempt["durationMs"]),
-                text(&attempt["status"]),
-                text(&attempt["errorClass"]),
-                text(&attempt["errorDetail"]),
-                if attempt["resent"] == true { "  (sent again: the kept connection had ended)" } else { "" },
-            );
-        }
+        text.push_str(&format!("{}\n", line.trim_end()));
+    }
+    text
+}
+
+/// Where a delivery goes; for an owner the hash of it.
+fn place(delivery: &Value) -> String {
+    match delivery["url_commitment"].as_str() {
+        Some(hash) => format!("url hash {}", word(&hash.into())),
+        None => word(&delivery["url"]),
     }
 }

@@ -45,7 +45,7 @@ impl Runs {
 }
 
 /// A line of figures, and one for each line of the log. What an owner wrote cannot steer the terminal.
-fn text(run: &RunShown) -> String {
+pub(super) fn text(run: &RunShown) -> String {
     let mut text = format!(
         "run {}  {}  {}  cpu {:.3} ms  wall {:.3} ms  memory {} KiB  host calls {}  outbound {} ({} bytes)  log {} bytes\n",
         run.attempt,
@@ -65,7 +65,7 @@ fn text(run: &RunShown) -> String {
     text
 }
 
-fn step_text(step: &StepShown) -> String {
+pub(super) fn step_text(step: &StepShown) -> String {
     let StepShown { name, bytes, attempt, committed_at } = step;
     format!("step {}  {committed_at}  run {attempt}  {bytes} bytes\n", one_line(name))
 }

@@ -32,6 +32,9 @@ impl Status {
         for plugin in &status.plugins {
             print_plugin(plugin);
         }
+        for failures in &status.failures {
+            println!("{}", failures_text(failures));
+        }
         for reason in status.readiness.iter().flat_map(|readiness| &readiness.reasons) {
             let state = reason.code.effect().as_str().to_uppercase();
             println!("{state} ({}): {}", reason.code.as_str(), reason.detail);
@@ -48,6 +51,13 @@ impl Status {
         );
         Ok(())
     }
+}
+
+fn failures_text(failures: &admin::FailuresShown) -> String {
+    let admin::FailuresShown { api, failed, expired } = failures;
+    format!(
+        "{api}: in the last 24 h {failed} failed, {expired} expired (`ripost requests list --api {api} --since 24h`)"
+    )
 }
 
 pub(super) fn print_plugin(plugin: &PluginStatus) {

@@ -1,7 +1,8 @@
 //! The signed receipt of a request's deliveries: the attempt log, in the form that its reader may see.
 
 use super::facts::{self, Facts, hex};
-use super::webhooks::{Reader, Webhooks};
+use super::shown::Reader;
+use super::webhooks::Webhooks;
 use crate::gateway::view::public_class;
 use crate::problem::Problem;
 use bytes::Bytes;

@@ -1,10 +1,10 @@
-//! What consumers and operators do with webhooks that were made: read them, their logs and receipts, send them again.
+//! What consumers, owners and operators do with webhooks that were made: read them, their logs and receipts; send them
+//! again.
 
-use super::facts::{Facts, Phases};
 use super::payload::{COMPLETED, STARTED};
+use super::shown::{DeliveryShown, Reader, shown};
 use super::{Disabled, News, Sender, endpoint_of, lane_of};
 use crate::egress::EgressClient;
-use crate::gateway::view::public_class;
 use crate::keyring::Keyring;
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
@@ -14,9 +14,7 @@ use ripost_domain::delivery::State;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::signature::SigningKey;
 use ripost_domain::time::{Clock, Timestamp};
-use ripost_store::{
-    Redeliver, Redelivered, Store, StoredAttempt, StoredDelivery, Undelivered, UndeliveredEntry, UndeliveredFilter,
-};
+use ripost_store::{Redeliver, Redelivered, Store, Undelivered, UndeliveredEntry, UndeliveredFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -56,51 +54,6 @@ pub struct Webhooks {
     pub plugins: Arc<Plugins>,
     /// What links begin with.
     pub base: Arc<str>,
-}
-
-/// Who reads: what one may see is kept from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// The consumer whose webhook it is.
-    Consumer,
-    /// The operator: everything.
-    Operator,
-}
-
-/// A delivery as it is shown.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryShown {
-    id: DeliveryId,
-    event: String,
-    url: String,
-    state: &'static str,
-    reason: Option<String>,
-    attempts: u32,
-    next_attempt_at: Option<Timestamp>,
-    last_status: Option<u16>,
-    last_error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<Vec<AttemptShown>>,
-}
-
-/// An attempt as it is shown.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AttemptShown {
-    attempt: u32,
-    at: Timestamp,
-    duration_ms: u32,
-    status: Option<u16>,
-    error_class: Option<String>,
-    error_detail: Option<String>,
-    url: String,
-    reused: bool,
-    resent: bool,
-    phases: Phases,
-    peer: Option<String>,
-    tls: Option<String>,
-    excerpt: Option<String>,
 }
 
 /// An entry of the feed.
@@ -275,7 +228,14 @@ impl Webhooks {
     /// The store's failure.
     pub async fn logs(&self, request: RequestId, reader: Reader) -> Result<Vec<DeliveryShown>, Problem> {
         let logs = self.store.deliveries(request).await?;
-        Ok(logs.into_iter().map(|log| shown(log.delivery, Some(log.attempts), reader)).collect())
+        Ok(logs
+            .into_iter()
+            .map(|log| {
+                let mut shown = shown(&self.keyring, log.delivery, Some(log.attempts), reader);
+                shown.unmade = log.unmade.filter(|_| reader != Reader::Consumer).map(|unmade| unmade.reason);
+                shown
+            })
+            .collect())
     }
 
     /// A page of what is undelivered; for a consumer with the payloads.
@@ -311,9 +271,10 @@ impl Webhooks {
             Reader::Operator => {
                 Some(self.store.consumer(consumer).await?.map_or_else(|| consumer.to_string(), |found| found.name))
             }
+            Reader::Owner => Some(self.keyring.opaque_consumer(api.owner.as_str(), consumer)),
             Reader::Consumer => None,
         };
-        let delivery = shown(delivery, None, reader);
+        let delivery = shown(&self.keyring, delivery, None, reader);
         Ok(EventShown {
             cursor: cursor(seq),
             request_id: request,
@@ -345,7 +306,7 @@ impl Webhooks {
             None => None,
         };
         match self.again(request, event, consumer, to).await? {
-            Redelivered::Due(delivery) => Ok(shown(delivery, None, reader)),
+            Redelivered::Due(delivery) => Ok(shown(&self.keyring, delivery, None, reader)),
             Redelivered::Forgotten(_) => Err(Problem::new(
                 Kind::ContentsGone,
                 "The webhook's bytes are no longer kept, so it cannot be sent again. What is kept for how long is the operator's setting `retention.results`.",
@@ -412,6 +373,7 @@ impl Webhooks {
         let any_state = asked.id.is_some() && asked.state.is_none();
         let mut filter = UndeliveredFilter {
             consumer,
+            owner: None,
             after: 0,
             state: (!any_state).then_some(state),
             event: asked.event.as_deref().map(event_of).transpose()?,
@@ -471,49 +433,3 @@ impl Webhooks {
         Ok(())
     }
 }
-
-fn shown(delivery: StoredDelivery, attempts: Option<Vec<StoredAttempt>>, reader: Reader) -> DeliveryShown {
-    let operator = reader == Reader::Operator;
-    let url = delivery.url.clone();
-    let last_error = delivery.last_error.map(|class| if operator { class } else { public_class(&class).to_owned() });
-    DeliveryShown {
-        id: delivery.id,
-        event: delivery.event,
-        url: delivery.url,
-        state: delivery.state.as_str(),
-        reason: delivery.reason,
-        attempts: delivery.attempts,
-        next_attempt_at: delivery.next_attempt_at,
-        last_status: delivery.last_status,
-        last_error,
-        log: attempts
-            .map(|attempts| attempts.into_iter().map(|attempt| attempt_shown(attempt, &url, reader)).collect()),
-    }
-}
-
-fn attempt_shown(attempt: StoredAttempt, url: &str, reader: Reader) -> AttemptShown {
-    let facts = Facts::read(&attempt.facts);
-    let operator = reader == Reader::Operator;
-    let class = attempt.error_class.as_deref();
-    // A consumer is told one thing of every endpoint that could not be reached, whatever the reason.
-    let unreachable = !operator && class.is_some_and(|class| public_class(class) == "unreachable");
-    AttemptShown {
-        attempt: attempt.attempt,
-        at: attempt.started_at,
-        duration_ms: attempt.duration_ms,
-        status: attempt.status,
-        error_class: class.map(|class| if operator { class } else { public_class(class) }.to_owned()),
-        error_detail: if unreachable { Some(UNREACHABLE.to_owned()) } else { attempt.error_detail },
-        url: attempt.url.unwrap_or_else(|| url.to_owned()),
-        reused: facts.reused,
-        resent: facts.resent,
-        phases: if unreachable { Phases::default() } else { facts.phases() },
-        peer: facts.peer.filter(|_| !unreachable),
-        tls: facts.tls,
-        excerpt: attempt.status.map(|_| String::from_utf8_lossy(&attempt.excerpt).into_owned()),
-    }
-}
-
-/// What a consumer is told of an endpoint that could not be reached.
-const UNREACHABLE: &str =
-    "No connection to the endpoint: its name does not resolve, it does not answer, or it is not a public address.";

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
-use ripost_store::{RequestFilter, RequestPage};
+use ripost_store::{RequestFilter, RequestPage, Whose};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -30,10 +30,18 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::InvalidFilter, detail)
 }
 
-/// What a query asks for.
-fn filter(consumer: ConsumerId, query: Option<&str>) -> Result<RequestFilter, Problem> {
+/// What a query asks for, and what it says of `more`: names of filters that are the caller's own.
+///
+/// # Errors
+/// An unknown name, or a value that is none of its kind.
+pub(crate) fn filter(
+    whose: Whose,
+    query: Option<&str>,
+    more: &[&str],
+) -> Result<(RequestFilter, Vec<(String, String)>), Problem> {
     let mut filter =
-        RequestFilter { consumer, before: None, state: None, api: None, since: None, until: None, limit: PAGE_DEFAULT };
+        RequestFilter { whose, before: None, state: None, api: None, since: None, until: None, limit: PAGE_DEFAULT };
+    let mut others = Vec::new();
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         let time = || value.parse().map_err(|_| invalid(format!("{key} is a time such as 2026-11-24T08:00:00Z.")));
         match &*key {
@@ -55,13 +63,14 @@ fn filter(consumer: ConsumerId, query: Option<&str>) -> Result<RequestFilter, Pr
             }
             "since" => filter.since = Some(time()?),
             "until" => filter.until = Some(time()?),
+            other if more.contains(&other) => others.push((key.into_owned(), value.into_owned())),
             _ => {
-                let detail = format!("`{key}` is no filter: there are before, limit, status, api, since and until.");
-                return Err(invalid(detail));
+                let names = [&["before", "limit", "status", "api", "since", "until"], more].concat().join(", ");
+                return Err(invalid(format!("Unknown filter `{key}`. Filters are: {names}.")));
             }
         }
     }
-    Ok(filter)
+    Ok((filter, others))
 }
 
 impl Gateway {
@@ -69,7 +78,7 @@ impl Gateway {
     pub(super) async fn list(&self, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
         allow_get(request.method())?;
         let consumer = self.holder(request.headers()).await?;
-        let filter = filter(consumer.id, request.uri().query())?;
+        let (filter, _) = filter(Whose::Consumer(consumer.id), request.uri().query(), &[])?;
         let RequestPage { requests, next, more } = self.store.list_requests(filter).await?;
         let requests = requests.into_iter().map(|record| self.outline(record)).collect::<Result<_, _>>()?;
         Ok(json(to_json(&Page { requests, next, more })?))
@@ -101,23 +110,23 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ripost_domain::time::Timestamp;
 
     #[test]
     fn a_filter_is_read_whole_or_refused_with_what_there_is() {
-        let consumer = ConsumerId::new(Timestamp::from_millis(1), [1; 10]);
-        let read = |query: &str| filter(consumer, Some(query));
+        let read = |query: &str| filter(Whose::Everybody, Some(query), &[]).map(|(filter, _)| filter);
         let all = "before=req_01jd6g0000e0g0g0g0g0g0g0g0&limit=7&status=failed&api=demo/a&since=2026-11-24T08:00:00Z";
         let asked = read(all).unwrap();
         assert_eq!((asked.limit, asked.state), (7, Some(State::Failed)));
         assert_eq!(asked.api.unwrap().to_string(), "demo/a");
         assert!(asked.before.is_some() && asked.since.is_some() && asked.until.is_none());
-        assert_eq!(filter(consumer, None).unwrap().limit, PAGE_DEFAULT);
+        assert_eq!(read("").unwrap().limit, PAGE_DEFAULT);
         assert!(read("before=req_1").unwrap_err().is(Kind::InvalidCursor));
         for wrong in
             ["limit=0", "limit=501", "status=done", "api=demo", "since=yesterday", "consumer=x", "state=failed"]
         {
             assert!(read(wrong).unwrap_err().is(Kind::InvalidFilter), "{wrong}");
         }
+        let (_, others) = filter(Whose::Everybody, Some("limit=7&consumer=Blue+Bottle"), &["consumer"]).unwrap();
+        assert_eq!(others, [("consumer".to_owned(), "Blue Bottle".to_owned())]);
     }
 }

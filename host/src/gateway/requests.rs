@@ -151,7 +151,7 @@ impl Gateway {
 }
 
 /// A lease alone is not a run yet: it may be waiting in memory for its turn.
-pub(super) fn visible(state: State, live: Option<&Arc<Entry>>) -> State {
+pub(crate) fn visible(state: State, live: Option<&Arc<Entry>>) -> State {
     match (state, live) {
         (State::Running, Some(entry)) if !entry.has_started() => State::Accepted,
         (state, _) => state,
@@ -159,7 +159,7 @@ pub(super) fn visible(state: State, live: Option<&Arc<Entry>>) -> State {
 }
 
 /// The request is still known, what was sent and answered is not.
-pub(super) fn contents_gone() -> Problem {
+pub(crate) fn contents_gone() -> Problem {
     let detail = "The request has ended long ago, and what was sent and answered is no longer kept. How long that is is the operator's setting `retention.results`.";
     Problem::new(Kind::ContentsGone, detail)
 }

@@ -31,11 +31,11 @@ mod writer;
 use crate::failpoint;
 use crate::store::{
     Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
-    ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased, Finish,
-    Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, NewConsumer,
-    NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver,
-    Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, RotateSecret, Rotated,
-    RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store, StoreError,
+    ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased, Failures,
+    Finish, Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload,
+    NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered,
+    Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, RotateSecret,
+    Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store, StoreError,
     StoredResult, StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount,
     Violation, WriteError,
 };
@@ -466,6 +466,15 @@ impl Store for SqliteStore {
     async fn earned(&self, owner: &Name) -> Result<Amount, StoreError> {
         let account = Account::OwnerEarned(owner.clone());
         self.readers.read(move |connection| ledger::balance(connection, &account)).await
+    }
+
+    async fn earnings(&self) -> Result<Vec<(Name, Amount)>, StoreError> {
+        self.readers.read(ledger::earnings).await
+    }
+
+    async fn failures(&self, owner: &Name, since: Timestamp) -> Result<Vec<Failures>, StoreError> {
+        let owner = owner.clone();
+        self.readers.read(move |connection| listing::failures(connection, &owner, since)).await
     }
 
     async fn idempotent(

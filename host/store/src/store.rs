@@ -40,7 +40,7 @@ pub use kv::{
 pub use limits::{ConsumerLimits, UnfinishedCount};
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
-pub use request::{RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult};
+pub use request::{Failures, RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult, Whose};
 pub(crate) use reservation::Reservations;
 pub use reservation::{Direct, Reservation};
 pub use retention::{DiskUsage, Erased, OldPage, OldRequests, Part};
@@ -204,6 +204,12 @@ pub trait Store: Send + Sync + 'static {
     /// What an owner has earned.
     async fn earned(&self, owner: &Name) -> Result<Amount, StoreError>;
 
+    /// What each owner that was ever paid has earned, by name.
+    async fn earnings(&self) -> Result<Vec<(Name, Amount)>, StoreError>;
+
+    /// How many of an owner's requests failed or expired, of those that were accepted from then on; bounded, and by API.
+    async fn failures(&self, owner: &Name, since: Timestamp) -> Result<Vec<Failures>, StoreError>;
+
     /// The request of an idempotency key.
     async fn idempotent(
         &self,
@@ -218,7 +224,7 @@ pub trait Store: Send + Sync + 'static {
     /// What a run of an unfinished request would be given, and where it stands; `None`: it has ended, or never was.
     async fn unfinished(&self, id: RequestId) -> Result<Option<PinnedRun>, StoreError>;
 
-    /// A page of a consumer's requests, newest first.
+    /// A page of requests, newest first.
     async fn list_requests(&self, filter: RequestFilter) -> Result<RequestPage, StoreError>;
 
     /// What the owner answered.

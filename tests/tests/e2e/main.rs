@@ -36,6 +36,7 @@ mod origin;
 mod outbound;
 mod overload;
 mod owner_secrets;
+mod owners;
 mod passed_on;
 mod paths;
 mod payloads;

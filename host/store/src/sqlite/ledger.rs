@@ -1,7 +1,9 @@
 //! The ledger's rows: transfers with their entries, and the balances that are kept beside them.
 
+use super::rows;
 use super::writer::Work;
 use crate::store::{Reservation, Reservations};
+use ripost_domain::api::Name;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::ledger::{Account, Entry, Kind};
 use ripost_domain::money::Amount;
@@ -117,4 +119,23 @@ pub(super) fn balance(connection: &Connection, account: &Account) -> rusqlite::R
     let mut query = connection.prepare_cached("SELECT balance FROM accounts WHERE name = ?1")?;
     let micros: Option<Option<i64>> = query.query_row([account.to_string()], |row| row.get(0)).optional()?;
     Ok(micros.flatten().and_then(Amount::from_micros).unwrap_or(Amount::ZERO))
+}
+
+/// A range of the names' index.
+pub(super) const EARNINGS: &str =
+    "SELECT name, balance FROM accounts WHERE name >= 'owner:' AND name < 'owner;' ORDER BY name";
+
+/// The kept balances of all owners.
+pub(super) fn earnings(connection: &Connection) -> rusqlite::Result<Vec<(Name, Amount)>> {
+    let mut query = connection.prepare_cached(EARNINGS)?;
+    let mut rows = query.query([])?;
+    let mut earnings = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get("name")?;
+        let owner = name.strip_prefix("owner:").and_then(|rest| rest.strip_suffix(":earned"));
+        if let Some(owner) = owner.and_then(|owner| owner.parse().ok()) {
+            earnings.push((owner, rows::amount(row, "balance")?));
+        }
+    }
+    Ok(earnings)
 }

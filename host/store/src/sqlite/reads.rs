@@ -26,6 +26,14 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
     Ok(Some(record))
 }
 
+/// Why a request has no result, as JSON.
+pub(super) fn problem(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<Bytes>> {
+    connection
+        .prepare_cached("SELECT problem FROM problems WHERE request_id = ?1")?
+        .query_row([id.as_bytes()], |row| rows::bytes(row, "problem"))
+        .optional()
+}
+
 /// Without its result and its delivery.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
     Ok(RequestRecord {

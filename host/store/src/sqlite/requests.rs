@@ -349,9 +349,13 @@ fn insert_answer(connection: &Connection, id: RequestId, answer: &Answer, inline
     Ok(())
 }
 
+/// With what an owner looks for it by; the request is in that state already.
 fn insert_problem(connection: &Connection, id: RequestId, problem: &[u8]) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO problems (request_id, problem) VALUES (?1, ?2)")?
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO problems (request_id, problem, owner, slug, state) \
+             SELECT id, ?2, owner, slug, state FROM requests WHERE id = ?1",
+        )?
         .execute(params![id.as_bytes(), problem])?;
-    Ok(())
+    if inserted == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(inserted)) }
 }

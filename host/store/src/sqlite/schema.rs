@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_steps.sql"),
     include_str!("migrations/0008_limits.sql"),
     include_str!("migrations/0009_retention.sql"),
+    include_str!("migrations/0010_unsuccessful.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.
@@ -113,7 +114,8 @@ mod tests {
         let ordered = [
             runs::NEXT_OWNER,
             &due,
-            listing::PAGE,
+            listing::OF_CONSUMER,
+            listing::UNSUCCESSFUL,
             kv::LIST_FROM,
             kv::LIST_AFTER,
             kv::EXPIRED,
@@ -137,6 +139,8 @@ mod tests {
             journal::TIMES,
             journal::RECEIPTS,
             journal::TAPE,
+            listing::UNFINISHED,
+            listing::COUNT_UNSUCCESSFUL,
         ];
         for sql in ordered.iter().chain(&others) {
             for line in plan(&connection, sql) {
@@ -149,8 +153,15 @@ mod tests {
             assert!(lines.contains("requests_unfinished (state="), "{sql}: {lines}");
         }
         // Straight to one consumer's time, and backwards from there.
-        let page = plan(&connection, listing::PAGE).join("\n");
+        let page = plan(&connection, listing::OF_CONSUMER).join("\n");
         assert!(page.contains("requests_consumer (consumer_id=? AND id>? AND id<?)"), "{page}");
+        // To one owner's failures as well, and all that is counted of them is in the index.
+        let page = plan(&connection, listing::UNSUCCESSFUL).join("\n");
+        assert!(page.contains("problems_owner (owner=? AND state=? AND request_id>? AND request_id<?)"), "{page}");
+        let count = plan(&connection, listing::COUNT_UNSUCCESSFUL).join("\n");
+        assert!(count.contains("COVERING INDEX problems_owner (owner=? AND state=? AND request_id>?)"), "{count}");
+        // Back from where the page before ended, with nothing sorted.
+        assert_eq!(plan(&connection, listing::ALL), ["SEARCH requests USING PRIMARY KEY (id>? AND id<?)"]);
         // What is counted of a day is in the index.
         let day = plan(&connection, limits::ACCEPTED).join("\n");
         assert!(day.contains("COVERING INDEX requests_consumer (consumer_id=? AND id>? AND id<?)"), "{day}");

@@ -123,6 +123,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<UndeliveredEntry> {
 fn fits(filter: &UndeliveredFilter, entry: &UndeliveredEntry, created_at: Timestamp) -> bool {
     filter.state.is_none_or(|state| state == entry.delivery.state)
         && filter.event.as_ref().is_none_or(|event| *event == entry.delivery.event)
+        && filter.owner.as_ref().is_none_or(|owner| *owner == entry.api.owner)
         && filter.api.as_ref().is_none_or(|api| *api == entry.api)
         && filter.since.is_none_or(|since| created_at >= since)
         && filter.until.is_none_or(|until| created_at < until)

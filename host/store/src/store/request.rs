@@ -2,7 +2,7 @@
 
 use super::{StoredDelivery, Wants};
 use bytes::Bytes;
-use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::money::Split;
 use ripost_domain::request::{self, Settlement};
@@ -28,11 +28,22 @@ pub struct StoredResult {
     pub body: Bytes,
 }
 
-/// Which of a consumer's requests to list: newest first.
+/// Whose requests to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Those that a consumer made.
+    Consumer(ConsumerId),
+    /// Those that an owner's APIs were asked.
+    Owner(Name),
+    /// All there are.
+    Everybody,
+}
+
+/// Which requests to list: newest first.
 #[derive(Debug, Clone)]
 pub struct RequestFilter {
     /// Whose.
-    pub consumer: ConsumerId,
+    pub whose: Whose,
     /// Older than this one.
     pub before: Option<RequestId>,
     /// In one state.
@@ -50,12 +61,23 @@ pub struct RequestFilter {
 /// A page of requests.
 #[derive(Debug, Clone, Default)]
 pub struct RequestPage {
-    /// Without results and problems.
+    /// Without results; with problems unless they are a consumer's.
     pub requests: Vec<RequestRecord>,
     /// The next page is of what is older: behind what was looked at, whether it fitted the filter or not.
     pub next: Option<RequestId>,
     /// Whether there is another page.
     pub more: bool,
+}
+
+/// How many of an API's requests ended without a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failures {
+    /// Which API.
+    pub api: ApiName,
+    /// That failed.
+    pub failed: u64,
+    /// That expired.
+    pub expired: u64,
 }
 
 /// One request as it stands.

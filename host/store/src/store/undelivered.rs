@@ -1,7 +1,7 @@
 //! What is not delivered, and sending it again.
 
 use super::StoredDelivery;
-use ripost_domain::api::ApiName;
+use ripost_domain::api::{ApiName, Name};
 use ripost_domain::delivery::{self, LaneId};
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::time::Timestamp;
@@ -11,6 +11,8 @@ use ripost_domain::time::Timestamp;
 pub struct UndeliveredFilter {
     /// Of one consumer.
     pub consumer: Option<ConsumerId>,
+    /// Of one owner's APIs.
+    pub owner: Option<Name>,
     /// After this place in the feed.
     pub after: u64,
     /// In one state.

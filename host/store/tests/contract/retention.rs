@@ -111,16 +111,7 @@ async fn what_is_open_or_still_to_be_delivered_stays() {
         assert_eq!(store.forget(part, vec![running.id, queued.id, sending.id]).await.unwrap(), 0);
     }
     assert_eq!(store.forget(Part::Contents, vec![exhausted.id]).await.unwrap(), 1);
-    let filter = UndeliveredFilter {
-        consumer: Some(consumer),
-        after: 0,
-        state: None,
-        event: None,
-        api: None,
-        since: None,
-        until: None,
-        limit: 10,
-    };
+    let filter = UndeliveredFilter { consumer: Some(consumer), limit: 10, ..UndeliveredFilter::default() };
     let feed = store.undelivered(filter).await.unwrap();
     let in_feed: Vec<_> = feed.entries.iter().map(|entry| entry.request).collect();
     assert_eq!(in_feed, [sending.id], "what cannot be had any more is not offered");
