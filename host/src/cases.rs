@@ -18,7 +18,7 @@ use granted::Sandboxed;
 use ripost_domain::api::ApiName;
 use ripost_runtime::{
     Call, Clock, Failure, Handler, Limits, LogLine, MemoryJournal, NoProgress, Problem, Request, Response, Run,
-    RunError, Runtime, Usage,
+    RunError, Runtime, Usage, last_message,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &m
         Ok(Err(Failure::Failed(problem))) => return refused("failed", problem),
         Err(error) => {
             tried.is_hosts = !error.is_owners();
-            return Answer::Failure("failed", error.kind().to_owned(), error.to_string());
+            return Answer::Failure("failed", error.kind().to_owned(), tried.with_last_message(error.to_string()));
         }
     };
     let chained = transforms::response(runtime, &of, transforms, &request, response).await;
@@ -143,6 +143,14 @@ async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &m
 }
 
 impl Tried {
+    /// Of a guest that broke: a case is its owner's, who reads what it said.
+    fn with_last_message(&self, story: String) -> String {
+        match last_message(&self.logs) {
+            Some(said) => format!("{story}; it last said: {said}"),
+            None => story,
+        }
+    }
+
     fn chained<T>(&mut self, chained: Chained<T>) -> Result<T, Answer> {
         let Chained { outcome, usage, logs, .. } = chained;
         self.usage = transforms::sum(&self.usage, &usage);
@@ -150,6 +158,7 @@ impl Tried {
         outcome.map_err(|stopped| {
             self.is_hosts = stopped.is_hosts();
             let story = stopped.sentence();
+            let story = if stopped.is_broken() { self.with_last_message(story) } else { story };
             match (stopped.kind, stopped.why) {
                 (ripost_runtime::TransformKind::Request, Why::Refused(problem)) => {
                     Answer::Failure("invalid", problem.kind, story)

@@ -88,9 +88,13 @@ pub(crate) async fn run(record: &Record, files: &Files, steps: Steps, config: &C
             logs.extend(chained.logs);
             chained.outcome.map(|response| Ok(Ok(response)))
         }
-        outcome => Ok(outcome),
+        outcome => {
+            logs.extend(outcome.as_ref().err().map(|error| LogLine::of_host(error.to_string())));
+            Ok(outcome)
+        }
     };
-    let outcome = match decide::direct(outcome, &name, api.limits.wall) {
+    let id = record.id.parse().context("the request's id")?;
+    let outcome = match decide::direct(outcome, id, &name, api.limits.wall) {
         Ok(answer) => {
             Ok(Response { status: answer.status, headers: answer.headers, body: answer.body, attributes: Vec::new() })
         }

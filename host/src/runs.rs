@@ -16,12 +16,14 @@ pub(crate) use journal::entries;
 mod news;
 mod run;
 mod stop;
+mod unstored;
 mod upstream;
 mod withdraw;
 
 pub(crate) use self::cancel::Cancelled;
 pub(crate) use self::direct::NotRun;
 pub(crate) use self::run::Asked;
+pub(crate) use self::unstored::BrokenRun;
 pub(crate) use self::upstream::CalledBack;
 use crate::config;
 use crate::delivery::Sender;
@@ -44,6 +46,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use unstored::Unstored;
 use upstream::Awaiting;
 
 /// What a run needs of the rest of the host.
@@ -99,6 +102,8 @@ pub struct Runs {
     awaiting: Mutex<HashMap<RequestId, Awaiting>>,
     /// For calls that are not accepted yet.
     transforms: FairSemaphore,
+    /// For the owners of what broke and is not stored.
+    unstored: Unstored,
     no_progress: Arc<NoProgress>,
     waiting_in_store: AtomicBool,
     wake: Notify,
@@ -142,6 +147,7 @@ impl Runs {
             told: FairSemaphore::new(withdraw::TOLD_AT_ONCE.0, withdraw::TOLD_AT_ONCE.1),
             awaiting: Mutex::default(),
             transforms: FairSemaphore::new(config.transforms(), config.transforms().div_ceil(2)),
+            unstored: Unstored::default(),
             no_progress: Arc::new(NoProgress),
             // The process before may have left some.
             waiting_in_store: AtomicBool::new(true),
@@ -149,6 +155,11 @@ impl Runs {
             config,
             needs,
         })
+    }
+
+    /// The run of a call that is not stored, if it broke lately.
+    pub(crate) fn broken_run(&self, id: RequestId) -> Option<BrokenRun> {
+        self.unstored.find(id)
     }
 
     /// Room for a request of an owner's with a body of so many bytes; `None`: it has to wait in the store, and is not

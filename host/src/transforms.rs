@@ -8,8 +8,7 @@ use crate::plugins::{NamedTransform, Transforms};
 use crate::problem::{Kind, Problem};
 use ripost_domain::api::ApiName;
 use ripost_runtime::{
-    Level, LogLine, Request, Response, Rewrite, RunError, Runtime, TransformCall, TransformKind, Transformed, Usage,
-    Webhook,
+    LogLine, Request, Response, Rewrite, RunError, Runtime, TransformCall, TransformKind, Transformed, Usage, Webhook,
 };
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::ops::RangeInclusive;
@@ -234,7 +233,7 @@ impl<'a> Chain<'a> {
             Err(error) => Why::Broke(error),
         };
         let stopped = Stopped { kind: self.kind, file: file.to_owned(), why };
-        self.logs.push(LogLine { level: Level::Error, message: stopped.sentence(), fields: vec![by] });
+        self.logs.push(LogLine { fields: vec![by], ..LogLine::of_host(stopped.sentence()) });
         Break(Err(stopped))
     }
 

@@ -48,9 +48,15 @@ impl Source {
 
     /// Writes a line to its log at `info` first.
     fn logging(self, message: &str) -> Self {
+        self.logging_at(2, message)
+    }
+
+    /// The same at a level, from 0 for `trace` to 4 for `error`.
+    fn logging_at(self, level: u8, message: &str) -> Self {
         let mut source = self.import("ripost:plugin/log@1.0.0", "write", "(param i32 i32 i32 i32 i32)");
         let message = source.bytes(message.as_bytes());
-        source.handle = format!("(call $write (i32.const 2) {message} (i32.const 0) (i32.const 0)) {}", source.handle);
+        source.handle =
+            format!("(call $write (i32.const {level}) {message} (i32.const 0) (i32.const 0)) {}", source.handle);
         source
     }
 
@@ -256,6 +262,14 @@ fn failing_first(runs: u32, failure: Failure) -> Source {
 #[must_use]
 pub fn logs_and_traps(message: &str) -> Vec<u8> {
     Source::handle("unreachable").logging(message).handler()
+}
+
+/// Says at `error` why it gives up, as a Rust guest's panic does, then traps in a function that is called `charge_card`.
+#[must_use]
+pub fn panics(message: &str) -> Vec<u8> {
+    let mut source = Source::handle("(call $charge_card) unreachable").logging_at(4, message);
+    source.items.push_str("(func $charge_card unreachable)");
+    source.handler()
 }
 
 /// Writes a line to its log at `info`, then fails in the first so many runs and echoes in the next.

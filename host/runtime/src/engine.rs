@@ -9,10 +9,12 @@
 //! computes for a millisecond (`examples/reports`, 50 000 rows) took up to 1.6 times as long.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::backtrace::FRAMES_MAX;
 use crate::compiler::Target;
 use crate::limits::Limits;
 
@@ -244,8 +246,8 @@ pub(crate) fn base(target: Target) -> Config {
         .relaxed_simd_deterministic(true)
         // One function after the other: the compiler's process has the lowest priority, and is bounded by the sum.
         .parallel_compilation(false)
-        // A trap costs no walk of the stack; its frames would have no names anyway.
-        .wasm_backtrace_max_frames(None)
+        // For the owner's log; the stack is walked when a guest traps, and not otherwise.
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
         // Host functions need the difference.
         .max_wasm_stack(512 * KIB)
         .async_stack_size(2 * MIB)

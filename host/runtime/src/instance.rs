@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use wasmtime::{CallHook, Store};
 
+use crate::backtrace;
 use crate::call::Usage;
 use crate::component::Linked;
 use crate::gate::Gate;
@@ -40,7 +41,10 @@ pub(crate) async fn run<Q: Question>(
     let timed = tokio::time::timeout(limits.wall, meter.measure(question.ask(&mut store, &linked, &limits))).await;
     let outcome = match timed {
         Ok(Ok(Ok(answer))) => answer,
-        Ok(Ok(Err(error))) => Err(classify(&error, store.data())),
+        Ok(Ok(Err(error))) => {
+            backtrace::write(&error, &store.data().log);
+            Err(classify(&error, store.data()))
+        }
         Ok(Err(HostPanicked(text))) => {
             tracing::error!(request.id = %id, component = linked.digest(), "Panic inside a run: {text}");
             Err(RunError::Host(text))

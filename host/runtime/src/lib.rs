@@ -10,6 +10,7 @@
 
 mod answer;
 mod aside;
+mod backtrace;
 mod bindings;
 mod call;
 mod capability;
@@ -49,7 +50,7 @@ pub use crate::journal::{
     STEP_VALUE_BYTES_MAX, STEPS_MAX, Step, TIMES_MAX, Times, Writing,
 };
 pub use crate::limits::{LINES, Limits, Line, Value};
-pub use crate::log::{Level, LogLine};
+pub use crate::log::{Level, LogLine, Writer, last_message};
 pub use crate::role::TransformKind;
 pub use crate::run_error::RunError;
 pub use crate::runtime::Runtime;

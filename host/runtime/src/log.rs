@@ -9,8 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const LINE_COST_BYTES: usize = 32;
 /// A longer line is cut: no single line may take the place of all others.
 const LINE_BYTES_MAX: usize = 8 * 1024;
-/// What Rust's standard library says after each panic: the line before is the news.
+/// The same of a line that the host writes; there are a few for a run.
+const HOST_LINE_BYTES_MAX: usize = 512;
+/// What Rust's standard library says after each panic: the lines before are the news.
 const RUST_HINT: &str = "note: run with `RUST_BACKTRACE";
+/// What is quoted of a guest's last message; the whole of it is in the log.
+const LAST_MESSAGE_BYTES_MAX: usize = 2 * 1024;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,9 +45,20 @@ impl Level {
     }
 }
 
-/// One line of a guest's log. Control characters are escaped: no guest can forge a second line or talk to a terminal.
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The guest, by the log or by standard output and error.
+    Guest,
+    /// The host: how the run ended, and where in the guest.
+    Host,
+}
+
+/// One line of a run's log. Control characters are escaped: no guest can forge a second line or talk to a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
+    /// Who wrote it.
+    pub by: Writer,
     /// How much it matters. Standard output is `info`, standard error `warn`.
     pub level: Level,
     /// The text.
@@ -53,10 +68,44 @@ pub struct LogLine {
 }
 
 impl LogLine {
+    /// An error that the host tells the owner.
+    #[must_use]
+    pub fn of_host(message: String) -> Self {
+        LogLine { by: Writer::Host, level: Level::Error, message, fields: Vec::new() }
+    }
+
     fn cost_bytes(&self) -> usize {
         let fields: usize = self.fields.iter().map(|(name, value)| LINE_COST_BYTES + name.len() + value.len()).sum();
         LINE_COST_BYTES + self.message.len() + fields
     }
+}
+
+/// The last thing that a guest complained of, in one line: Rust, Python and JavaScript say over several lines of
+/// standard error why they give up.
+#[must_use]
+pub fn last_message(lines: &[LogLine]) -> Option<String> {
+    let complains = |line: &&LogLine| line.level >= Level::Warn && !line.message.starts_with(RUST_HINT);
+    let of_guest = lines.iter().rev().filter(|line| line.by == Writer::Guest);
+    let mut last = of_guest.skip_while(|line| !complains(line)).peekable();
+    let level = last.peek()?.level;
+    let mut texts: Vec<&str> = last
+        .take_while(|line| line.level == level)
+        .map(|line| line.message.trim())
+        .filter(|text| !text.is_empty())
+        .collect();
+    texts.reverse();
+    let text = texts.join(" | ");
+    (!text.is_empty()).then(|| shortened(&text))
+}
+
+/// The beginning and the end: the one says what it is in Rust and JavaScript, the other in Python.
+fn shortened(text: &str) -> String {
+    if text.len() <= LAST_MESSAGE_BYTES_MAX {
+        return text.to_owned();
+    }
+    let half = LAST_MESSAGE_BYTES_MAX / 2;
+    let (first, last) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
+    format!("{} … {}", &text[..first], &text[last..])
 }
 
 /// Where standard output and standard error of a wasi guest go.
@@ -80,9 +129,9 @@ struct Buffer {
     last_bytes: usize,
     dropped: u64,
     written_bytes: u64,
-    last_complaint: Option<String>,
     out: Vec<u8>,
     err: Vec<u8>,
+    of_host: Vec<LogLine>,
 }
 
 impl Log {
@@ -96,9 +145,9 @@ impl Log {
             last_bytes: 0,
             dropped: 0,
             written_bytes: 0,
-            last_complaint: None,
             out: Vec::new(),
             err: Vec::new(),
+            of_host: Vec::new(),
         })))
     }
 
@@ -107,6 +156,12 @@ impl Log {
         let text: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         buffer.written_bytes += (message.len() + text) as u64;
         buffer.push(level, message, fields);
+    }
+
+    /// What the host has to say of the run: behind all that the guest said, and not in the place of any of it.
+    pub(crate) fn write_of_host(&self, message: &str) {
+        let message = escaped(message, &mut { HOST_LINE_BYTES_MAX });
+        self.lock().of_host.push(LogLine::of_host(message));
     }
 
     pub(crate) fn write_stdio(&self, stdio: Stdio, bytes: &[u8]) {
@@ -121,13 +176,6 @@ impl Log {
         }
     }
 
-    /// The last thing it complained of, to be shown with a trap: Rust guests log their panic before they trap.
-    pub(crate) fn last_complaint(&self) -> Option<String> {
-        let mut buffer = self.lock();
-        buffer.end_line(Stdio::Err);
-        buffer.last_complaint.clone()
-    }
-
     /// Lines kept, lines dropped, bytes written.
     pub(crate) fn finish(&self) -> (Vec<LogLine>, u64, u64) {
         let mut buffer = self.lock();
@@ -135,6 +183,7 @@ impl Log {
         buffer.end_line(Stdio::Err);
         let mut lines = std::mem::take(&mut buffer.first);
         lines.extend(std::mem::take(&mut buffer.last));
+        lines.append(&mut buffer.of_host);
         (lines, buffer.dropped, buffer.written_bytes)
     }
 
@@ -180,10 +229,7 @@ impl Buffer {
             room -= LINE_COST_BYTES;
             kept.push((escaped(name, &mut room), escaped(value, &mut room)));
         }
-        if level >= Level::Warn && !message.is_empty() && !message.starts_with(RUST_HINT) {
-            self.last_complaint = Some(message.clone());
-        }
-        let line = LogLine { level, message, fields: kept };
+        let line = LogLine { by: Writer::Guest, level, message, fields: kept };
         let cost = line.cost_bytes();
         if !self.first_full && self.first_bytes + cost <= self.half_bytes {
             self.first_bytes += cost;
@@ -270,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_host_says_takes_no_room_from_a_guests_last_words() {
+        let log = Log::new(1000);
+        for i in 0..20 {
+            log.write_of_host(&format!("frame {i} {}\u{1b}", "x".repeat(1000)));
+        }
+        log.write_stdio(Stdio::Err, b"panicked: out of cheese");
+        let (lines, dropped, _) = log.finish();
+        assert_eq!((lines.len(), dropped, lines[0].message.as_str()), (21, 0, "panicked: out of cheese"));
+        assert!(lines[1..].iter().all(|line| line.by == Writer::Host && line.message.len() <= HOST_LINE_BYTES_MAX));
+    }
+
+    #[test]
     fn standard_output_becomes_lines_however_it_is_written() {
         let log = Log::new(64 * 1024);
         log.write_stdio(Stdio::Out, b"hel");
@@ -279,7 +337,6 @@ mod tests {
             b"\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
         );
         log.write_stdio(Stdio::Out, b"lo\r\nworld");
-        assert_eq!(log.last_complaint().as_deref(), Some("ValueError: x"));
         let (lines, _, _) = log.finish();
         let texts: Vec<_> = lines.iter().map(|line| (line.level, line.message.as_str())).collect();
         assert_eq!(
@@ -292,5 +349,35 @@ mod tests {
                 (Level::Info, "world")
             ]
         );
+    }
+
+    #[test]
+    fn the_last_message_of_a_guest_is_all_of_its_lines_and_none_of_the_hosts() {
+        let last = |write: &dyn Fn(&Log)| {
+            let log = Log::new(64 * 1024);
+            write(&log);
+            log.write_of_host("   0: handler!handle");
+            last_message(&log.finish().0)
+        };
+        let javascript = "Error: thrown\n  at handle (a.js:1)\n)\n";
+        assert_eq!(
+            last(&|log| log.write_stdio(Stdio::Err, javascript.as_bytes())).as_deref(),
+            Some("Error: thrown | at handle (a.js:1) | )")
+        );
+        let rust = "thread 'main' panicked at src/lib.rs:3:5:\nasked to\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        let after_a_warning = |log: &Log| {
+            log.write(Level::Warn, "slow", &[]);
+            log.write(Level::Info, "retrying", &[]);
+            log.write_stdio(Stdio::Err, rust.as_bytes());
+            // What was buffered comes out when it ends.
+            log.write_stdio(Stdio::Out, b"done so far: 3");
+        };
+        assert_eq!(last(&after_a_warning).as_deref(), Some("thread 'main' panicked at src/lib.rs:3:5: | asked to"));
+        assert_eq!(last(&|log| log.write(Level::Info, "all is well", &[])), None);
+        assert_eq!(last(&|log| log.write_stdio(Stdio::Err, b"\n \n")), None);
+        let long = format!("Traceback\n{}\nValueError: x\n", "é".repeat(5000));
+        let shown = last(&|log| log.write_stdio(Stdio::Err, long.as_bytes())).unwrap();
+        assert!(shown.starts_with("Traceback | é") && shown.ends_with("é | ValueError: x"), "{shown}");
+        assert!(shown.len() <= LAST_MESSAGE_BYTES_MAX + 8, "{}", shown.len());
     }
 }

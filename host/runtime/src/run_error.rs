@@ -11,15 +11,12 @@ use crate::guest::State;
 use crate::limits::{Limits, Value};
 use crate::meter::OutOfCpu;
 
-/// A guest's own words inside our message.
-const COMPLAINT_BYTES_MAX: usize = 512;
-
 /// The guest did not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunError {
     /// The guest broke.
     Trap {
-        /// What wasmtime says, and what the guest last complained of.
+        /// What wasmtime says.
         message: String,
     },
     /// The guest wanted more memory than it may have, and gave up.
@@ -73,7 +70,7 @@ pub enum RunError {
     Host(String),
 }
 
-/// One sentence, with the remedy.
+/// One sentence with the remedy, for the owner and the operator; a consumer reads [`RunError::public`].
 impl fmt::Display for RunError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tell("the handler", formatter)
@@ -82,13 +79,46 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+/// The sentence of an error of this guest.
+struct Told<'a>(&'a RunError, &'a str);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.tell(self.1, formatter)
+    }
+}
+
 impl RunError {
     /// The same of a transform.
     pub(crate) fn of_transform(self) -> Self {
         if self.is_owners() { RunError::Transform(Box::new(self)) } else { self }
     }
 
-    /// The only place that has the sentences.
+    /// What a consumer may read: kinds and figures that the host chose, and no text that the guest or wasmtime made.
+    #[must_use]
+    pub fn public(&self) -> String {
+        self.public_of("the handler")
+    }
+
+    fn public_of(&self, guest: &str) -> String {
+        match self {
+            RunError::Trap { .. } => format!("{guest} crashed (trap)"),
+            RunError::Exit { .. } => format!("{guest} ended itself without an answer (exit)"),
+            RunError::InvalidResponse(_) => format!("{guest}'s answer is not valid"),
+            RunError::PoolExhausted(_) => format!("no free place to run {guest}"),
+            RunError::Host(_) => format!("the gateway failed to run {guest}"),
+            RunError::Transform(error) => error.public_of("the transform"),
+            RunError::MemoryLimit { .. }
+            | RunError::CpuLimit { .. }
+            | RunError::WallLimit { .. }
+            | RunError::StackOverflow
+            | RunError::TableLimit { .. }
+            | RunError::HostcallLimit { .. }
+            | RunError::ResponseTooLarge { .. } => Told(self, guest).to_string(),
+        }
+    }
+
+    /// The only place that has the owner's sentences.
     fn tell(&self, guest: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunError::Trap { message } => write!(formatter, "{guest} trapped: {message}"),
@@ -174,9 +204,10 @@ pub(crate) fn classify(error: &wasmtime::Error, state: &State) -> RunError {
     if trap == Some(&Trap::StackOverflow) {
         return RunError::StackOverflow;
     }
-    let text = format!("{error:#}");
+    // The cause without what is around it, where the names of the guest's functions are: those are the guest's to choose.
+    let cause = error.root_cause().to_string();
     // wasmtime keeps this type to itself.
-    if trap.is_none() && text.contains("fuel allocated for hostcalls has been exhausted") {
+    if trap.is_none() && cause.contains("fuel allocated for hostcalls has been exhausted") {
         return RunError::HostcallLimit { limit_bytes: state.limits.hostcall_fuel };
     }
     // Guests abort when memory is refused, each toolchain in its own way: the limit is the news, not the way.
@@ -190,22 +221,16 @@ pub(crate) fn classify(error: &wasmtime::Error, state: &State) -> RunError {
         return RunError::Exit { code: *code };
     }
     if !state.entered {
-        return RunError::Host(text);
+        return RunError::Host(format!("{error:#}"));
     }
-    // The cause without the frames around it, which would be addresses that nobody can read.
-    let mut message = limit_of_handles(&text, &state.limits).unwrap_or_else(|| error.root_cause().to_string());
-    if let Some(complaint) = state.log.last_complaint() {
-        message.push_str("; it last said: ");
-        message.push_str(&complaint[..complaint.floor_char_boundary(COMPLAINT_BYTES_MAX)]);
-    }
-    RunError::Trap { message }
+    RunError::Trap { message: limit_of_handles(&cause, &state.limits).unwrap_or(cause) }
 }
 
 /// wasmtime traps for these two, and says neither how many there may be nor whose limit it is.
-fn limit_of_handles(text: &str, limits: &Limits) -> Option<String> {
-    let (what, key, most) = if text.contains("store handle limit exceeded") {
+fn limit_of_handles(cause: &str, limits: &Limits) -> Option<String> {
+    let (what, key, most) = if cause.contains("store handle limit exceeded") {
         ("component handles", "handles", limits.handles)
-    } else if text.contains("resource table has no free keys") {
+    } else if cause.contains("resource table has no free keys") {
         ("host resources", "resources", limits.resources)
     } else {
         return None;
@@ -262,5 +287,28 @@ mod tests {
             too_large("headers").to_string(),
             "the handler's answer has headers of 70000 bytes and its limit `response_headers` is 64 KiB: answer less, or raise `response_headers` in [api.limits]"
         );
+    }
+
+    #[test]
+    fn a_consumer_reads_kinds_and_figures_and_nothing_that_the_guest_said() {
+        let secret = || "password hunter2".to_owned();
+        let errors = [
+            RunError::Trap { message: secret() },
+            RunError::InvalidResponse(secret()),
+            RunError::PoolExhausted(secret()),
+            RunError::Host(secret()),
+            RunError::Exit { code: 77 },
+        ];
+        for error in errors {
+            for error in [error.clone(), RunError::Transform(Box::new(error))] {
+                let told = error.public();
+                assert!(!told.contains("hunter2") && !told.contains("77"), "{told}");
+                assert!(error.to_string().len() > told.len(), "the owner reads more: {error}");
+            }
+        }
+        let limit = RunError::MemoryLimit { limit_bytes: 64 << 20 };
+        assert_eq!(limit.public(), limit.to_string());
+        let of_transform = RunError::CpuLimit { limit: Duration::from_millis(50) }.of_transform();
+        assert!(of_transform.public().starts_with("the transform used up its limit `cpu` of 50 ms"));
     }
 }

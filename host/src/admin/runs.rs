@@ -3,6 +3,7 @@
 use super::access::Principal;
 use super::{Admin, requests};
 use crate::problem::Problem;
+use crate::runs::BrokenRun;
 use ripost_domain::id::RequestId;
 use ripost_domain::time::Timestamp;
 use ripost_store::{RunReceipt, StepReceipt};
@@ -33,7 +34,8 @@ pub struct RunShown {
     pub outbound_bytes: u64,
     /// What it wrote to its log, kept or dropped.
     pub log_bytes: u64,
-    /// What is kept of its log: objects with `level`, `message` and `fields`, or with the number `dropped`.
+    /// What is kept of its log: objects with `level`, `message` and `fields`, and `by` = `host` for what the gateway says of
+    /// the run; or with the number `dropped`.
     pub log: Vec<serde_json::Value>,
 }
 
@@ -81,19 +83,34 @@ impl From<RunReceipt> for RunShown {
     }
 }
 
-/// In the order in which they ran.
+/// With those that broke lately and have no row, of a call that is not stored too: its caller has the id, and its owner
+/// comes with it.
 pub(super) async fn of_any(admin: &Admin, principal: &Principal, id: RequestId) -> Result<Vec<RunShown>, Problem> {
-    let record = requests::visible(admin, principal, id).await?;
-    Ok(admin.store.runs(record.id).await?.into_iter().map(RunShown::from).collect())
+    let broken = unstored(admin, principal, id);
+    let mut runs = match requests::visible(admin, principal, id).await {
+        Ok(record) => admin.store.runs(record.id).await?,
+        Err(_) if broken.is_some() => Vec::new(),
+        Err(problem) => return Err(problem),
+    };
+    runs.extend(broken.map(|broken| broken.run));
+    Ok(runs.into_iter().map(RunShown::from).collect())
 }
 
-/// Of a request that the principal may see.
+/// A call that is not stored commits none.
 pub(super) async fn steps_of_any(
     admin: &Admin,
     principal: &Principal,
     id: RequestId,
 ) -> Result<Vec<StepShown>, Problem> {
-    steps(admin, requests::visible(admin, principal, id).await?.id).await
+    match requests::visible(admin, principal, id).await {
+        Ok(record) => steps(admin, record.id).await,
+        Err(_) if unstored(admin, principal, id).is_some() => Ok(Vec::new()),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn unstored(admin: &Admin, principal: &Principal, id: RequestId) -> Option<BrokenRun> {
+    admin.runs.broken_run(id).filter(|broken| principal.sees(broken.api.owner.as_str()))
 }
 
 /// In the order of their commits.

@@ -76,6 +76,8 @@ fn log_line(line: &Value) -> String {
             .as_u64()
             .map_or_else(|| line.to_string(), |dropped| format!("({dropped} lines dropped)"));
     };
+    // What the gateway says of the run, and not the guest.
+    let level = if line["by"] == "host" { "host" } else { level };
     match &line["fields"] {
         Value::Object(fields) if !fields.is_empty() => format!("{level:<5} {message}  {}", line["fields"]),
         _ => format!("{level:<5} {message}"),
@@ -104,19 +106,23 @@ mod tests {
             log: vec![
                 json!({ "level": "warn", "message": "a\u{1b}[2J\nrun 9", "fields": { "k\u{1b}": "v" } }),
                 json!({ "level": "info", "message": "plain", "fields": {} }),
+                json!({ "level": "error", "message": "the handler trapped", "fields": {}, "by": "host" }),
                 json!({ "dropped": 7 }),
                 json!("\u{1b}broken"),
             ],
         };
         let shown = text(&run);
         let lines: Vec<&str> = shown.lines().collect();
-        assert_eq!(lines.len(), 5, "{shown}");
+        assert_eq!(lines.len(), 6, "{shown}");
         assert!(
             lines[0]
                 .starts_with("run 2  1970-01-01T00:00:00.000Z  answered  cpu 1.250 ms  wall 3.500 ms  memory 64 KiB")
         );
         assert_eq!(lines[1], "  warn  a\\u001b[2J\\nrun 9  {\"k\\u001b\":\"v\"}");
-        assert_eq!((lines[2], lines[3]), ("  info  plain", "  (7 lines dropped)"));
+        assert_eq!(
+            (lines[2], lines[3], lines[4]),
+            ("  info  plain", "  host  the handler trapped", "  (7 lines dropped)")
+        );
         assert!(!shown.contains('\u{1b}'));
         let committed_at = Timestamp::from_millis(0);
         let step = StepShown { name: "charge\u{1b}".to_owned(), bytes: 12, attempt: 1, committed_at };

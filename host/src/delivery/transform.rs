@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, header};
 use ripost_domain::delivery::{Reason, State};
 use ripost_domain::id::RequestId;
 use ripost_domain::time::Timestamp;
-use ripost_runtime::Webhook;
+use ripost_runtime::{Webhook, last_message};
 use ripost_store::{ClaimedDelivery, MakePayload, NewDelivery, StoredUnmade};
 use serde::Deserialize as _;
 use std::sync::Arc;
@@ -138,7 +138,8 @@ impl Sender {
         needs.metrics.webhook_transforms.get_or_create(&Outcome { outcome: label }).inc();
         if let Err(NotMade { reason: error, .. }) = &made {
             let (event, revision) = (whose.event, active.digest.short());
-            tracing::warn!(request.id = id, api = %active.name, event, revision, error, "A webhook could not be made");
+            let said = last_message(&logs);
+            tracing::warn!(request.id = id, api = %active.name, event, revision, error, said, "A webhook could not be made");
         }
         made
     }

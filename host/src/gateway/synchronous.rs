@@ -70,7 +70,7 @@ impl Gateway {
         let ran = match &api.target {
             Target::Handler(handler) => {
                 let ran = self.runs.run_directly(asked, api, handler).await;
-                ran.map(|outcome| decide::direct(outcome, &api.name, api.limits.wall))
+                ran.map(|outcome| decide::direct(outcome, id, &api.name, api.limits.wall))
             }
             Target::Upstream { upstream, reach } => self.runs.forward_directly(asked, api, upstream, *reach).await,
         };
@@ -91,7 +91,10 @@ impl Gateway {
                 }
                 Ok(answer::response_to(method, id, answer))
             }
-            Err(problem) => Err(problem.header(REQUEST_ID.clone(), request_id_value(id))),
+            // As a stored problem has it: the owner finds a run that broke by it.
+            Err(problem) => {
+                Err(problem.with("requestId", id.to_string()).header(REQUEST_ID.clone(), request_id_value(id)))
+            }
         }
     }
 

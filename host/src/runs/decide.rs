@@ -5,9 +5,10 @@ use crate::problem::{Kind, Problem};
 use crate::transforms::Stopped;
 use bytes::Bytes;
 use ripost_domain::api::ApiName;
+use ripost_domain::id::RequestId;
 use ripost_domain::request::{Fault, Verdict, judge, run_backoff};
 use ripost_domain::time::Timestamp;
-use ripost_runtime::{Failure, Response, RunError, RunOutcome};
+use ripost_runtime::{Failure, Response, RunError, RunOutcome, Writer};
 use ripost_store::{Answer, EndOfHold};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) enum Decision {
 
 /// What a decision depends on besides the outcome.
 pub(super) struct Context<'a> {
+    /// Which request.
+    pub(super) id: RequestId,
     /// Which API.
     pub(super) api: &'a ApiName,
     /// Who answers it.
@@ -114,10 +117,10 @@ pub(super) fn decide(outcome: Result<RunOutcome, Stopped>, context: &Context<'_>
         // Ours: run again, whoever's turn it is.
         Err(error @ RunError::Host(_)) => match run_at(context, None) {
             Some(at) => Decision::RunAgain(at),
-            None => Decision::End(End::Failed(broken(&error), None)),
+            None => Decision::End(End::Failed(broken(&error, context.id, "The hold was released."), None)),
         },
         Err(RunError::WallLimit { .. }) if context.now >= context.expires_at => Decision::End(expired()),
-        Err(error) => Decision::End(End::Failed(broken(&error), None)),
+        Err(error) => Decision::End(End::Failed(broken(&error, context.id, "The hold was released."), None)),
     }
 }
 
@@ -162,7 +165,12 @@ fn failed(answer: Answer, fault: Fault, context: &Context<'_>) -> Decision {
 }
 
 /// What a synchronous caller gets of a run: there is no second one, so "not now" is for the caller to hear.
-pub(crate) fn direct(outcome: Result<RunOutcome, Stopped>, api: &ApiName, wall: Duration) -> Result<Answer, Problem> {
+pub(crate) fn direct(
+    outcome: Result<RunOutcome, Stopped>,
+    id: RequestId,
+    api: &ApiName,
+    wall: Duration,
+) -> Result<Answer, Problem> {
     match outcome.map_err(|stopped| stopped.problem(api, "Nothing was written."))? {
         Ok(Ok(response)) => Ok(Answer { status: response.status, headers: response.headers, body: response.body }),
         Ok(Err(Failure::Invalid(problem))) => Err(of_owner(api, problem, 400..=499, 422)),
@@ -177,13 +185,13 @@ pub(crate) fn direct(outcome: Result<RunOutcome, Stopped>, api: &ApiName, wall: 
         // The run had what its wait had left of it; the caller knows the whole.
         Err(RunError::WallLimit { .. }) => {
             let error = RunError::WallLimit { limit: wall };
-            Err(Problem::new(Kind::DeadlineExceeded, format!("{error}.")))
+            Err(Problem::new(Kind::DeadlineExceeded, format!("{}.", sentence(&error.public()))))
         }
         Err(error @ RunError::PoolExhausted(_)) => {
-            Err(Problem::new(Kind::Overloaded, format!("{error}. Nothing was done; send it again."))
-                .retry_after(Duration::from_secs(1)))
+            let detail = format!("{}. Nothing was done; send it again.", sentence(&error.public()));
+            Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1)))
         }
-        Err(error) => Err(Problem::new(kind_of(&error), format!("{error}."))),
+        Err(error) => Err(broken(&error, id, "Nothing was charged.")),
     }
 }
 
@@ -286,10 +294,20 @@ pub(super) fn called_back(outcome: Result<Response, Stopped>, context: &Context<
     }
 }
 
-/// The problem of a run that ended without an answer; the error names the limit and its value.
-fn broken(error: &RunError) -> Problem {
-    let detail = format!("{error}. The hold was released; the owner finds more in the log of the request.");
-    Problem::new(kind_of(error), detail)
+/// The problem of a run that ended without an answer. It names a limit and its value; what the guest said is in the log
+/// of the run, for its owner.
+fn broken(error: &RunError, id: RequestId, consequence: &str) -> Problem {
+    let told = sentence(&error.public());
+    let cause = match error.is_owners() {
+        true => format!("The owner of the API finds the cause with `ripost runs {id}`."),
+        false => "The operator finds the cause in the gateway's log.".to_owned(),
+    };
+    Problem::new(kind_of(error), format!("{told}. {consequence} {cause}"))
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn kind_of(error: &RunError) -> Kind {
@@ -309,7 +327,7 @@ fn kind_of(error: &RunError) -> Kind {
 /// The problem of a request whose runs all ended with the process that ran them.
 pub(super) fn lost(attempts: u32) -> End {
     let detail =
-        format!("{attempts} runs began and none came back. The hold was released; the owner finds more in the log.");
+        format!("{attempts} runs began and none came back. The hold was released; the operator finds more in the log.");
     End::Failed(Problem::new(Kind::RunLost, detail), None)
 }
 
@@ -332,7 +350,10 @@ pub(super) fn log_lines(logs: &[ripost_runtime::LogLine], dropped: u64) -> Bytes
     for line in logs {
         let fields: serde_json::Map<_, _> =
             line.fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-        let json = serde_json::json!({ "level": line.level.as_str(), "message": line.message, "fields": fields });
+        let mut json = serde_json::json!({ "level": line.level.as_str(), "message": line.message, "fields": fields });
+        if line.by == Writer::Host {
+            json["by"] = "host".into();
+        }
         lines.extend_from_slice(json.to_string().as_bytes());
         lines.push(b'\n');
     }
@@ -355,6 +376,7 @@ mod tests {
         let api = API.get_or_init(|| ApiName { owner: "demo".parse().unwrap(), slug: "a".parse().unwrap() });
         let now = Timestamp::from_millis(1_000_000);
         Context {
+            id: RequestId::from_bytes([7; 16]),
             api,
             by: By::Handler,
             attempt,

@@ -1,10 +1,13 @@
 //! Runs of synchronous calls: nothing is stored, whoever called waits, and hanging up stops the guest.
 
 use super::Runs;
-use super::run::{Answered, Asked, Kept, broken};
+use super::decide::log_lines;
+use super::run::{Answered, Asked, Kept, broken, receipt};
+use super::unstored::BrokenRun;
 use crate::plugins::ActiveApi;
 use crate::transforms::Stopped;
-use ripost_runtime::{Handler, RunOutcome};
+use ripost_runtime::{Handler, RunOutcome, last_message};
+use ripost_store::RunReceipt;
 
 /// The guest was not called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +40,31 @@ impl Runs {
         let wait = until.since(needs.clock.now());
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
         let _in_flight = needs.metrics.run_in_flight();
+        let began = needs.clock.now();
         let Answered { outcome, tape: _, usage, logs, logs_dropped } =
             self.answer(asked, active, handler, self.no_progress.clone(), Kept::default()).await;
-        self.count(active, &outcome, &usage);
+        let label = self.count(active, &outcome, &usage);
         for line in &logs {
             tracing::debug!(request.id = %id, api = %active.name, level = line.level.as_str(), "{}", line.message);
         }
         if let Some(error) = broken(&outcome) {
             let revision = active.digest.short();
-            tracing::warn!(request.id = %id, api = %active.name, revision, logs_dropped, error, "A run gave no answer");
+            let said = last_message(&logs);
+            tracing::warn!(request.id = %id, api = %active.name, revision, logs_dropped, error, said, "A run gave no answer");
+            if is_owners(&outcome) {
+                let run = RunReceipt { lines: log_lines(&logs, logs_dropped), ..receipt(1, began, label, &usage) };
+                self.unstored.keep(BrokenRun { id, api: active.name.clone(), run });
+            }
         }
         Ok(outcome)
+    }
+}
+
+/// Whether there is something in its log for the owner to see, and not a host that was full.
+fn is_owners(outcome: &Result<RunOutcome, Stopped>) -> bool {
+    match outcome {
+        Ok(Ok(_)) => false,
+        Ok(Err(error)) => error.is_owners(),
+        Err(stopped) => !stopped.is_hosts(),
     }
 }

@@ -4,13 +4,15 @@
 //! They have places of their own: a call that is being accepted never waits for runs that take minutes.
 
 use super::Runs;
-use super::run::Asked;
+use super::decide::log_lines;
+use super::run::{Asked, receipt};
+use super::unstored::BrokenRun;
 use crate::plugins::{ActiveApi, Ran};
 use crate::problem::{Kind, Problem};
 use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained, Of};
-use ripost_runtime::Request;
-use ripost_store::RequestInput;
+use ripost_runtime::{Request, last_message};
+use ripost_store::{RequestInput, RunReceipt};
 use std::time::Duration;
 
 /// For a place. Each chain ends within the limits of its transforms, so who waits for longer stands behind a flood.
@@ -41,7 +43,7 @@ impl Runs {
         let id = request.id.clone();
         let of = Of { id: &id, owner: active.name.owner.as_str(), seed: needs.keyring.seed(asked.id), now_ms };
         let chained = transforms::request(&needs.runtime, &of, &active.transforms, request).await;
-        let Chained { outcome, usage, logs, .. } = chained;
+        let Chained { outcome, usage, logs, logs_dropped } = chained;
         for line in &logs {
             tracing::debug!(request.id = id, api = %active.name, level = line.level.as_str(), "{}", line.message);
         }
@@ -61,11 +63,16 @@ impl Runs {
             }
             Err(stopped) => {
                 if stopped.is_broken() {
-                    let (revision, error) = (active.digest.short(), stopped.sentence());
-                    tracing::warn!(request.id = id, api = %active.name, revision, error, "A request could not be transformed");
+                    let (revision, error, said) = (active.digest.short(), stopped.sentence(), last_message(&logs));
+                    tracing::warn!(request.id = id, api = %active.name, revision, error, said, "A request could not be transformed");
                     needs.plugins.ran(active.digest, &active.name, Ran::Broke);
+                    let run = receipt(asked.attempt, asked.created_at, label, &usage);
+                    let run = RunReceipt { lines: log_lines(&logs, logs_dropped), ..run };
+                    self.unstored.keep(BrokenRun { id: asked.id, api: active.name.clone(), run });
                 }
-                Err(stopped.problem(&active.name, "Nothing was accepted and nothing was held."))
+                let (is_broken, id) = (stopped.is_broken(), asked.id.to_string());
+                let problem = stopped.problem(&active.name, "Nothing was accepted and nothing was held.");
+                Err(if is_broken { problem.with("requestId", id) } else { problem })
             }
         }
     }

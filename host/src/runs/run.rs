@@ -18,6 +18,7 @@ use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_runtime::{
     Call, Entries, Handler, Journal, Limits, LogLine, ProgressSink, Request, Response, Run, RunOutcome, Usage,
+    last_message,
 };
 use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, StoreError, WriteError, failpoint};
 use std::panic::AssertUnwindSafe;
@@ -242,7 +243,8 @@ impl Runs {
         let Answered { outcome, tape, usage, logs, logs_dropped } = answered;
         let label = self.count(active, &outcome, &usage);
         if let Some(error) = broken(&outcome) {
-            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, "A run gave no answer");
+            let said = last_message(&logs);
+            tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, said, "A run gave no answer");
         }
         let decision = decide::decide(outcome, &self.context(claimed, active, By::Handler));
         Handled { decision, tape, label, usage, logs, logs_dropped }
@@ -250,6 +252,7 @@ impl Runs {
 
     pub(super) fn context<'a>(&self, claimed: &'a ClaimedRun, active: &ActiveApi, by: By) -> Context<'a> {
         Context {
+            id: claimed.id,
             api: &claimed.api,
             by,
             attempt: claimed.attempt,
@@ -291,6 +294,11 @@ impl Runs {
         let seen = (!active.transforms.response.is_empty()).then(|| call.request.clone());
         let Run { outcome, usage, mut logs, logs_dropped, remains } = runtime.run(handler, call).await;
         let tape = replay::write_tape(remains.as_ref());
+        if let Err(error) = &outcome
+            && error.is_owners()
+        {
+            logs.push(LogLine::of_host(error.to_string()));
+        }
         let (request, response) = match (seen, outcome) {
             (Some(request), Ok(Ok(response))) => (request, response),
             (_, outcome) => return Answered { outcome: Ok(outcome), tape, usage, logs, logs_dropped },

@@ -2,7 +2,8 @@
 
 use super::decide::{self, By, Decision, End};
 use super::finish::Brought;
-use super::run::{Asked, Handled};
+use super::run::{Asked, Handled, receipt};
+use super::unstored::BrokenRun;
 use super::{NotRun, Runs};
 use crate::causes::chain;
 use crate::live::Entry;
@@ -13,7 +14,7 @@ use crate::transforms::{self, Chained};
 use crate::upstreams::{Forward, Forwarded, Later, NotAnswered, Reach, meaning};
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
-use ripost_runtime::{Level, LogLine, Response, Usage};
+use ripost_runtime::{Level, LogLine, Response, Usage, Writer};
 use ripost_store::{Answer, AwaitCallback, Callback, ClaimedRun, PinnedRun, RunReceipt, WriteError};
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -66,12 +67,12 @@ impl Runs {
             Err(NotAnswered::Send(error)) => {
                 let text = chain(&error);
                 tracing::warn!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, error = text, "An upstream gave no answer");
-                logs.push(line(text));
+                logs.push(LogLine::of_host(text));
                 (error.class(), decide::unanswered(&error, &context()))
             }
             Ok(answer) => match meaning(upstream.reply, &asked.input.method, answer, &active.limits) {
                 Err(reason) => {
-                    logs.push(line(format!("the answer cannot be used: {reason}")));
+                    logs.push(LogLine::of_host(format!("the answer cannot be used: {reason}")));
                     ("unusable", Decision::End(decide::unusable(&reason)))
                 }
                 Ok(Err(Later)) => ("acknowledged", Decision::Await),
@@ -86,7 +87,7 @@ impl Runs {
         };
         if resent {
             let message = "a kept connection had ended; the request was sent again on a new one, in the same attempt";
-            logs.insert(0, LogLine { level: Level::Info, message: message.to_owned(), fields: Vec::new() });
+            logs.insert(0, LogLine { by: Writer::Host, level: Level::Info, message: message.to_owned(), fields: Vec::new() });
         }
         usage.wall = begun.elapsed();
         let metrics = &self.needs.metrics;
@@ -171,7 +172,15 @@ impl Runs {
             created_at: claimed.created_at,
             until: claimed.expires_at,
         };
-        let outcome = self.transformed(asked, active, response).await.outcome;
+        let begun_at = self.needs.clock.now();
+        let Chained { outcome, usage, logs, logs_dropped } = self.transformed(asked, active, response).await;
+        if let Err(stopped) = &outcome
+            && !stopped.is_hosts()
+        {
+            let run = receipt(asked.attempt, begun_at, "transform-failed", &usage);
+            let run = RunReceipt { lines: decide::log_lines(&logs, logs_dropped), ..run };
+            self.unstored.keep(BrokenRun { id: claimed.id, api: claimed.api.clone(), run });
+        }
         let Some(end) = decide::called_back(outcome, &self.context(&claimed, active, By::Upstream)) else {
             return CalledBack::NoRoom;
         };
@@ -240,8 +249,11 @@ impl Runs {
         let wait = asked.until.since(self.needs.clock.now());
         let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
         let _in_flight = self.needs.metrics.run_in_flight();
-        let begun = Instant::now();
+        let (begun, began_at) = (Instant::now(), self.needs.clock.now());
         let Forwarded { result, bytes_sent, .. } = self.exchange(asked, active, upstream, reach, None).await;
+        // What is not the caller's to read is the owner's.
+        let mut logs = Vec::new();
+        let mut outcome = "refused";
         let answered = match result {
             Err(NotAnswered::Address(reason)) => Err(Problem::new(
                 Kind::InvalidPath,
@@ -250,20 +262,37 @@ impl Runs {
             Err(NotAnswered::Send(error)) => {
                 let text = chain(&error);
                 tracing::warn!(request.id = %asked.id, api = %active.name, error = text, "An upstream gave no answer");
+                logs.push(LogLine::of_host(text));
+                outcome = error.class();
                 let detail = format!("The upstream gave no answer ({}). Send it again later.", error.public_class());
                 Err(Problem::new(Kind::UpstreamFailed, detail).retry_after(Duration::from_secs(1)))
             }
             Ok(answer) => match meaning(upstream.reply, &asked.input.method, answer, &active.limits) {
-                Ok(Ok(response)) => match self.transformed(asked, active, response).await.outcome {
-                    Ok(Response { status, headers, body, .. }) => Ok(Answer { status, headers, body }),
-                    Err(stopped) => Err(stopped.problem(&active.name, "Nothing was written.")),
-                },
+                Ok(Ok(response)) => {
+                    let chained = self.transformed(asked, active, response).await;
+                    match chained.outcome {
+                        Ok(Response { status, headers, body, .. }) => Ok(Answer { status, headers, body }),
+                        Err(stopped) => {
+                            (logs, outcome) = (chained.logs, "transform-failed");
+                            Err(stopped.problem(&active.name, "Nothing was written."))
+                        }
+                    }
+                }
                 Ok(Err(Later)) => Err(unusable("it came to nothing")),
-                Err(reason) => Err(unusable(&reason)),
+                Err(reason) => {
+                    logs.push(LogLine::of_host(format!("the answer cannot be used: {reason}")));
+                    outcome = "unusable";
+                    Err(unusable(&reason))
+                }
             },
         };
         let usage =
             Usage { wall: begun.elapsed(), outbound_calls: 1, outbound_bytes: bytes_sent as u64, ..Usage::default() };
+        if !logs.is_empty() {
+            let run = receipt(asked.attempt, began_at, outcome, &usage);
+            let run = RunReceipt { lines: decide::log_lines(&logs, 0), ..run };
+            self.unstored.keep(BrokenRun { id: asked.id, api: active.name.clone(), run });
+        }
         let label = if answered.is_ok() { "answered" } else { "refused" };
         self.needs.metrics.run_seconds.observe(usage.wall.as_secs_f64());
         self.needs.metrics.runs.get_or_create(&Outcome { outcome: label }).inc();
@@ -274,9 +303,4 @@ impl Runs {
 
 fn unusable(reason: &str) -> Problem {
     Problem::new(Kind::ResponseInvalid, format!("The upstream's answer cannot be used: {reason}. Ask the owner."))
-}
-
-/// For the owner, in the log of the run.
-fn line(message: String) -> LogLine {
-    LogLine { level: Level::Error, message, fields: Vec::new() }
 }

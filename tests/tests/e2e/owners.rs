@@ -1,10 +1,12 @@
-//! Owners see what their APIs were asked and what became of it.
+//! Owners see what their APIs were asked and what became of it; consumers see nothing of what an owner's code said.
 
 use crate::{PAUSED, Test, host};
 use anyhow::{Context as _, Result};
 use http::Method;
 use ripost_tests::{Answer, Api, Consumer, Host, Output, Plugin, Reply, Sink, guests};
 use serde_json::{Value, json};
+
+const SECRET: &str = "db password is hunter2";
 
 /// The command line of somebody with a token, away from the data folder.
 struct From<'h> {
@@ -33,6 +35,70 @@ impl<'h> From<'h> {
 fn ids(page: &Value) -> Vec<String> {
     let requests = page["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
     requests.iter().map(|line| line["request_id"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_a_handler_says_when_it_breaks_is_its_owners_and_reaches_no_consumer() -> Test {
+    let sink = Sink::start().await?;
+    let apis = [
+        Api::new("demo", "panics", guests::panics(SECRET)),
+        Api::new("demo", "direct", guests::panics(SECRET)).line("delivery = \"off\""),
+        Api::new("demo", "invalid", guests::answers(200, &[("x hunter2", "x")], b"")),
+    ];
+    let host = host().plugin(&Plugin::new("broken", apis)).start().await?;
+    let consumer = host.demo();
+    let alice = From::owner(&host, "demo").await?;
+    let mut read = Vec::new();
+
+    // An answer that is waited for, and one at once.
+    for (api, kind) in
+        [("demo/panics", "handler-trapped"), ("demo/direct", "handler-trapped"), ("demo/invalid", "response-invalid")]
+    {
+        let answer = consumer.call(api).json(&json!({})).send().await?.expect(502)?;
+        assert_eq!(answer.problem()?, kind, "{api}");
+        let id = answer.request_id()?;
+        let problem = answer.json()?;
+        assert_eq!(problem["requestId"], id, "{api}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(&format!("ripost runs {id}")), "{api} says where the owner looks: {detail}");
+        read.push(answer.body);
+    }
+    // By webhook, by polling, in the list, as events.
+    let call = consumer.call("demo/panics").json(&json!({ "webhook_url": sink.url("/hook") }));
+    let id = call.accepted().await?;
+    read.push(sink.first(&id).await?.body);
+    for path in ["", "/events", "/webhooks/completed", "/deliveries", "/receipt"] {
+        read.push(consumer.get(&format!("/requests/{id}{path}")).await?.expect(200)?.body);
+    }
+    read.push(consumer.get("/requests").await?.expect(200)?.body);
+    for body in &read {
+        let text = String::from_utf8_lossy(body);
+        assert!(!text.contains("hunter2") && !text.contains("charge_card") && !text.contains("unreachable"), "{text}");
+    }
+
+    // The owner has all of it.
+    let runs = alice.cli(&["runs", &id]).await?.expect(0)?.stdout;
+    for told in [SECRET, "charge_card", "wasm `unreachable` instruction executed", "handler-trapped"] {
+        assert!(runs.contains(told), "{told}: {runs}");
+    }
+    let shown = alice.cli(&["requests", "show", &id]).await?.expect(0)?.stdout;
+    assert!(shown.contains(SECRET) && shown.contains("demo/panics: failed: handler-trapped"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_case_that_panics_is_rejected_with_its_words() -> Test {
+    let host = host().start().await?;
+    let alice = From::owner(&host, "demo").await?;
+    let case = json!({ "name": "breaks", "request": {}, "expect": { "status": 200 } });
+    let api = Api::new("demo", "panics", guests::panics(SECRET)).line("cases = \"cases\"");
+    let plugin = Plugin::new("panics", [api]).file("cases/one.json", case.to_string());
+    let folder = host.stage().join("pushed");
+    plugin.write(&folder)?;
+    let refused = alice.cli(&["push", folder.as_str()]).await?.expect(1)?;
+    let told = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(told.contains(SECRET) && told.contains("the handler trapped"), "{told}");
+    Ok(())
 }
 
 async fn with_two_owners(sink: &Sink) -> Result<(Host, Vec<String>, String)> {

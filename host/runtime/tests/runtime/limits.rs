@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ripost_runtime::{Limits, RunError, Scheme};
+use ripost_runtime::{Limits, RunError, Scheme, Writer, last_message};
 
 use crate::common::{Guest, with_modules};
 use crate::{answered, call, limits, load, run, runtime, stopped};
@@ -136,7 +136,7 @@ async fn endless_recursion_is_a_stack_overflow_and_the_process_lives() {
 }
 
 #[tokio::test]
-async fn a_trap_says_what_it_was_and_what_the_guest_last_complained_of() {
+async fn a_trap_says_what_it_was_and_leaves_the_guests_words_to_its_log() {
     assert_eq!(
         stopped(run(&Guest::new("unreachable"), limits()).await),
         RunError::Trap { message: "wasm trap: wasm `unreachable` instruction executed".to_owned() }
@@ -145,13 +145,33 @@ async fn a_trap_says_what_it_was_and_what_the_guest_last_complained_of() {
         Guest::new("(call $log (i32.const 4) (i32.const 2048) (i32.const 20) (i32.const 0) (i32.const 0)) unreachable")
             .imports(r#"(import "ripost:plugin/log@1.0.0" "write" (func $log (param i32 i32 i32 i32 i32)))"#)
             .items(r#"(data (i32.const 2048) "panicked at lib.rs:3")"#);
-    let error = stopped(run(&panicking, limits()).await);
-    assert!(error.to_string().ends_with("; it last said: panicked at lib.rs:3"), "{error}");
-    assert!(error.is_owners());
+    let panicked = run(&panicking, limits()).await;
+    assert_eq!(last_message(&panicked.logs).as_deref(), Some("panicked at lib.rs:3"));
+    let error = stopped(panicked);
+    assert!(error.is_owners() && !error.to_string().contains("lib.rs"), "{error}");
     let out_of_bounds = Guest::new("(i32.load (i32.const -8))");
     assert_eq!(stopped(run(&out_of_bounds, limits()).await).kind(), "handler-trapped");
     let divides = Guest::new("(i32.div_u (i32.const 1) (i32.const 0))");
     assert_eq!(stopped(run(&divides, limits()).await).kind(), "handler-trapped");
+}
+
+#[tokio::test]
+async fn the_log_of_a_guest_that_broke_names_the_functions_it_was_in() {
+    let guest = Guest::new("(call $charge_card) unreachable")
+        .items("(func $charge_card (call $getaddrinfo)) (func $getaddrinfo unreachable)");
+    let broke = run(&guest, limits()).await;
+    let host: Vec<&str> =
+        broke.logs.iter().filter(|line| line.by == Writer::Host).map(|line| line.message.as_str()).collect();
+    let at =
+        |text: &str| host.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {host:?}"));
+    assert!(at("innermost") < at("getaddrinfo") && at("getaddrinfo") < at("charge_card"), "{host:?}");
+    at("Components have no sockets");
+    assert!(!stopped(broke).public().contains("charge_card"));
+    // Also of one that was stopped, and was not deep in anything.
+    let spins = Guest::new("(call $spin_here) unreachable").items("(func $spin_here (loop $on (br $on)))");
+    let limits = Limits { cpu: Duration::from_millis(20), ..limits() };
+    let stopped = run(&spins, limits).await;
+    assert!(stopped.logs.iter().any(|line| line.message.contains("spin_here")), "{:?}", stopped.logs);
 }
 
 #[tokio::test]
