@@ -68,16 +68,12 @@ impl ApiOutbound {
             credentials = put_in.into_credentials();
         }
         let url = WebhookUrl::parse_for_call(url.as_str(), self.outlet.url_policy()).map_err(url_refused)?;
-        // Idempotent methods are not enough: a DELETE that arrives twice is answered 404, and a PUT may undo what somebody
-        // else has put meanwhile. What a dead connection has cost otherwise is `in-doubt`, and the guest's to decide.
-        let repeatable = is_safe(&method) || headers.contains_key("idempotency-key");
         let outgoing = Outgoing {
             party: Party::Owner(self.owner.clone()),
             url,
             method: method.parse().map_err(|_| OutboundError::Invalid("the method is not HTTP's".to_owned()))?,
             headers,
             body,
-            repeatable,
             deadline: timeout,
             response_bytes_read_max: response_bytes_max,
             response_bytes_kept: response_bytes_max,
@@ -162,7 +158,13 @@ impl Outbound for ApiOutbound {
         let (outgoing, credentials) = self.outgoing(request)?;
         let _place = self.outlet.enter(&self.owner)?;
         let safe = is_safe(outgoing.method.as_str());
-        let Exchange { result, .. } = self.outlet.client().send(outgoing).await;
+        // Idempotent methods are not enough: a DELETE that arrives twice is answered 404, and a PUT may undo what somebody
+        // else has put meanwhile. What a dead connection has cost otherwise is `in-doubt`, and the guest's to decide.
+        let Exchange { result, .. } = if safe || outgoing.headers.contains_key("idempotency-key") {
+            self.outlet.client().send_repeatable(&|| outgoing.clone()).await
+        } else {
+            self.outlet.client().send(outgoing).await
+        };
         match result {
             Ok(answer) => self.response(answer, &credentials, response_bytes_max),
             Err(error) => Err(failed(&error, safe, timeout)),

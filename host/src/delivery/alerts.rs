@@ -149,18 +149,17 @@ async fn send(egress: &EgressClient, url: &WebhookUrl, secret: &Secret, id: &str
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    let outgoing = Outgoing {
+    let outgoing = || Outgoing {
         party: Party::Gateway,
         url: url.clone(),
         method: Method::POST,
-        headers,
+        headers: headers.clone(),
         body: body.clone(),
-        repeatable: true,
         deadline: DEADLINE,
         response_bytes_read_max: 1024,
         response_bytes_kept: 0,
     };
-    let Exchange { result, .. } = egress.send(outgoing).await;
+    let Exchange { result, .. } = egress.send_repeatable(&outgoing).await;
     match result {
         Ok(answer) if answer.status.is_success() => true,
         Ok(answer) => {

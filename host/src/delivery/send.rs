@@ -107,8 +107,9 @@ impl Sender {
         let id = claimed.id.to_string();
         let seconds = now.as_seconds();
         let signed = sign(&signing, &self.needs.signing_key, &id, now, &claimed.payload);
-        let outgoing = self.outgoing(url, headers(claimed, &id, seconds, &signed), claimed.payload.clone());
-        let Exchange { result, facts } = self.needs.egress.send(outgoing).await;
+        // Known by `webhook-id`.
+        let outgoing = || self.outgoing(url.clone(), headers(claimed, &id, seconds, &signed), claimed.payload.clone());
+        let Exchange { result, facts } = self.needs.egress.send_repeatable(&outgoing).await;
         match result {
             Ok(answer) => Attempted::answered(answer, Facts::new(&facts), self.needs.clock.now()),
             Err(error) => Attempted::failed(&error, Facts::new(&facts)),
@@ -122,8 +123,6 @@ impl Sender {
             method: Method::POST,
             headers,
             body,
-            // By `webhook-id`.
-            repeatable: true,
             deadline: self.deadline,
             response_bytes_read_max: RESPONSE_BYTES_READ_MAX,
             response_bytes_kept: RESPONSE_BYTES_KEPT,

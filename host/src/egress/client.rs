@@ -25,6 +25,9 @@ use tokio_util::task::TaskTracker;
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// Makes a request once more.
+type Again<'a> = &'a (dyn Fn() -> Outgoing + Sync);
+
 /// How the way out behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -113,6 +116,20 @@ impl EgressClient {
     /// # Cancel safety
     /// Dropping it closes the connection; the other side may have had the request.
     pub async fn send(&self, request: Outgoing) -> Exchange {
+        self.send_or_again(request, None).await
+    }
+
+    /// The same for what may arrive twice, because it changes nothing or the other side knows it by an id: it is sent
+    /// once more, on a new connection, if one that had been kept ends before a byte of the answer. `make` is asked
+    /// again only then, so that nothing is copied for the sake of what hardly ever happens.
+    ///
+    /// # Cancel safety
+    /// As [`Self::send`].
+    pub async fn send_repeatable(&self, make: Again<'_>) -> Exchange {
+        self.send_or_again(make(), Some(make)).await
+    }
+
+    async fn send_or_again(&self, request: Outgoing, again: Option<Again<'_>>) -> Exchange {
         let inner = &*self.inner;
         if inner.stop.is_cancelled() {
             return Exchange { result: Err(SendError::Shutdown), facts: Facts::default() };
@@ -120,7 +137,7 @@ impl EgressClient {
         let deadline = request.deadline;
         let mut progress = Progress::default();
         let result = tokio::select! {
-            result = timeout(deadline, inner.exchange(request, &mut progress)) => result,
+            result = timeout(deadline, inner.exchange(request, again, &mut progress)) => result,
             () = inner.stop.cancelled() => Ok(Err(SendError::Shutdown)),
         };
         let late = SendError::Timeout { phase: progress.phase(), status: progress.status };
@@ -150,12 +167,16 @@ impl EgressClient {
 }
 
 impl Inner {
-    async fn exchange(&self, outgoing: Outgoing, progress: &mut Progress) -> Result<Answer, SendError> {
+    async fn exchange(
+        &self,
+        outgoing: Outgoing,
+        again: Option<Again<'_>>,
+        progress: &mut Progress,
+    ) -> Result<Answer, SendError> {
         let (read_max, kept_max) = (outgoing.response_bytes_read_max, outgoing.response_bytes_kept);
-        let repeatable = outgoing.repeatable;
         let key = outgoing.party.key(outgoing.url.origin()).into_owned();
         let (url, request) = exchange::request(outgoing)?;
-        let (mut connection, response) = self.head_of_answer(&key, &url, request, repeatable, progress).await?;
+        let (mut connection, response) = self.head_of_answer(&key, &url, request, again, progress).await?;
         progress.status = Some(response.status());
         progress.enter(Phase::Body);
         let (answer, after) = exchange::read(&mut connection, response, read_max, kept_max).await?;
@@ -171,14 +192,13 @@ impl Inner {
         key: &str,
         url: &WebhookUrl,
         mut request: Request<Full<Bytes>>,
-        repeatable: bool,
+        again: Option<Again<'_>>,
         progress: &mut Progress,
     ) -> Result<(Box<Connection>, Response<Incoming>), SendError> {
         if let Some(mut connection) = self.idle_connection(key, url).await {
             progress.enter(Phase::Head);
             progress.facts.reused = true;
             connection.tell(&mut progress.facts);
-            let copy = repeatable.then(|| request.clone());
             match connection.send(request).await {
                 Ok(response) => return Ok((connection, response)),
                 // It was closed while it was idle, and not a byte was written: once more, on a new one.
@@ -190,11 +210,11 @@ impl Inner {
                     // What ends a connection without a word (a restart, a load balancer, a NAT that forgot it) has mostly
                     // ended those beside it too.
                     self.pool.forget(key);
-                    let Some(copy) = copy.filter(|_| !connection.was_read_from()) else {
+                    let Some(make) = again.filter(|_| !connection.was_read_from()) else {
                         return Err(SendError::from_hyper(error, None));
                     };
                     progress.start_over(true);
-                    request = copy;
+                    (_, request) = exchange::request(make())?;
                 }
             }
         }

@@ -59,9 +59,6 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// The bytes, as they are.
     pub body: Bytes,
-    /// Whether it may arrive twice: it changes nothing, or the other side knows it by an id. Then it is sent once more,
-    /// on a new connection, if one that had been kept for it ends before a byte of the answer.
-    pub repeatable: bool,
     /// For all of it: look-up, connection, TLS, head and body of the answer.
     pub deadline: Duration,
     /// Bytes of the answer's body that are read before the connection is closed.

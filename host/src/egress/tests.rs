@@ -107,7 +107,6 @@ fn post(text: &str) -> Outgoing {
         method: Method::POST,
         headers: HeaderMap::new(),
         body: Bytes::from_static(br#"{"hello":"world"}"#),
-        repeatable: false,
         deadline: 5 * SECOND,
         response_bytes_read_max: 64 * 1024,
         response_bytes_kept: 16 * 1024,

@@ -77,23 +77,21 @@ impl Upstreams {
         };
         let callback = forward.callback_epoch.map(|epoch| self.callback_url(forward.asked.id, epoch));
         let body = body(&forward.asked.input.headers, &forward.asked.input.body, callback.as_deref());
-        let headers = headers(&forward, &self.keyring, callback.as_deref(), &body);
         let bytes_sent = body.len();
         let method = Method::from_bytes(forward.asked.input.method.as_bytes()).unwrap_or(Method::POST);
-        let outgoing = Outgoing {
+        // `Ripost-Request-Id` and `webhook-id` are the same over all attempts.
+        let outgoing = || Outgoing {
             party: Party::Owner(forward.owner.clone()),
-            url,
-            method,
-            headers,
-            body,
-            // `Ripost-Request-Id` and `webhook-id` are the same over all attempts.
-            repeatable: true,
+            url: url.clone(),
+            method: method.clone(),
+            headers: headers(&forward, &self.keyring, callback.as_deref(), &body),
+            body: body.clone(),
             deadline: forward.deadline.min(self.deadline),
             // One byte more, which tells an answer that is too large.
             response_bytes_read_max: forward.answer_bytes_max.saturating_add(1),
             response_bytes_kept: forward.answer_bytes_max,
         };
-        let Exchange { result, facts } = way.client.send(outgoing).await;
+        let Exchange { result, facts } = way.client.send_repeatable(&outgoing).await;
         Forwarded { result: result.map_err(NotAnswered::Send), bytes_sent, resent: facts.resent }
     }
 }

@@ -71,19 +71,17 @@ impl Upstreams {
         // A message of its own: who drops what came before must not drop this.
         let message = format!("{id}_{}", event.as_str());
         announce(&mut headers, &self.keyring, &api, &message, id, consumer, Some(&callback), now, &body);
-        let outgoing = Outgoing {
-            party: Party::Owner(owner),
-            url,
+        let outgoing = || Outgoing {
+            party: Party::Owner(owner.clone()),
+            url: url.clone(),
             method: Method::POST,
-            headers,
-            body,
-            // By `webhook-id`.
-            repeatable: true,
+            headers: headers.clone(),
+            body: body.clone(),
             deadline: deadline.min(self.deadline),
             response_bytes_read_max: ANSWER_BYTES_READ_MAX,
             response_bytes_kept: 0,
         };
-        let Exchange { result, .. } = way.client.send(outgoing).await;
+        let Exchange { result, .. } = way.client.send_repeatable(&outgoing).await;
         result.map(|answer| answer.status.as_u16()).map_err(|error| chain(&error))
     }
 }

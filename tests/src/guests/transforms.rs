@@ -116,6 +116,25 @@ pub fn appends(kind: Kind, text: &str) -> Vec<u8> {
     build(kind, text.as_bytes(), &format!("(local $r i32) (local.set $r (call $result)) {fill} (local.get $r)"))
 }
 
+/// A request transform that asks for this path in place of the caller's.
+#[must_use]
+pub fn asks_for(path: &str) -> Vec<u8> {
+    // query 52; headers 64 and body 72; attributes 88.
+    let copies = [(12, 52, 12), (24, 64, 16), (40, 88, 8)].map(|(to, offset, bytes)| {
+        format!(
+            "(memory.copy (i32.add (local.get $r) (i32.const {to})) (i32.add (local.get $given) (i32.const {offset})) (i32.const {bytes}))"
+        )
+    });
+    let fill = format!(
+        "(local $r i32) (local.set $r (call $result)) {}
+         (call $two (i32.add (local.get $r) (i32.const 4)) (i32.const {DATA_AT}) (i32.const {}))
+         (local.get $r)",
+        copies.concat(),
+        path.len()
+    );
+    build(Kind::Request, path.as_bytes(), &fill)
+}
+
 /// A webhook transform that makes this body, with these headers, of every payload.
 #[must_use]
 pub fn makes(headers: &[(&str, &str)], body: &str) -> Vec<u8> {

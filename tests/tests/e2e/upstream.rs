@@ -581,6 +581,27 @@ async fn a_response_transform_applies_however_the_result_comes() -> Test {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_transform_cannot_lead_out_of_the_upstream_either() -> Test {
+    for (path, status, sent) in [("/below", 200, 1), ("/..%2fadmin", 502, 0), ("/../admin", 502, 0)] {
+        let service = Sink::start().await?;
+        let plugin = plugin(&service.url("/process"), "transforms = { request = [\"path.wasm\"] }");
+        let plugin = plugin.file("path.wasm", guests::transforms::asks_for(path));
+        let host = Host::builder().dev().show_log().config(QUICK).plugin(&plugin).start().await?;
+        service.otherwise(Reply::status(200).body("ok"));
+        let consumer = host.demo();
+        let answer = consumer.call("demo/up/asked").header("prefer", "wait=10").json(&json!({})).send().await?;
+        assert_eq!((answer.status.as_u16(), service.count()), (status, sent), "{path}: {answer:?}");
+        match sent {
+            0 => assert_eq!(answer.problem()?, "transform-failed"),
+            _ => assert_eq!(service.deliveries()[0].path, "/process/below"),
+        }
+        assert_eq!(consumer.balances().await?.1, 0);
+        assert_eq!(ripost_tests::audit::count(host.data(), "requests")?, sent as u64, "{path}");
+    }
+    Ok(())
+}
+
 async fn acknowledges_and_calls_back(kind: Program, sample: &str, made_by: &str) -> Test {
     let (mut service, hook) = (Receiver::start(kind, sample).await?, Sink::start().await?);
     let host = host(&service.url.replace("/hook", "/process"), "").start().await?;

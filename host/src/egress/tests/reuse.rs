@@ -114,8 +114,8 @@ async fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
     }
 }
 
-fn repeatable(receiver: &Receiver) -> Outgoing {
-    Outgoing { repeatable: true, ..post(&receiver.url()) }
+async fn send_repeatable(client: &EgressClient, receiver: &Receiver) -> Exchange {
+    client.send_repeatable(&|| post(&receiver.url())).await
 }
 
 /// Answers the first request of each connection, and `end`s it when a second one comes.
@@ -139,7 +139,7 @@ async fn a_kept_connection_that_is_dead_costs_no_attempt() {
         let receiver = one_answer_each(end).await;
         let client = client();
         for sent in 1..=4 {
-            let Exchange { result, facts } = client.send(repeatable(&receiver)).await;
+            let Exchange { result, facts } = send_repeatable(&client, &receiver).await;
             assert_eq!(&result.unwrap().excerpt[..], b"ok");
             assert_eq!((facts.resent, facts.reused), (sent > 1, false), "{sent}");
             assert_eq!((facts.peer, facts.phases.connect.is_some()), (Some(receiver.address), true));
@@ -170,9 +170,9 @@ async fn it_is_sent_again_once_and_only_from_a_kept_connection() {
     })
     .await;
     let client = client();
-    client.send(repeatable(&receiver)).await.result.unwrap();
+    send_repeatable(&client, &receiver).await.result.unwrap();
     for (resent, accepted, requests) in [(true, 2, 3), (false, 3, 4)] {
-        let Exchange { result, facts } = client.send(repeatable(&receiver)).await;
+        let Exchange { result, facts } = send_repeatable(&client, &receiver).await;
         assert_eq!((result.unwrap_err().class(), facts.resent), ("connection-closed", resent));
         assert_eq!((receiver.accepted(), receiver.requests().len()), (accepted, requests));
     }
@@ -189,8 +189,8 @@ async fn after_a_byte_of_the_answer_nothing_is_sent_again() {
         })
         .await;
         let client = client();
-        client.send(repeatable(&receiver)).await.result.unwrap();
-        let Exchange { result, facts } = client.send(repeatable(&receiver)).await;
+        send_repeatable(&client, &receiver).await.result.unwrap();
+        let Exchange { result, facts } = send_repeatable(&client, &receiver).await;
         assert_eq!((result.unwrap_err().class(), facts.resent), ("connection-closed", false));
         assert_eq!((receiver.accepted(), receiver.requests().len()), (1, 2));
     }
@@ -210,9 +210,10 @@ async fn the_deadline_is_one_for_both() {
     })
     .await;
     let client = client();
-    client.send(repeatable(&receiver)).await.result.unwrap();
+    send_repeatable(&client, &receiver).await.result.unwrap();
     let started = Instant::now();
-    let Exchange { result, facts } = client.send(Outgoing { deadline: DEADLINE, ..repeatable(&receiver) }).await;
+    let Exchange { result, facts } =
+        client.send_repeatable(&|| Outgoing { deadline: DEADLINE, ..post(&receiver.url()) }).await;
     assert_eq!((result.unwrap_err().class(), facts.resent), ("answer-timeout", true));
     let took = started.elapsed();
     assert!((DEADLINE..DEADLINE * 3 / 2).contains(&took), "{took:?}");
@@ -234,13 +235,13 @@ async fn a_dead_connection_takes_those_beside_it_along() {
     })
     .await;
     let client = client();
-    let sends = futures_util::future::join_all((0..4).map(|_| client.send(repeatable(&receiver)))).await;
+    let sends = futures_util::future::join_all((0..4).map(|_| send_repeatable(&client, &receiver))).await;
     assert!(sends.iter().all(|exchange| exchange.result.is_ok()));
     assert_eq!((receiver.accepted(), client.idle_connections()), (4, 4));
-    let resent = client.send(repeatable(&receiver)).await;
+    let resent = send_repeatable(&client, &receiver).await;
     assert!(resent.result.is_ok() && resent.facts.resent);
     assert_eq!((receiver.accepted(), client.idle_connections()), (5, 1));
-    let next = client.send(repeatable(&receiver)).await;
+    let next = send_repeatable(&client, &receiver).await;
     assert!(next.result.is_ok() && next.facts.reused && !next.facts.resent);
 }
 
@@ -258,9 +259,10 @@ async fn a_large_body_that_was_partly_sent_is_sent_again_whole() {
     })
     .await;
     let client = client();
-    client.send(repeatable(&receiver)).await.result.unwrap();
+    send_repeatable(&client, &receiver).await.result.unwrap();
     let body = Bytes::from("x".repeat(8 << 20));
-    let Exchange { result, facts } = client.send(Outgoing { body: body.clone(), ..repeatable(&receiver) }).await;
+    let Exchange { result, facts } =
+        client.send_repeatable(&|| Outgoing { body: body.clone(), ..post(&receiver.url()) }).await;
     assert!(facts.resent && result.is_ok(), "{result:?}");
     assert!(receiver.requests()[1].ends_with(std::str::from_utf8(&body).unwrap()));
 }
