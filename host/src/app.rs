@@ -23,9 +23,9 @@ use crate::gateway::access::Access;
 use crate::gateway::idempotency::InFlight;
 use crate::gateway::identity::Identity;
 use crate::gateway::limits::{Limiter, Unfinished};
-use crate::gateway::listener::{self, Serving};
+use crate::gateway::listener::{self, Serving, Shares};
 use crate::gateway::stream::Streams;
-use crate::gateway::{Gateway, cors};
+use crate::gateway::{Gateway, TrustedProxies, cors};
 use crate::keyring::{AdminToken, Keyring};
 use crate::live::Live;
 use crate::plugins::Plugins;
@@ -56,6 +56,9 @@ pub struct App {
     config: Config,
     store: Arc<dyn Store>,
     live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    trusted_proxies: TrustedProxies,
     tasks: TaskTracker,
     egress: Arc<EgressClient>,
     outlet: Arc<Outlet>,
@@ -258,6 +261,7 @@ impl App {
             asked: Notify::new(),
             stopping: stopping.clone(),
         });
+        let trusted_proxies = config.connections.trusted_proxies().map_err(StartError::Configuration)?;
         let gateway = Arc::new(Gateway {
             store: store.clone(),
             plugins: plugins.clone(),
@@ -281,9 +285,13 @@ impl App {
             requests_kept: config.retention.requests,
             body_time: config.connections.body_time,
             body_bytes: Arc::new(Semaphore::new(config.limits.bodies_in_memory)),
+            answer_bytes: Arc::new(Semaphore::new(config.limits.answers_in_memory)),
             streams: Streams::new(config.connections.streams_max, config.connections.streams_per_consumer),
-            cors: if config.dev { cors::Policy::AnyOrigin } else { cors::Policy::None },
-            trusted_proxies: config.connections.trusted_proxies().map_err(StartError::Configuration)?,
+            cors: cors::Policy {
+                origins: config.cors.origins().map_err(StartError::Configuration)?,
+                loopback: config.dev,
+            },
+            trusted_proxies: trusted_proxies.clone(),
             tasks: tasks.clone(),
             stopping: stopping.clone(),
         });
@@ -292,6 +300,9 @@ impl App {
             config,
             store: store.clone(),
             live: live.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            trusted_proxies,
             tasks: tasks.clone(),
             egress,
             outlet,
@@ -369,7 +380,11 @@ impl App {
     fn serving(&self) -> Serving {
         Serving {
             connections: Arc::new(Semaphore::new(self.config.connections.max)),
+            shares: Shares::new(self.config.connections.share(), self.trusted_proxies.clone()),
             header_time: self.config.connections.header_time,
+            pace: self.config.connections.pace(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
             tasks: self.tasks.clone(),
             stopping: self.stopping.clone(),
         }

@@ -4,6 +4,7 @@ mod alerts;
 mod compile;
 mod connections;
 mod consumers;
+mod cors;
 mod delivery;
 mod kv;
 mod limits;
@@ -24,6 +25,7 @@ pub use alerts::Alerts;
 pub use compile::Compile;
 pub use connections::Connections;
 pub use consumers::Consumers;
+pub use cors::Cors;
 pub use delivery::Delivery;
 pub use kv::Kv;
 pub use limits::Limits;
@@ -110,6 +112,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Reload of plugins.
     pub plugins: Plugins,
+    /// Whose pages may call.
+    pub cors: Cors,
     /// Plugins that come over the wire.
     pub push: Push,
     /// Compiling of components.
@@ -149,6 +153,7 @@ impl Default for Config {
             upstream: Upstream::default(),
             alerts: Alerts::default(),
             plugins: Plugins::default(),
+            cors: Cors::default(),
             push: Push::default(),
             compile: Compile::default(),
             retention: Retention::default(),
@@ -226,9 +231,10 @@ impl Config {
                 return contradiction(format!("public_url {url} must be http(s)://host[:port] and nothing more"));
             }
         }
-        self.limits
+        self.connections
             .check()
-            .and_then(|()| self.connections.check())
+            .and_then(|()| self.limits.check())
+            .and_then(|()| self.cors.origins().map(|_| ()))
             .and_then(|()| self.runs.check())
             .and_then(|()| self.sandbox.check(self.runs.concurrency))
             .and_then(|()| self.delivery.check())
@@ -281,6 +287,13 @@ mod tests {
             "[upstream]\ndeadline = \"0 s\"",
             "[outbound]\nsecrets = \"visible\"",
             "[limits]\nbody = \"0 B\"",
+            "[limits]\nanswers_in_memory = \"1 MiB\"",
+            "[cors]\norigins = [\"shop.example\"]",
+            "[cors]\norigins = [\"https://shop.example/\"]",
+            "[connections]\nmax = 0",
+            "[connections]\nper_address = 0",
+            "[connections]\nanswer_time = \"0 s\"",
+            "[connections]\nanswer_rate_min = \"0 B\"",
             "[push]\nbytes_max = \"1 KiB\"",
             "[push]\ntime = \"0 s\"",
             "[push]\nplugins_per_owner_max = 0",

@@ -4,6 +4,7 @@ mod accepted;
 pub mod access;
 pub mod answer;
 mod body;
+mod budget;
 mod callbacks;
 mod consumer;
 pub mod cors;
@@ -106,6 +107,8 @@ pub struct Gateway {
     pub body_time: Duration,
     /// Bytes of bodies that are being read.
     pub body_bytes: Arc<Semaphore>,
+    /// Bytes of answers that are being sent from memory.
+    pub answer_bytes: Arc<Semaphore>,
     /// Streams of events that are open.
     pub streams: Arc<stream::Streams>,
     /// Which pages may call.
@@ -121,15 +124,18 @@ pub struct Gateway {
 impl Gateway {
     /// Answers one HTTP request of a peer; every failure is a problem.
     pub async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut response = match self.dispatch(request, peer).await {
+        let asked = self.asked_by_page(&request);
+        if let Some(preflight) = asked.preflight(request.method(), request.headers()) {
+            return preflight;
+        }
+        let mut response = match self.dispatch(request, peer).await.and_then(|response| self.in_budget(response)) {
             Ok(response) => response,
             Err(problem) => {
                 self.metrics.refused.get_or_create(&State { state: class_of(problem.status()) }).inc();
                 problem.into_response().map(Reply::from)
             }
         };
-        self.cors.open(origin.as_ref(), &mut response);
+        asked.open(&mut response);
         response
     }
 
@@ -142,9 +148,6 @@ impl Gateway {
         // The path is read before the request is moved into the pipeline.
         let whole = match route(request.uri().path()) {
             Route::Api { owner, slug, rest } => {
-                if let Some(preflight) = self.cors.preflight(request.method(), request.headers()) {
-                    return Ok(preflight.map(Reply::from));
-                }
                 let path = request.uri().path();
                 let start = |part: &str| part.as_ptr() as usize - path.as_ptr() as usize;
                 let target = pipeline::Target {
@@ -159,15 +162,15 @@ impl Gateway {
                 self.call(request, target).await
             }
             Route::Requests => self.list(&request).await,
-            Route::Request(id) => self.get(&request, requests::Part::Request, id).await,
-            Route::Result(id) => self.get(&request, requests::Part::Result, id).await,
-            Route::Webhook(id, event) => self.get(&request, requests::Part::Webhook(event), id).await,
+            Route::Request(id) => return self.get(&request, requests::Part::Request, id).await,
+            Route::Result(id) => return self.get(&request, requests::Part::Result, id).await,
+            Route::Webhook(id, event) => return self.get(&request, requests::Part::Webhook(event), id).await,
             Route::Deliveries(id) => self.deliveries(&request, id).await,
             Route::Receipt(id) => self.receipt(&request, id).await,
             Route::Redeliver(id) => self.redeliver(request, id).await,
             Route::Cancel(id) => self.cancel(&request, id).await,
             Route::RequestEvents(id) => return self.event_stream(&request, id).await,
-            Route::LinkedResult(token) => self.linked_result(&request, token).await,
+            Route::LinkedResult(token) => return self.linked_result(&request, token).await,
             Route::Callback(token, part) => {
                 let token = token.to_owned();
                 self.callback(request, &token, part).await
@@ -212,7 +215,7 @@ pub(crate) fn refuse_methods_of_proxies(method: &Method) -> Result<(), Problem> 
 }
 
 /// Few values, so that the series stay few.
-const fn class_of(status: u16) -> &'static str {
+pub(crate) const fn class_of(status: u16) -> &'static str {
     match status {
         401 => "unknown_key",
         402 => "insufficient_balance",

@@ -65,6 +65,8 @@ kinds! {
     NameTaken,
     BalanceLeft,
     BodyTooLarge,
+    HeadTooLarge,
+    UrlTooLong,
     UnsupportedMediaType,
     UploadTorn,
     InvalidArchive,
@@ -105,6 +107,7 @@ kinds! {
     ConcurrencyLimited,
     QuotaExceeded,
     Overloaded,
+    AnswersOverloaded,
     StoreUnavailable,
     StorageFull,
     Internal,
@@ -131,7 +134,7 @@ impl Kind {
             Self::UnknownRequest => (404, "unknown-request", "There is no such request"),
             Self::NotFound => (404, "not-found", "There is nothing here"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed here"),
-            Self::RequestTimeout => (408, "request-timeout", "The body did not arrive in time"),
+            Self::RequestTimeout => (408, "request-timeout", "The request did not arrive in time"),
             Self::RequestInProgress => {
                 (409, "request-in-progress", "A request with this idempotency key is being accepted")
             }
@@ -149,6 +152,8 @@ impl Kind {
             Self::BalanceLeft => (409, "balance-left", "The consumer has a balance"),
             Self::NameTaken => (409, "name-taken", "The name is taken"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
+            Self::HeadTooLarge => (431, "head-too-large", "The header fields are too many or too large"),
+            Self::UrlTooLong => (414, "url-too-long", "The URL is too long"),
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body is of another kind than is taken here")
             }
@@ -199,6 +204,7 @@ impl Kind {
             Self::ConcurrencyLimited => (429, "concurrency-limited", "Too many requests have not ended"),
             Self::QuotaExceeded => (429, "quota-exceeded", "The day's requests are used up"),
             Self::Overloaded => (503, "overloaded", "The gateway has more work than it may take on"),
+            Self::AnswersOverloaded => (503, "answers-overloaded", "Too many large answers are being sent"),
             Self::StoreUnavailable => (503, "store-unavailable", "The gateway cannot write at the moment"),
             Self::StorageFull => (503, "storage-full", "The gateway has no room to keep more requests"),
             Self::Internal => (500, "internal", "Something is wrong with the gateway"),
@@ -292,6 +298,13 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.fields.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says something else of what to do.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.fields.detail = Some(detail.into());
         self
     }
 

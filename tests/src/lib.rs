@@ -35,3 +35,4 @@ pub use signed::verify;
 pub use sink::{Delivery, Reply, Sink};
 pub use version::Version;
 pub use wait::until;
+pub use wire::{Spoken, Wire};

@@ -25,6 +25,7 @@ use crate::storage::Room;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -33,7 +34,7 @@ use ripost_domain::id::RequestId;
 use ripost_domain::time::{Clock, Timestamp};
 use ripost_store::Store;
 use serde::Serialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// An operator's request is a few fields.
@@ -100,7 +101,8 @@ impl Admin {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         refuse_methods_of_proxies(&head.method)?;
-        if path == "/metrics" && peer.ip().is_loopback() && !came_through_a_proxy(&head.headers) {
+        let is_metrics = path == "/metrics";
+        if is_metrics && is_of_this_machine(&head, peer) {
             return self.metrics_page().await;
         }
         if path == "/readyz" {
@@ -115,7 +117,10 @@ impl Admin {
         if path == openapi::PATH {
             return documents::openapi(&head.method, &head.headers, Scope::Management);
         }
-        let principal = self.principal(&head.headers)?;
+        let principal = self.principal(&head.headers).map_err(|problem| match is_metrics {
+            true => without_token(problem),
+            false => problem,
+        })?;
         match routes::find(&head.method, &path) {
             Found::Route(route, parameters) => {
                 route.who.admits(&principal, parameters.first())?;
@@ -234,11 +239,34 @@ impl Admin {
     }
 }
 
-/// A reverse proxy on this machine makes everybody a loopback peer.
-fn came_through_a_proxy(headers: &HeaderMap) -> bool {
-    ["forwarded", "x-forwarded-for", "x-real-ip", "via", identity::HEADER]
+/// Whether a program on this machine asks this machine. A reverse proxy here makes everybody a loopback peer, and so does
+/// a page whose name leads to a loopback address (DNS rebinding); the first says so in its fields, the second has its name
+/// in `Host`.
+fn is_of_this_machine(head: &Parts, peer: SocketAddr) -> bool {
+    let came_through_a_proxy = ["forwarded", "x-forwarded-for", "x-real-ip", "via", identity::HEADER]
         .iter()
-        .any(|name| headers.contains_key(*name))
+        .any(|name| head.headers.contains_key(*name));
+    peer.ip().to_canonical().is_loopback() && !came_through_a_proxy && names_loopback(head)
+}
+
+/// Whether every name that the request has for us, and it has one, is a loopback address or `localhost`, which no
+/// resolver is asked for.
+fn names_loopback(head: &Parts) -> bool {
+    let hosts = head.headers.get_all(header::HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut names = hosts.chain(head.uri.authority().map(|authority| Some(authority.clone()))).peekable();
+    names.peek().is_some() && names.all(|name| name.is_some_and(|name| is_loopback(name.host())))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `/metrics` is open to some without a token; who is refused has to know how to be one of them.
+fn without_token(problem: Problem) -> Problem {
+    problem.detail(
+        "Send `Authorization: Bearer …` with an operator's token, or ask from this machine by a loopback address, such as http://127.0.0.1:3000/metrics, and not through a proxy.",
+    )
 }
 
 /// An empty body says nothing.
@@ -274,4 +302,40 @@ fn json(status: u16, body: &impl Serialize) -> Result<Response<Full<Bytes>>, Pro
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_address_in_every_name_is_this_machine() {
+        let named = |uri: &str, hosts: &[&str]| {
+            let mut request = Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header(header::HOST, *host);
+            }
+            names_loopback(&request.body(()).unwrap().into_parts().0)
+        };
+        for host in ["127.0.0.1", "127.0.0.1:3000", "127.3.2.1", "localhost", "LocalHost:3000", "[::1]", "[::1]:3000"] {
+            assert!(named("/metrics", &[host]), "{host}");
+            assert!(named(&format!("http://{host}/metrics"), &[]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "",
+            "::1",
+            "2130706433",
+            "user@127.0.0.1.evil.example",
+        ] {
+            assert!(!named("/metrics", &[host]), "{host}");
+        }
+        assert!(!named("/metrics", &[]), "HTTP/1.0 without a name");
+        assert!(!named("/metrics", &["127.0.0.1", "evil.example"]));
+        assert!(!named("http://evil.example/metrics", &["127.0.0.1"]));
+    }
 }

@@ -1,8 +1,9 @@
 //! Section `[connections]` of the configuration.
 
 use crate::gateway::TrustedProxies;
+use crate::gateway::listener::Pace;
 use ripost_domain::address::Network;
-use ripost_domain::units::duration_text;
+use ripost_domain::units::{duration_text, size_text};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -22,8 +23,19 @@ pub struct Connections {
     /// For a request's whole body. Default 30 s.
     #[serde(with = "duration_text")]
     pub body_time: Duration,
+    /// How long the reader of an answer may take nothing of it. Default 30 s.
+    #[serde(with = "duration_text")]
+    pub answer_time: Duration,
+    /// What the reader of an answer has to take each second in the long run: who takes less is ended like one who takes
+    /// nothing, only later. Default 1 KiB.
+    #[serde(with = "size_text")]
+    pub answer_rate_min: usize,
+    /// Connections of one IPv4 address, or of one /64 network of IPv6; one more is closed. Loopback and
+    /// `trusted_proxies` are not counted. Never more than half of `max`. Default 1 000.
+    pub per_address: usize,
     /// Networks (CIDR) of your own reverse proxies: what they say of a caller (`Forwarded`, `X-Forwarded-*`,
-    /// `X-Real-IP`) reaches the owner; from all others these fields are removed. Default none.
+    /// `X-Real-IP`) reaches the owner; from all others these fields are removed. They are not held to `per_address`.
+    /// Default none.
     pub trusted_proxies: Vec<String>,
 }
 
@@ -38,7 +50,28 @@ impl Connections {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
+        if self.max == 0 || self.per_address == 0 {
+            return Err("connections.max and connections.per_address must be at least 1".to_owned());
+        }
+        if self.answer_time < Duration::from_millis(100) {
+            return Err("connections.answer_time must be at least 100 ms".to_owned());
+        }
+        if self.answer_rate_min == 0 {
+            return Err("connections.answer_rate_min must be at least 1 B".to_owned());
+        }
         self.trusted_proxies().map(drop)
+    }
+
+    /// How slowly an answer may be read.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        Pace { patience: self.answer_time, bytes_per_second: self.answer_rate_min }
+    }
+
+    /// The connections of one address.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        self.per_address.min(self.max.div_ceil(2))
     }
 }
 
@@ -51,6 +84,9 @@ impl Default for Connections {
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            answer_time: Duration::from_secs(30),
+            answer_rate_min: 1 << 10,
+            per_address: 1_000,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What an owner answered, as it goes to a consumer: it can never act on our origin.
 
+use super::reply::Reply;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
-use ripost_store::Answer;
+use ripost_store::{Answer, ResultMeta, StoredBody};
 
 /// The header that names the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("ripost-request-id");
@@ -61,13 +62,25 @@ pub fn response_to(method: &Method, id: RequestId, answer: Answer) -> Response<F
 /// The owner's status, headers and body as a response of ours.
 #[must_use]
 pub fn response(id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let Answer { status, headers, body } = answer;
+    with_body(id, status, headers, |bodyless| Full::new(if bodyless { Bytes::new() } else { body }))
+}
+
+/// The same of one that is stored.
+#[must_use]
+pub fn stored(id: RequestId, meta: ResultMeta, body: StoredBody) -> Response<Reply> {
+    let ResultMeta { status, headers, .. } = meta;
+    with_body(id, status, headers, |bodyless| if bodyless { Bytes::new().into() } else { body.into() })
+}
+
+fn with_body<B>(id: RequestId, status: u16, owners: Vec<(String, Bytes)>, body: impl FnOnce(bool) -> B) -> Response<B> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let bodyless =
         status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED || status == StatusCode::RESET_CONTENT;
-    let mut response = Response::new(Full::new(if bodyless { Bytes::new() } else { answer.body }));
+    let mut response = Response::new(body(bodyless));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    for (name, value) in answer.headers {
+    for (name, value) in owners {
         let pair = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_maybe_shared(value).ok());
         if let Some((name, value)) = pair.filter(|(name, _)| may_pass(name.as_str())) {
             headers.append(name, value);

@@ -61,7 +61,7 @@ impl Gateway {
             return Err(Problem::new(Kind::MethodNotAllowed, "Read it with GET, change it with PATCH.")
                 .header(header::ALLOW, HeaderValue::from_static("GET, HEAD, PATCH")));
         }
-        let consumer = self.reader(request.headers()).await?;
+        let consumer = self.holder(request.headers()).await?;
         self.consumer_shown(&consumer).await
     }
 

@@ -42,9 +42,13 @@ pub fn openapi(method: &Method, headers: &HeaderMap, scope: Scope) -> Result<Res
 impl Gateway {
     /// `GET /openapi.json`, where it is not the data plane's alone.
     pub fn openapi(&self, request: &Request<Incoming>, scope: Scope) -> Response<Reply> {
+        let asked = self.asked_by_page(request);
+        if let Some(preflight) = asked.preflight(request.method(), request.headers()) {
+            return preflight;
+        }
         let answered = openapi(request.method(), request.headers(), scope).unwrap_or_else(Problem::into_response);
         let mut response = answered.map(Reply::from);
-        self.cors.open(request.headers().get(header::ORIGIN), &mut response);
+        asked.open(&mut response);
         response
     }
 

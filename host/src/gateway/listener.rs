@@ -1,24 +1,37 @@
 //! Accepts connections and serves them. A failed accept is logged and the loop goes on.
 
+mod connection;
+mod http2;
+mod line;
+mod pace;
+mod refusal;
+mod sending;
+mod share;
+mod streams;
+
+pub use self::pace::Pace;
+pub use self::share::Shares;
+use super::class_of;
 use super::reply::Reply;
+use crate::telemetry::metrics::{Metrics, Reason, State};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
+use prometheus_client::metrics::counter::Counter;
+use ripost_domain::time::Clock;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The wait after an accept that failed for want of sockets.
 const ACCEPT_FAILED_WAIT: Duration = Duration::from_millis(50);
-/// For a response's head and small bodies in one write.
-const MAX_BUFFER_BYTES: usize = 64 << 10;
+/// For a request's head; a response's head and small bodies leave in one write of as much.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Fields of a request's head: what the parser has room for without allocating.
+const HEAD_FIELDS_MAX: usize = 100;
 
 /// What answers requests.
 pub trait Answer: Send + Sync + 'static {
@@ -38,18 +51,43 @@ impl Answer for super::Gateway {
 
 /// How connections are served.
 pub struct Serving {
-    /// Connections at once.
+    /// Connections at once, and calls at once of those that have many.
     pub connections: Arc<Semaphore>,
+    /// How many of them one address may have.
+    pub shares: Arc<Shares>,
     /// From the first byte of a head to its last, and for idling.
     pub header_time: Duration,
+    /// How slowly an answer may be read.
+    pub pace: Pace,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Who owns the connections' tasks.
     pub tasks: TaskTracker,
     /// Cancelled when the host stops: no new requests, those under way are answered.
     pub stopping: CancellationToken,
 }
 
+impl Serving {
+    /// Counts a head that was refused.
+    fn refused(&self, status: u16) {
+        self.metrics.refused.get_or_create(&State { state: class_of(status) }).inc();
+    }
+
+    /// Counts a connection that was cut off.
+    fn cut(&self, reason: &'static str) {
+        self.cuts(reason).inc();
+    }
+
+    fn cuts(&self, reason: &'static str) -> Counter {
+        self.metrics.connections_cut.get_or_create(&Reason { reason }).clone()
+    }
+}
+
 /// Serves until the host stops.
 pub async fn serve<A: Answer>(listener: TcpListener, answerer: Arc<A>, serving: Serving) {
+    let serving = Arc::new(serving);
     loop {
         let permit = tokio::select! {
             () = serving.stopping.cancelled() => return,
@@ -61,10 +99,13 @@ pub async fn serve<A: Answer>(listener: TcpListener, answerer: Arc<A>, serving: 
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (answerer, header_time, stopping) =
-                    (answerer.clone(), serving.header_time, serving.stopping.clone());
+                let Some(share) = serving.shares.enter(peer.ip()) else {
+                    serving.cut("share");
+                    continue;
+                };
+                let (answerer, kept) = (answerer.clone(), serving.clone());
                 serving.tasks.spawn(async move {
-                    connection(stream, peer, answerer, header_time, stopping).await;
+                    connection::serve(stream, peer, answerer, kept, share).await;
                     drop(permit);
                 });
             }
@@ -73,37 +114,5 @@ pub async fn serve<A: Answer>(listener: TcpListener, answerer: Arc<A>, serving: 
                 tokio::time::sleep(ACCEPT_FAILED_WAIT).await;
             }
         }
-    }
-}
-
-async fn connection<A: Answer>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    answerer: Arc<A>,
-    header_time: Duration,
-    stopping: CancellationToken,
-) {
-    // Small answers go out at once.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let answerer = answerer.clone();
-        async move { Ok::<_, Infallible>(answerer.answer(request, peer).await) }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_time)
-        .max_buf_size(MAX_BUFFER_BYTES)
-        .pipeline_flush(true);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%peer, %error, "A connection ended early");
     }
 }

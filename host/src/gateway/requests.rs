@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use super::answer;
+use super::reply::Reply;
 use super::view::{self, Current, DeliveryView, EMBEDDED_BYTES_MAX, Head, Outcome, SettlementView};
 use crate::live::Entry;
 use crate::problem::{Kind, Problem};
@@ -28,18 +29,18 @@ impl Gateway {
         request: &Request<Incoming>,
         part: Part<'_>,
         id: RequestId,
-    ) -> Result<Response<Full<Bytes>>, Problem> {
+    ) -> Result<Response<Reply>, Problem> {
         allow_get(request.method())?;
         let consumer = self.reader(request.headers()).await?;
         let record = self.own(id, &consumer).await?;
         match part {
-            Part::Request => self.status(request.headers(), record).await,
+            Part::Request => self.status(request.headers(), record).await.map(|response| response.map(Reply::from)),
             Part::Result => self.result(record).await,
             Part::Webhook(event) => {
-                let Some(payload) = self.store.payload(id, event).await? else {
+                let Some((payload, body)) = self.store.open_payload(id, event).await? else {
                     return Err(self.no_payload(&record, event).await?);
                 };
-                let mut response = Response::new(Full::new(payload.body));
+                let mut response = Response::new(Reply::from(body));
                 let kind = HeaderValue::from_str(&payload.content_type)
                     .unwrap_or(HeaderValue::from_static("application/json"));
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -66,12 +67,9 @@ impl Gateway {
         Ok(Problem::new(Kind::NotFound, detail))
     }
 
-    pub(super) async fn result(&self, record: RequestRecord) -> Result<Response<Full<Bytes>>, Problem> {
-        match self.store.result(record.id).await? {
-            Some(stored) => {
-                let answer = Answer { status: stored.meta.status, headers: stored.meta.headers, body: stored.body };
-                Ok(answer::response(record.id, answer))
-            }
+    pub(super) async fn result(&self, record: RequestRecord) -> Result<Response<Reply>, Problem> {
+        match self.store.open_result(record.id).await? {
+            Some((meta, body)) => Ok(answer::stored(record.id, meta, body)),
             None if record.state.is_terminal() && self.store.input(record.id).await?.is_none() => Err(contents_gone()),
             None if record.state.is_terminal() => Err(Problem::new(
                 Kind::NotFound,

@@ -3,6 +3,7 @@
 use super::Gateway;
 use super::identity::Caller;
 use super::prefer::Prefer;
+use super::reply::Reply;
 use super::requests::{allow_get, json, unknown};
 use crate::delivery::shown::Reader;
 use crate::delivery::webhooks::{self, RedeliverMany};
@@ -98,7 +99,7 @@ impl Gateway {
 
     pub(super) async fn deliveries(&self, request: &Request<Incoming>, id: RequestId) -> Answered {
         allow_get(request.method())?;
-        let consumer = self.reader(request.headers()).await?;
+        let consumer = self.holder(request.headers()).await?;
         self.own(id, &consumer).await?;
         let deliveries = self.webhooks.logs(id, Reader::Consumer).await?;
         Ok(json(to_json(&serde_json::json!({ "deliveries": deliveries }))?))
@@ -106,7 +107,7 @@ impl Gateway {
 
     pub(super) async fn receipt(&self, request: &Request<Incoming>, id: RequestId) -> Answered {
         allow_get(request.method())?;
-        let consumer = self.reader(request.headers()).await?;
+        let consumer = self.holder(request.headers()).await?;
         let record = self.own(id, &consumer).await?;
         Ok(json(to_json(&self.webhooks.receipt(&record, Reader::Consumer).await?)?))
     }
@@ -204,7 +205,11 @@ impl Gateway {
     }
 
     /// A result by its link: whoever has it may read it, until its time.
-    pub(super) async fn linked_result(&self, request: &Request<Incoming>, token: &str) -> Answered {
+    pub(super) async fn linked_result(
+        &self,
+        request: &Request<Incoming>,
+        token: &str,
+    ) -> Result<Response<Reply>, Problem> {
         allow_get(request.method())?;
         let unknown =
             || Problem::new(Kind::NotFound, "There is no such result. Take the link from the webhook as it is.");

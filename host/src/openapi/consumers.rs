@@ -150,10 +150,12 @@ fn requests() -> Vec<Operation> {
             .gives([Kind::PayloadUnmade, Kind::ContentsGone]),
         get("/requests/{id}/deliveries", "getDeliveries", "A request's deliveries with each attempt.")
             .answers(200, "The deliveries.", reference("Deliveries"))
-            .gives(OF_A_REQUEST),
+            .gives(OF_A_REQUEST)
+            .gives([Kind::KeyIsPublic]),
         get("/requests/{id}/receipt", "getReceipt", "Signed facts of a request and its deliveries.")
             .answers(200, "The receipt.", reference("Receipt"))
-            .gives(OF_A_REQUEST),
+            .gives(OF_A_REQUEST)
+            .gives([Kind::KeyIsPublic]),
         get("/requests/{id}/events", "streamRequest", "A request's changes as they happen (server-sent events).")
             .answers_as("200", "The stream.", &[("text/event-stream", text())])
             .gives(OF_A_REQUEST)
@@ -220,7 +222,8 @@ fn webhooks() -> Vec<Operation> {
 fn consumer() -> Vec<Operation> {
     vec![
         get("/consumer", "getConsumer", "Who you are: balance, limits, signatures.")
-            .answers(200, "The consumer.", reference("Consumer")),
+            .answers(200, "The consumer.", reference("Consumer"))
+            .gives([Kind::KeyIsPublic]),
         Operation::new("PATCH", "/consumer", "changeConsumer", "Choose how webhooks are signed.", Security::Consumer)
             .takes(Body::json(
                 json!({

@@ -56,14 +56,23 @@ impl Operation {
     /// One without a body, without answers, and with the problems that all can give.
     #[must_use]
     pub fn new(method: &'static str, path: &str, id: &str, summary: &str, security: Security) -> Self {
-        let mut problems = vec![Kind::MethodNotAllowed, Kind::Internal, Kind::StoreUnavailable, Kind::Overloaded];
+        let mut problems = vec![
+            Kind::MethodNotAllowed,
+            Kind::MalformedRequest,
+            Kind::RequestTimeout,
+            Kind::UrlTooLong,
+            Kind::HeadTooLarge,
+            Kind::Internal,
+            Kind::StoreUnavailable,
+            Kind::Overloaded,
+        ];
         let tag = match security {
             Security::Admin => {
                 problems.extend([Kind::MissingToken, Kind::Forbidden]);
                 "management"
             }
             Security::Consumer => {
-                problems.extend([Kind::MissingKey, Kind::UnknownKey, Kind::RateLimited]);
+                problems.extend([Kind::MissingKey, Kind::UnknownKey, Kind::RateLimited, Kind::AnswersOverloaded]);
                 "consumer"
             }
             Security::Public => "public",
@@ -102,7 +111,7 @@ impl Operation {
     #[must_use]
     pub fn takes(mut self, body: Body) -> Self {
         self.body = Some(body);
-        self.gives([Kind::InvalidJson, Kind::BodyTooLarge, Kind::RequestTimeout, Kind::MalformedRequest])
+        self.gives([Kind::InvalidJson, Kind::BodyTooLarge])
     }
 
     /// Answers JSON of this shape.

@@ -65,6 +65,7 @@ impl Plugins {
                 limits: api.limits.clone(),
                 config: api.config.clone(),
                 retry: api.retry.clone(),
+                origins: api.origins.clone(),
                 grants: self.granting.grants(&api.name, &api.grants),
                 target,
                 transforms,

@@ -4,6 +4,7 @@
 //! must not believe to have it.
 
 mod allowance;
+mod cors;
 mod grants;
 mod keys;
 mod raw;
@@ -12,6 +13,7 @@ mod target;
 mod transforms;
 
 use crate::config::CONCURRENCY;
+use crate::gateway::cors::Origins;
 use crate::limits;
 pub use allowance::Allowance;
 pub use grants::ApiGrants;
@@ -71,6 +73,8 @@ pub struct ApiManifest {
     pub grants: ApiGrants,
     /// What stands between consumer and whoever answers.
     pub transforms: ApiTransforms,
+    /// Whose pages may call it, besides those that the operator lets in.
+    pub origins: Arc<Origins>,
     /// The folder of its smoke cases: a plain name.
     pub cases: Option<String>,
     /// The file of the schema of its bodies: a plain name, ending in `.json`.
@@ -364,6 +368,7 @@ impl Reader<'_> {
         let (limits, concurrency, allowance) = self.limits(raw.limits)?;
         let grants = self.grants(&raw.grants.unwrap_or_default())?;
         let transforms = self.transforms(raw.transforms.as_ref(), delivery)?;
+        let origins = self.origins(raw.cors.as_ref())?;
         if let Some(cases) = &raw.cases {
             check_cases(cases.get_ref()).map_err(|message| self.error(cases.span().start, message))?;
         }
@@ -390,6 +395,7 @@ impl Reader<'_> {
             retry,
             grants,
             transforms,
+            origins,
             cases: raw.cases.map(Spanned::into_inner),
             schema: raw.schema.map(Spanned::into_inner),
         })

@@ -2,6 +2,7 @@
 //! half way.
 
 use super::manifest::{ApiSpec, OnError, Upstream};
+use crate::gateway::cors::Origins;
 use crate::schema::Schema;
 use crate::upstreams::Reach;
 use ripost_domain::api::{ApiName, Digest};
@@ -32,6 +33,8 @@ pub struct ActiveApi {
     pub config: Arc<BTreeMap<String, String>>,
     /// How its deliveries are retried, if not as the operator has it.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// Whose pages may call it, besides those that the operator lets in.
+    pub origins: Arc<Origins>,
     /// What its runs may reach.
     pub grants: Grants,
     /// Who answers.
@@ -114,6 +117,8 @@ pub struct Registry {
     by_owner: HashMap<Box<str>, HashMap<Box<str>, Arc<ActiveApi>>>,
     /// In the order of their names.
     awaited: Vec<ApiName>,
+    /// Whose pages may call any of them.
+    origins: Origins,
     /// By owner.
     stopped: HashMap<Box<str>, HashSet<Box<str>>>,
 }
@@ -129,6 +134,7 @@ impl Registry {
         let mut registry = Self { awaited: awaited.into_iter().cloned().collect(), ..Self::default() };
         registry.awaited.sort_unstable();
         for api in apis {
+            registry.origins.add(&api.origins);
             let slugs = registry.by_owner.entry(api.name.owner.as_str().into()).or_default();
             slugs.insert(api.name.slug.as_str().into(), api.clone());
         }
@@ -143,6 +149,12 @@ impl Registry {
     #[must_use]
     pub fn api(&self, owner: &str, slug: &str) -> Option<&Arc<ActiveApi>> {
         self.by_owner.get(owner)?.get(slug)
+    }
+
+    /// Whose pages may call one of them at least.
+    #[must_use]
+    pub fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     /// Whether the operator has stopped the plugin that offers it. Its callers are told to come back (503) rather than that

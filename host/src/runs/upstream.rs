@@ -87,7 +87,10 @@ impl Runs {
         };
         if resent {
             let message = "a kept connection had ended; the request was sent again on a new one, in the same attempt";
-            logs.insert(0, LogLine { by: Writer::Host, level: Level::Info, message: message.to_owned(), fields: Vec::new() });
+            logs.insert(
+                0,
+                LogLine { by: Writer::Host, level: Level::Info, message: message.to_owned(), fields: Vec::new() },
+            );
         }
         usage.wall = begun.elapsed();
         let metrics = &self.needs.metrics;

@@ -181,6 +181,8 @@ pub struct Metrics {
     pub(crate) limited: Family<Limited, Counter>,
     /// Calls refused because the gateway has too much to do, by what there is too much of.
     pub(crate) shed: Family<Reason, Counter>,
+    /// Connections that the gateway ended, by what was wrong with them.
+    pub(crate) connections_cut: Family<Reason, Counter>,
     /// Requests ended.
     pub finished: Family<State, Counter>,
     /// Runs by outcome.
@@ -242,6 +244,7 @@ impl Metrics {
             refused: Family::default(),
             limited: Family::default(),
             shed: Family::default(),
+            connections_cut: Family::default(),
             finished: Family::default(),
             runs: Family::default(),
             request_transforms: Family::default(),
@@ -289,8 +292,13 @@ impl Metrics {
         );
         registry.register(
             "ripost_calls_shed",
-            "Calls refused for too much work, by what there is too much of: bodies, backlog, writer",
+            "Calls refused for too much work, by what there is too much of: bodies, backlog, writer, answers",
             self.shed.clone(),
+        );
+        registry.register(
+            "ripost_connections_cut",
+            "Connections that the gateway ended: share (their address had as many as it may), unread (an answer was not read in time), resets (too many calls were withdrawn)",
+            self.connections_cut.clone(),
         );
         registry.register("ripost_requests_finished", "Requests ended, by state", self.finished.clone());
         registry.register("ripost_runs", "Runs of handlers, by outcome", self.runs.clone());

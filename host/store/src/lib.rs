@@ -17,6 +17,7 @@ pub use store::{
     NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver,
     Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, ResultMeta, Retry, Role,
     RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store,
-    StoreError, StoredAttempt, StoredDelivery, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
-    Undelivered, UndeliveredEntry, UndeliveredFilter, UnfinishedCount, Unmade, Violation, Wants, Whose, WriteError,
+    StoreError, StoredAttempt, StoredBody, StoredDelivery, StoredResult, StoredUnmade, Subscription, Token,
+    Undeliverable, Undelivered, UndeliveredEntry, UndeliveredFilter, UnfinishedCount, Unmade, Violation, Wants, Whose,
+    WriteError,
 };

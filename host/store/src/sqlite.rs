@@ -34,10 +34,10 @@ use crate::store::{
     ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased, Failures,
     Finish, Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload,
     NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered,
-    Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, RotateSecret,
-    Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store, StoreError,
-    StoredResult, StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount,
-    Violation, WriteError,
+    Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, ResultMeta,
+    RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store,
+    StoreError, StoredBody, StoredResult, StoredUnmade, Subscription, Token, Undeliverable, Undelivered,
+    UndeliveredFilter, UnfinishedCount, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -148,6 +148,11 @@ impl SqliteStore {
     async fn file(&self, id: RequestId, kind: Kind) -> Result<bytes::Bytes, StoreError> {
         let folder = self.folder.clone();
         tokio::task::spawn_blocking(move || files::read(&folder, id, kind)).await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn open_file(&self, id: RequestId, kind: Kind) -> Result<StoredBody, StoreError> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || files::open(&folder, id, kind)).await.map_err(|_| StoreError::Closed)?
     }
 }
 
@@ -514,6 +519,17 @@ impl Store for SqliteStore {
         Ok(Some(StoredResult { meta, body }))
     }
 
+    async fn open_result(&self, id: RequestId) -> Result<Option<(ResultMeta, StoredBody)>, StoreError> {
+        let Some((meta, body)) = self.readers.read(move |connection| reads::result(connection, id)).await? else {
+            return Ok(None);
+        };
+        let body = match body {
+            Some(body) => StoredBody::Inline(body),
+            None => self.open_file(id, Kind::Result).await?,
+        };
+        Ok(Some((meta, body)))
+    }
+
     async fn payload(&self, id: RequestId, event: &str) -> Result<Option<Payload>, StoreError> {
         let event = event.to_owned();
         let found = self.readers.read(move |connection| reads::payload(connection, id, &event)).await?;
@@ -521,6 +537,19 @@ impl Store for SqliteStore {
             Some((payload, true)) => Ok(Some(Payload { body: self.file(id, Kind::Webhook).await?, ..payload })),
             found => Ok(found.map(|(payload, _)| payload)),
         }
+    }
+
+    async fn open_payload(&self, id: RequestId, event: &str) -> Result<Option<(Payload, StoredBody)>, StoreError> {
+        let event = event.to_owned();
+        let found = self.readers.read(move |connection| reads::payload(connection, id, &event)).await?;
+        Ok(match found {
+            Some((payload, true)) => Some((payload, self.open_file(id, Kind::Webhook).await?)),
+            Some((mut payload, false)) => {
+                let body = StoredBody::Inline(std::mem::take(&mut payload.body));
+                Some((payload, body))
+            }
+            None => None,
+        })
     }
 
     async fn input(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError> {

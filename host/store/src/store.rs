@@ -40,7 +40,7 @@ pub use kv::{
 pub use limits::{ConsumerLimits, UnfinishedCount};
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
-pub use request::{Failures, RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredResult, Whose};
+pub use request::{Failures, RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredBody, StoredResult, Whose};
 pub(crate) use reservation::Reservations;
 pub use reservation::{Direct, Reservation};
 pub use retention::{DiskUsage, Erased, OldPage, OldRequests, Part};
@@ -230,8 +230,14 @@ pub trait Store: Send + Sync + 'static {
     /// What the owner answered.
     async fn result(&self, id: RequestId) -> Result<Option<StoredResult>, StoreError>;
 
+    /// The same, to be sent.
+    async fn open_result(&self, id: RequestId) -> Result<Option<(ResultMeta, StoredBody)>, StoreError>;
+
     /// The exact bytes of a webhook.
     async fn payload(&self, id: RequestId, event: &str) -> Result<Option<Payload>, StoreError>;
+
+    /// The same, to be sent; the payload's own body is empty.
+    async fn open_payload(&self, id: RequestId, event: &str) -> Result<Option<(Payload, StoredBody)>, StoreError>;
 
     /// What the handler sees.
     async fn input(&self, id: RequestId) -> Result<Option<RequestInput>, StoreError>;

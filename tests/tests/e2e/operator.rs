@@ -3,7 +3,7 @@
 use crate::{Test, host};
 use anyhow::Context as _;
 use http::Method;
-use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests, until};
+use ripost_tests::{Api, Consumer, Host, Plugin, Sink, Wire, guests, until};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -177,5 +177,40 @@ async fn links_begin_with_the_public_url() -> Test {
         host.demo().call("demo/echo").json(&json!({})).header("prefer", "respond-async").send().await?.expect(202)?;
     let link = answer.json()?["links"]["self"].as_str().unwrap_or_default().to_owned();
     assert_eq!(link, format!("https://api.example.com/requests/{}", answer.request_id()?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_metrics_are_for_the_token_and_for_this_machine_by_a_loopback_name() -> Test {
+    let host = host().start().await?;
+    let asked = async |fields: &str| {
+        let mut wire = Wire::open(host.url()).await?;
+        wire.send(format!("GET /metrics HTTP/1.1\r\n{fields}\r\n").as_bytes()).await;
+        wire.answer().await
+    };
+    for open in ["host: 127.0.0.1", "host: 127.0.0.1:3000", "host: localhost:3000", "host: [::1]:3000"] {
+        let answer = asked(&format!("{open}\r\n")).await?;
+        assert_eq!(answer.status, 200, "{open}");
+        assert!(String::from_utf8(answer.body)?.contains("ripost_store_commits"), "{open}");
+    }
+    for closed in [
+        // A page whose name leads to this machine.
+        "host: evil.example\r\norigin: http://evil.example",
+        "host: evil.example",
+        "host: 127.0.0.1.evil.example",
+        "host: 127.0.0.1\r\nhost: evil.example",
+        "host: 10.0.0.1",
+        // Those who come through a proxy.
+        "host: 127.0.0.1\r\nx-forwarded-for: 192.0.2.1",
+        "host: 127.0.0.1\r\nforwarded: for=192.0.2.1",
+        "x: none",
+    ] {
+        let answer = asked(&format!("{closed}\r\n")).await?;
+        assert_eq!((answer.status, answer.problem()?.as_str()), (401, "missing-token"), "{closed}");
+        assert!(answer.json()?["detail"].as_str().is_some_and(|detail| detail.contains("loopback")), "{closed}");
+        let token = std::fs::read_to_string(host.data().join("admin-token"))?;
+        let answer = asked(&format!("{closed}\r\nauthorization: Bearer {}\r\n", token.trim())).await?;
+        assert_eq!(answer.status, 200, "{closed}, with the token");
+    }
     Ok(())
 }

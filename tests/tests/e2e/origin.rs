@@ -1,8 +1,9 @@
 //! Browsers: preflights are ours, and nothing an owner answers acts on our origin.
 
 use crate::{Test, host};
+use anyhow::Result;
 use http::Method;
-use ripost_tests::{Host, Plugin, guests};
+use ripost_tests::{Answer, Api, Consumer, Host, Plugin, guests};
 use serde_json::json;
 
 const HOSTILE: &[(&str, &str)] = &[
@@ -44,27 +45,116 @@ async fn what_an_owner_answers_cannot_act_on_our_origin() -> Test {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_preflight_is_answered_by_the_host_and_runs_nothing() -> Test {
-    let host = host().plugin(&Plugin::one("echo", guests::echo())).start().await?;
-    let anybody = host.demo().with_key(None);
-    let preflight = anybody.request(Method::OPTIONS, "/api/demo/api/echo").header("origin", "https://shop.example");
-    let preflight = preflight.header("access-control-request-method", "POST");
-    let answer =
-        preflight.header("access-control-request-headers", "content-type,x-consumer-key").send().await?.expect(204)?;
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert!(answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
-    assert!(answer.header("access-control-allow-headers").is_some_and(|names| names.contains("x-consumer-key")));
-    assert_eq!(answer.header("access-control-allow-credentials"), None);
+const SHOP: &str = "https://shop.example";
 
-    let call = host.demo();
-    let call =
-        call.call("demo/echo").json(&json!({})).header("origin", "https://shop.example").send().await?.expect(200)?;
-    assert_eq!(call.header("access-control-allow-origin"), Some("*"), "development mode allows any origin");
-    let exposed = call.header("access-control-expose-headers").unwrap_or_default().to_lowercase();
-    assert!(exposed.contains("ripost-request-id") && exposed.contains("location"), "{exposed}");
+/// What a browser asks before it calls.
+async fn preflight(consumer: &Consumer, method: &str, path: &str, origin: &str) -> Result<Answer> {
+    let anybody = consumer.with_key(None);
+    let asked = anybody.request(Method::OPTIONS, path).header("origin", origin);
+    let asked = asked.header("access-control-request-method", method);
+    asked.header("access-control-request-headers", "content-type,prefer,x-consumer-key,x-other").send().await
+}
+
+fn lets_in(answer: &Answer, origin: &str) -> bool {
+    answer.header("access-control-allow-origin") == Some(origin)
+}
+
+/// Every route that a page may use, with its methods; `REQ` stands for a request.
+const PAGES: &[(&str, &str)] = &[
+    ("POST", "/api/demo/api/echo"),
+    ("PUT", "/api/demo/api/echo/sub?a=1"),
+    ("GET", "/requests"),
+    ("GET", "/requests/REQ"),
+    ("GET", "/requests/REQ/events"),
+    ("GET", "/requests/REQ/result"),
+    ("GET", "/requests/REQ/webhooks/completed"),
+    ("GET", "/requests/REQ/deliveries"),
+    ("GET", "/requests/REQ/receipt"),
+    ("POST", "/requests/REQ/cancel"),
+    ("POST", "/requests/REQ/redeliver"),
+    ("GET", "/results/x"),
+    ("GET", "/events"),
+    ("POST", "/deliveries/redeliver"),
+    ("POST", "/webhooks/test"),
+    ("GET", "/consumer"),
+    ("PATCH", "/consumer"),
+    ("DELETE", "/consumer/disabled-urls"),
+    ("GET", "/.well-known/webhook-keys"),
+    ("GET", "/openapi.json"),
+    ("GET", "/openapi/demo/echo"),
+    ("GET", "/problems"),
+    ("GET", "/problems/not-found"),
+];
+
+/// And every other one.
+const NO_PAGES: &[(&str, &str)] = &[
+    ("GET", "/consumer/webhook-secret"),
+    ("POST", "/consumer/webhook-secret/rotate"),
+    ("POST", "/callbacks/x"),
+    ("POST", "/callbacks/x/progress"),
+    ("GET", "/admin/v1"),
+    ("GET", "/admin/v1/status"),
+    ("GET", "/admin"),
+    ("GET", "/console"),
+    ("GET", "/metrics"),
+    ("GET", "/healthz"),
+    ("GET", "/nothing"),
+];
+
+const REQ: &str = "req_01jd6g0000e0g0g0g0g0g0g0g0";
+
+fn no_cors(answer: &Answer) -> bool {
+    !answer.headers.keys().any(|name| name.as_str().starts_with("access-control-"))
+}
+
+#[tokio::test]
+async fn a_page_that_may_call_may_follow_and_no_more() -> Test {
+    let host = host().plugin(&Plugin::one("echo", guests::echo())).start().await?;
+    let consumer = host.demo();
+    let page = "http://localhost:5173";
+    for (method, path) in PAGES {
+        let path = path.replace("REQ", REQ);
+        let answer = preflight(&consumer, method, &path, page).await?.expect(204)?;
+        assert!(lets_in(&answer, page), "{method} {path}: {answer:?}");
+        assert_eq!(answer.header("vary"), Some("Origin"));
+        let methods = answer.header("access-control-allow-methods").unwrap_or_default();
+        assert!(methods.split(", ").any(|one| one == *method), "{method} {path}: {methods}");
+        let names = answer.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+        assert!(names.contains("x-consumer-key") && names.contains("prefer"), "{names}");
+        assert!(!names.contains("x-other"), "a list, and not what was asked: {names}");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert!(no_cors(&preflight(&consumer, method, &path, SHOP).await?.expect(204)?), "{path}");
+        // The call itself, which may be refused: the page reads why.
+        let call = consumer.request(method.parse()?, &path).header("origin", page).send().await?;
+        assert!(lets_in(&call, page), "{method} {path}: {call:?}");
+        assert!(call.headers.get_all("vary").iter().any(|vary| vary == "Origin"), "{method} {path}");
+        let exposed = call.header("access-control-expose-headers").unwrap_or_default().to_lowercase();
+        for name in ["etag", "link", "location", "preference-applied", "ratelimit", "retry-after", "ripost-request-id"]
+        {
+            assert!(exposed.split(", ").any(|one| one == name), "{name}: {exposed}");
+        }
+        assert_eq!(call.header("access-control-allow-credentials"), None);
+    }
+    for (method, path) in NO_PAGES {
+        let asked = preflight(&consumer, method, path, page).await?;
+        assert!(no_cors(&asked) && asked.status != 204, "{method} {path}: {asked:?}");
+        assert!(no_cors(&consumer.request(method.parse()?, path).header("origin", page).send().await?), "{path}");
+    }
     let metrics = host.metrics().await?;
-    assert_eq!(metrics.sum("ripost_runs_total", "").to_bits(), 1_f64.to_bits(), "the call ran, the preflight did not");
+    assert_eq!(metrics.sum("ripost_runs_total", "").to_bits(), 2_f64.to_bits(), "calls ran, preflights did not");
+    Ok(())
+}
+
+#[tokio::test]
+async fn development_mode_lets_in_the_pages_of_this_machine_alone() -> Test {
+    let host = host().plugin(&Plugin::one("echo", guests::echo())).start().await?;
+    let consumer = host.demo();
+    for own in ["http://localhost:5173", "http://127.0.0.1:8000", "http://[::1]", "https://app.localhost"] {
+        assert!(lets_in(&preflight(&consumer, "POST", "/api/demo/api/echo", own).await?, own), "{own}");
+    }
+    for other in [SHOP, "null", "http://localhost.evil.example", "http://evil.example:3000", "http://10.0.0.1", ""] {
+        assert!(no_cors(&preflight(&consumer, "POST", "/api/demo/api/echo", other).await?), "{other}");
+    }
     Ok(())
 }
 
@@ -72,16 +162,54 @@ async fn a_preflight_is_answered_by_the_host_and_runs_nothing() -> Test {
 async fn outside_development_mode_no_origin_is_let_in_by_default() -> Test {
     let host = Host::builder().show_log().plugin(&Plugin::one("echo", guests::echo())).start().await?;
     let consumer = host.add_consumer("c1", "1").await?;
-    let preflight = consumer.request(Method::OPTIONS, "/api/demo/api/echo").header("origin", "https://shop.example");
-    let answer = preflight.header("access-control-request-method", "POST").send().await?;
-    assert!(answer.status == 204 && answer.header("access-control-allow-origin").is_none(), "{answer:?}");
-    let answer = consumer
-        .call("demo/echo")
-        .json(&json!({}))
-        .header("origin", "https://shop.example")
-        .send()
-        .await?
-        .expect(200)?;
-    assert_eq!(answer.header("access-control-allow-origin"), None);
+    for origin in [SHOP, "http://localhost:5173", "http://127.0.0.1"] {
+        assert!(no_cors(&preflight(&consumer, "POST", "/api/demo/api/echo", origin).await?.expect(204)?));
+        let answer = consumer.call("demo/echo").json(&json!({})).header("origin", origin).send().await?.expect(200)?;
+        assert!(no_cors(&answer));
+        assert_eq!(answer.header("vary"), None, "it does not depend on the page");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_operator_lets_pages_in_for_all_and_an_owner_for_its_own_api() -> Test {
+    const OWNERS: &str = "https://owner.example:8443";
+    let with_pages = Api::new("demo", "open", guests::echo()).line(&format!("cors = {{ origins = [\"{OWNERS}\"] }}"));
+    let plugin = Plugin::new("pages", [with_pages, Api::new("demo", "echo", guests::echo())]);
+    let config = format!("[cors]\norigins = [\"{SHOP}\"]");
+    let host = Host::builder().show_log().config(&config).plugin(&plugin).start().await?;
+    let consumer = host.add_consumer("c1", "1").await?;
+    for (method, path) in PAGES {
+        let path = path.replace("REQ", REQ);
+        assert!(lets_in(&preflight(&consumer, method, &path, SHOP).await?, SHOP), "{path}");
+        let is_followed = path.starts_with("/requests") || path.starts_with("/results");
+        let asked = preflight(&consumer, method, &path, OWNERS).await?;
+        assert_eq!(lets_in(&asked, OWNERS), is_followed, "{path}");
+    }
+    assert!(lets_in(&preflight(&consumer, "POST", "/api/demo/api/open", OWNERS).await?, OWNERS));
+    assert!(lets_in(&preflight(&consumer, "GET", "/openapi/demo/open", OWNERS).await?, OWNERS));
+    for (method, path) in NO_PAGES {
+        assert!(no_cors(&preflight(&consumer, method, path, SHOP).await?), "{path}");
+    }
+    let call = async |slug: &str, origin: &str| {
+        let call = consumer.call(&format!("demo/{slug}")).json(&json!({})).header("origin", origin);
+        call.send().await?.expect(200)
+    };
+    assert!(lets_in(&call("open", OWNERS).await?, OWNERS) && lets_in(&call("open", SHOP).await?, SHOP));
+    assert!(no_cors(&call("echo", OWNERS).await?) && lets_in(&call("echo", SHOP).await?, SHOP));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_star_lets_every_page_in_and_still_no_credentials() -> Test {
+    let host = Host::builder().show_log().config("[cors]\norigins = [\"*\"]");
+    let host = host.plugin(&Plugin::one("echo", guests::echo())).start().await?;
+    let consumer = host.add_consumer("c1", "1").await?;
+    for origin in [SHOP, "null"] {
+        let asked = preflight(&consumer, "POST", "/api/demo/api/echo", origin).await?.expect(204)?;
+        assert!(lets_in(&asked, "*"));
+        assert_eq!(asked.header("access-control-allow-credentials"), None);
+        assert!(no_cors(&preflight(&consumer, "GET", "/consumer/webhook-secret", origin).await?));
+    }
     Ok(())
 }

@@ -63,7 +63,7 @@ async fn each_consumer_has_a_webhook_secret_of_its_own_that_only_its_own_key_sho
     let added =
         host.cli(&["consumer", "add", "open", "--credit", "1", "--public", "--json"]).await?.expect(0)?.json()?;
     let public = host.consumer(added["key"].as_str().unwrap());
-    public.get("/consumer").await?.expect(200)?;
+    assert_eq!(public.get("/consumer").await?.expect(403)?.problem()?, "key-is-public");
     let refused = public.get("/consumer/webhook-secret").await?.expect(403)?;
     assert_eq!(refused.problem()?, "key-is-public");
 
@@ -96,5 +96,40 @@ async fn what_is_accepted_waits_visibly_while_runs_are_paused() -> Test {
     assert_eq!(consumer.ended(&id).await?["status"], "completed");
     sink.first(&id).await?;
     assert_eq!(consumer.balances().await?, (950_000, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_public_key_calls_and_reads_its_own_requests_and_nothing_else() -> Test {
+    let plugin = Plugin::one("echo", guests::echo());
+    let host = Host::builder().dev().show_log().plugin(&plugin).start().await?;
+    let (public, sink) = (crate::feed::public(&host).await?, Sink::start().await?);
+    let id = public.call("demo/echo").json(&json!({ "webhook_url": sink.url("/") })).accepted().await?;
+    sink.first(&id).await?;
+    for path in ["", "/result", "/webhooks/completed", "/events"] {
+        public.get(&format!("/requests/{id}{path}")).await?.expect(200)?;
+    }
+    let of_request = ["deliveries", "receipt"].map(|part| ("GET", format!("/requests/{id}/{part}")));
+    let changes = ["cancel", "redeliver"].map(|part| ("POST", format!("/requests/{id}/{part}")));
+    let own = [
+        ("GET", "/consumer"),
+        ("HEAD", "/consumer"),
+        ("PATCH", "/consumer"),
+        ("GET", "/requests"),
+        ("GET", "/events"),
+        ("GET", "/consumer/webhook-secret"),
+        ("POST", "/consumer/webhook-secret/rotate"),
+        ("GET", "/consumer/disabled-urls"),
+        ("DELETE", "/consumer/disabled-urls?url=x"),
+        ("POST", "/deliveries/redeliver"),
+        ("POST", "/webhooks/test"),
+    ];
+    let own = own.map(|(method, path)| (method, path.to_owned()));
+    for (method, path) in of_request.into_iter().chain(changes).chain(own) {
+        let refused = public.request(method.parse()?, &path).send().await?.expect(403)?;
+        if method != "HEAD" {
+            assert_eq!(refused.problem()?, "key-is-public", "{method} {path}");
+        }
+    }
     Ok(())
 }

@@ -59,7 +59,7 @@ impl Reader<'_> {
         Err(self.error(text.span().start, message))
     }
 
-    fn list<T: PartialEq>(
+    pub(super) fn list<T: PartialEq>(
         &self,
         key: &str,
         texts: &[Spanned<String>],

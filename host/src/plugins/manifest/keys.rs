@@ -65,6 +65,7 @@ pub(super) enum Text {
     Place,
     Url,
     SecretName,
+    Origin,
 }
 
 /// The key of `[api.limits]` that is not a limit of a run.
@@ -165,9 +166,25 @@ static API: Table = Table {
             Form::Text(Text::Schema),
             "The JSON Schema of its bodies, a file in the plugin's folder: what does not fit is refused before anything is held.",
         ),
+        key(
+            "cors",
+            Form::Table(&CORS),
+            "Whose pages may call it from a browser, besides those that the operator lets in.",
+        ),
     ],
     one_of: &["handler", "upstream"],
-    later: &["capture_on", "cors"],
+    later: &["capture_on"],
+};
+
+static CORS: Table = Table {
+    place: "`cors`",
+    keys: &[key(
+        "origins",
+        Form::List(Text::Origin, grants::LIST_MAX),
+        "Origins such as https://shop.example, or * for every page. They may also follow requests.",
+    )],
+    one_of: &[],
+    later: &[],
 };
 
 static RETRY: Table = Table {

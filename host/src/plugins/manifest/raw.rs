@@ -46,6 +46,14 @@ pub(super) struct Api {
     pub(super) transforms: Option<Spanned<Transforms>>,
     pub(super) cases: Option<Spanned<String>>,
     pub(super) schema: Option<Spanned<String>>,
+    pub(super) cors: Option<Cors>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cors {
+    #[serde(default)]
+    pub(super) origins: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

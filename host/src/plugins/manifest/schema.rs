@@ -68,6 +68,7 @@ fn text(text: Text) -> Object {
         Text::Duration => DURATION,
         Text::Place => "https?://",
         Text::Url => "^https?://",
+        Text::Origin => r"^(\*|https?://[^/]+)$",
         Text::SecretName => "^[A-Z][A-Z0-9_]*$",
     };
     object(json!({ "type": "string", "pattern": pattern }))

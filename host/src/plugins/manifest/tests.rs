@@ -346,7 +346,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
 
 #[test]
 fn a_key_of_a_later_version_is_refused_and_not_ignored() {
-    let later = ["capture_on = \"completion\"", "cors = { origins = [] }"];
+    let later = ["capture_on = \"completion\""];
     for line in later {
         let key = line.split(' ').next().unwrap();
         let message = refusal(&with("price = \"0.05\"", line));

@@ -1,6 +1,6 @@
 //! Bodies that are too large for a row: one file each, synced with its folder before the row that names it.
 
-use crate::store::{Finish, StoreError};
+use crate::store::{Finish, StoreError, StoredBody};
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::id::{ALPHABET, RequestId};
@@ -168,4 +168,12 @@ fn write(path: &Utf8Path, body: &[u8]) -> io::Result<()> {
 pub(super) fn read(folder: &Utf8Path, id: RequestId, kind: Kind) -> Result<Bytes, StoreError> {
     let path = path(folder, id, kind);
     fs::read(&path).map(Bytes::from).map_err(|error| failed(&path, &error))
+}
+
+/// Opens a body that is to be read piece by piece. Blocks.
+pub(super) fn open(folder: &Utf8Path, id: RequestId, kind: Kind) -> Result<StoredBody, StoreError> {
+    let path = path(folder, id, kind);
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (bytes, file) = opened.map_err(|error| failed(&path, &error))?;
+    Ok(StoredBody::File { file, bytes })
 }

@@ -28,6 +28,20 @@ pub struct StoredResult {
     pub body: Bytes,
 }
 
+/// Stored bytes, to be sent: what is large is not read into memory for that.
+#[derive(Debug)]
+pub enum StoredBody {
+    /// All of them.
+    Inline(Bytes),
+    /// In a file of their own, which is open at its beginning. It can be read to its end, whatever becomes of its name.
+    File {
+        /// The file.
+        file: std::fs::File,
+        /// How many.
+        bytes: u64,
+    },
+}
+
 /// Whose requests to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
