@@ -71,7 +71,7 @@ impl Reconcile {
     }
 
     async fn look_for_runs(&self, every: Duration) -> Result<Look, StoreError> {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         let expired = self.store.expired_requests(now, CLAIM_MAX).await?;
         let more_expired = expired.len() == CLAIM_MAX as usize;
         for expired in expired {
@@ -118,7 +118,7 @@ impl Reconcile {
             tracing::debug!(count, "Claimed requests that were due");
         }
         let due = self.store.next_run(full_owners).await?;
-        Ok(Look::After(due.map_or(every, |due| due.since(self.clock.now()).min(every))))
+        Ok(Look::After(due.map_or(every, |due| due.since(self.clock.steady()).min(every))))
     }
 
     /// Puts the count of waiting requests right.

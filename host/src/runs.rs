@@ -235,10 +235,10 @@ impl Runs {
                 }
             };
             tokio::select! {
-                slot = room => runs.start(slot, claimed, entry),
+                biased;
+                () = runs.needs.stopping.cancelled() => runs.put_back_unbegun(&claimed).await,
                 () = entry.cancelled() => {}
-                // Still leased to this process: the next start finds it.
-                () = runs.needs.stopping.cancelled() => {}
+                slot = room => runs.start(slot, claimed, entry),
             }
         });
     }

@@ -124,7 +124,7 @@ impl Gateway {
             if found.claimed.callback_epoch != epoch {
                 return Err(stale());
             }
-            if self.clock.now() >= found.claimed.expires_at {
+            if self.clock.steady() >= found.claimed.deadline {
                 return Err(expired());
             }
             let answer = match said {

@@ -45,6 +45,8 @@ pub(super) struct Target {
 pub(super) struct Arrived {
     pub(super) id: RequestId,
     pub(super) at: Timestamp,
+    /// The same by the even clock.
+    pub(super) steady: Timestamp,
 }
 
 /// A call that is to be accepted.
@@ -78,6 +80,7 @@ impl Call {
             consumer: consumer.id,
             created_at: arrived.at,
             expires_at,
+            due_at: arrived.steady,
             split,
             webhook_url,
             wants,
@@ -155,7 +158,7 @@ impl Gateway {
         });
         let (fields, body) = fields::take(&head.headers, head.uri.query(), original, Own::of(&api))?;
         let at = self.clock.now();
-        let arrived = Arrived { id: RequestId::new(at, keyring::random_id()), at };
+        let arrived = Arrived { id: RequestId::new(at, keyring::random_id()), at, steady: self.clock.steady() };
         if api.spec.delivery == DeliveryMode::Off {
             synchronous::check(&fields)?;
             if key.is_none() {
@@ -224,9 +227,10 @@ impl Gateway {
         if api.transforms.request.is_empty() {
             return Ok((sent, None));
         }
-        let Arrived { id, at } = arrived;
-        let until = at.after(api.spec.expires_in);
-        let asked = Asked { id, consumer: consumer.id, attempt: 1, input: &sent, created_at: at, until };
+        let Arrived { id, at, steady } = arrived;
+        let until = steady.after(api.spec.expires_in);
+        let expires_at = at.after(api.spec.expires_in);
+        let asked = Asked { id, consumer: consumer.id, attempt: 1, input: &sent, created_at: at, expires_at, until };
         let seen = self.runs.transform_request(asked, api).await?;
         let original = (seen != sent).then_some(sent);
         if original.is_some() {
@@ -293,7 +297,7 @@ impl Gateway {
         call: Call,
         admitted: Admitted,
     ) -> Result<AcceptOutcome, Problem> {
-        let Arrived { id, at: now } = call.arrived;
+        let Arrived { id, at: now, steady } = call.arrived;
         let idempotency = call.idempotency.clone();
         let split = self.fee.split(api.spec.price);
         let slot = self.runs.reserve(&api.owner, call.input.body.len());
@@ -310,6 +314,7 @@ impl Gateway {
             consumer: consumer.id,
             created_at: now,
             expires_at,
+            deadline: steady.after(api.spec.expires_in),
             split,
             webhook_url: call.webhook_url.clone(),
             wants: call.wants,

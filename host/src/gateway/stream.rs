@@ -20,6 +20,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
+use ripost_domain::request::State;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -136,9 +137,9 @@ impl Following {
             None => {
                 let record = self.gateway.store.request(self.id).await?.ok_or_else(unknown)?;
                 let state = visible(record.state, Some(self.watcher.entry()));
-                // A run that waits for its turn is counted with its lease already.
-                let waits = u32::from(state != record.state);
-                let standing = Standing { state, attempt: record.attempt.saturating_sub(waits) };
+                // A run that is under way is in the count once it has ended.
+                let attempt = record.attempt + u32::from(state == State::Running);
+                let standing = Standing { state, attempt };
                 if record.state.is_terminal() {
                     let current = self.gateway.current(record).await?;
                     return Ok(Found::Last(event("completed", &standing.last_id(), &current.body)));

@@ -17,7 +17,6 @@ use http::{Method, Response};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
-use ripost_domain::time::Timestamp;
 use ripost_store::{AcceptError, Answer, Consumer, Direct, Ending, Finish, Lease, Reservation};
 use std::time::Duration;
 
@@ -60,13 +59,14 @@ impl Gateway {
         call: Call,
         admitted: Admitted,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        let Arrived { id, at } = call.arrived;
-        let until = at.after(api.limits.wall);
+        let Arrived { id, at, steady } = call.arrived;
+        let (expires_at, until) = (at.after(api.limits.wall), steady.after(api.limits.wall));
         let reservation = match api.spec.price.is_zero() {
             true => None,
             false => Some(self.store.reserve(consumer.id, api.spec.price).await.map_err(refused)?),
         };
-        let asked = Asked { id, consumer: consumer.id, attempt: 1, input: &call.input, created_at: at, until };
+        let input = &call.input;
+        let asked = Asked { id, consumer: consumer.id, attempt: 1, input, created_at: at, expires_at, until };
         let ran = match &api.target {
             Target::Handler(handler) => {
                 let ran = self.runs.run_directly(asked, api, handler).await;
@@ -87,7 +87,7 @@ impl Gateway {
             Ok(answer) => {
                 // As with any call: other answers are the consumer's or the owner's failure, and cost nothing.
                 if let Some(reservation) = reservation.filter(|_| (200..400).contains(&answer.status)) {
-                    self.settle(consumer, api, call, until, answer.clone(), reservation).await?;
+                    self.settle(consumer, api, call, answer.clone(), reservation).await?;
                 }
                 Ok(answer::response_to(method, id, answer))
             }
@@ -105,16 +105,17 @@ impl Gateway {
         consumer: &Consumer,
         api: &ActiveApi,
         call: Call,
-        until: Timestamp,
         answer: Answer,
         reservation: Reservation,
     ) -> Result<(), Problem> {
-        let id = call.arrived.id;
-        let accept = call.into_accept(consumer, api, self.fee.split(api.spec.price), until, Lease::ThisProcess);
+        let Arrived { id, at, .. } = call.arrived;
+        let expires_at = at.after(api.limits.wall);
+        let accept = call.into_accept(consumer, api, self.fee.split(api.spec.price), expires_at, Lease::ThisProcess);
         let finish = Finish {
             id,
             epoch: 1,
             from: State::Running,
+            attempt: 1,
             ending: Ending::Completed { answer },
             finished_at: self.clock.now(),
             run: None,

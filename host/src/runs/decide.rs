@@ -58,9 +58,9 @@ pub(super) struct Context<'a> {
     pub(super) max_attempts: u32,
     /// How often it was put back because of us.
     pub(super) put_back: u32,
-    /// The request's deadline.
-    pub(super) expires_at: Timestamp,
-    /// Now.
+    /// The request's deadline, by the even clock.
+    pub(super) deadline: Timestamp,
+    /// Now, by the same.
     pub(super) now: Timestamp,
 }
 
@@ -112,14 +112,14 @@ pub(super) fn decide(outcome: Result<RunOutcome, Stopped>, context: &Context<'_>
         Ok(Err(failure)) => refused(failure, context),
         // Ours, and nothing of it took place: it is never failed for that.
         Err(RunError::PoolExhausted(_)) => {
-            Decision::PutBack(put_back_until(context.put_back, context.now, context.expires_at))
+            Decision::PutBack(put_back_until(context.put_back, context.now, context.deadline))
         }
         // Ours: run again, whoever's turn it is.
         Err(error @ RunError::Host(_)) => match run_at(context, None) {
             Some(at) => Decision::RunAgain(at),
             None => Decision::End(End::Failed(broken(&error, context.id, "The hold was released."), None)),
         },
-        Err(RunError::WallLimit { .. }) if context.now >= context.expires_at => Decision::End(expired()),
+        Err(RunError::WallLimit { .. }) if context.now >= context.deadline => Decision::End(expired()),
         Err(error) => Decision::End(End::Failed(broken(&error, context.id, "The hold was released."), None)),
     }
 }
@@ -223,13 +223,13 @@ fn refused(failure: Failure, context: &Context<'_>) -> Decision {
 /// When the next run is due; `None`: no run is left, or it would begin after the deadline.
 fn run_at(context: &Context<'_>, after: Option<Duration>) -> Option<Timestamp> {
     let at = context.now.after(after.unwrap_or_else(|| run_backoff(context.attempt)));
-    (context.attempt < context.max_attempts && at < context.expires_at).then_some(at)
+    (context.attempt < context.max_attempts && at < context.deadline).then_some(at)
 }
 
 /// When there may be room: twice as long each time, and at the deadline at the latest, where it expires.
-pub(super) fn put_back_until(put_back: u32, now: Timestamp, expires_at: Timestamp) -> Timestamp {
+pub(super) fn put_back_until(put_back: u32, now: Timestamp, deadline: Timestamp) -> Timestamp {
     let pause = PUT_BACK_PAUSE.saturating_mul(1 << put_back.min(16)).min(PUT_BACK_PAUSE_MAX);
-    now.after(pause).min(expires_at)
+    now.after(pause).min(deadline)
 }
 
 fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>) -> Decision {
@@ -251,9 +251,9 @@ fn again(context: &Context<'_>, after: Option<Duration>, answer: Option<Answer>)
 /// What follows when an upstream gave no answer. It may have the request: its callback stays welcome.
 pub(super) fn unanswered(error: &SendError, context: &Context<'_>) -> Decision {
     if error.is_ours() {
-        return Decision::PutBack(put_back_until(context.put_back, context.now, context.expires_at));
+        return Decision::PutBack(put_back_until(context.put_back, context.now, context.deadline));
     }
-    if context.now >= context.expires_at {
+    if context.now >= context.deadline {
         return Decision::End(expired());
     }
     if let Some(at) = run_at(context, None) {
@@ -382,7 +382,7 @@ mod tests {
             attempt,
             max_attempts: 3,
             put_back: 0,
-            expires_at: now.after(Duration::from_secs(3600)),
+            deadline: now.after(Duration::from_secs(3600)),
             now,
         }
     }
@@ -466,7 +466,7 @@ mod tests {
     fn a_run_that_is_cut_off_by_the_deadline_expires() {
         let error = || Err(RunError::WallLimit { limit: Duration::from_secs(1) });
         let mut late = context(1);
-        late.expires_at = late.now;
+        late.deadline = late.now;
         assert!(matches!(decide_run(error(), &late), Decision::End(End::Expired(_))));
         assert!(matches!(decide_run(error(), &context(1)), Decision::End(End::Failed(..))));
     }
@@ -484,7 +484,7 @@ mod tests {
             pause(&context)
         });
         assert_eq!(pauses.map(|pause| pause.as_millis()), [100, 200, 400, 3200, 5000, 5000, 5000], "no run is used up");
-        context.expires_at = context.now.after(Duration::from_secs(2));
+        context.deadline = context.now.after(Duration::from_secs(2));
         assert_eq!(pause(&context), Duration::from_secs(2), "then it expires");
         let host = decide_run(Err(RunError::Host("broken".into())), &context);
         assert!(matches!(host, Decision::End(End::Failed(..))), "{host:?}: counted, and this was the last");

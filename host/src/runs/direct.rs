@@ -19,6 +19,16 @@ pub(crate) enum NotRun {
 }
 
 impl Runs {
+    /// Waits for a turn until `asked.until`; a host that stops gives none.
+    pub(super) async fn turn_of_direct<T>(&self, asked: Asked<'_>, turn: impl Future<Output = T>) -> Result<T, NotRun> {
+        let wait = asked.until.since(self.needs.clock.steady());
+        tokio::select! {
+            biased;
+            () = self.needs.stopping.cancelled() => Err(NotRun::NoRoom),
+            turn = tokio::time::timeout(wait, turn) => turn.map_err(|_| NotRun::TooLate),
+        }
+    }
+
     /// One run, now: waits for its turn until `asked.until`, when everything ends.
     ///
     /// # Cancel safety
@@ -30,15 +40,14 @@ impl Runs {
         handler: &Handler,
     ) -> Result<Result<RunOutcome, Stopped>, NotRun> {
         let needs = &self.needs;
-        let Asked { id, until, .. } = asked;
+        let Asked { id, .. } = asked;
         let _slot = self.reserve_now(&active.owner, asked.input.body.len()).ok_or(NotRun::NoRoom)?;
         let turn = async {
             // The API's permit first: a call that waits for its own API must not keep an instance from another's.
             let api = active.permits.acquire().await.expect("the semaphore is never closed");
             (api, self.instances.acquire(&active.owner, handler.weight()).await)
         };
-        let wait = until.since(needs.clock.now());
-        let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
+        let _permits = self.turn_of_direct(asked, turn).await?;
         let _in_flight = needs.metrics.run_in_flight();
         let began = needs.clock.now();
         let Answered { outcome, tape: _, usage, logs, logs_dropped } =

@@ -74,6 +74,7 @@ impl Runs {
             id: claimed.id,
             epoch: claimed.epoch,
             from,
+            attempt: runs_of(&claimed, from, entry),
             ending,
             finished_at,
             run,
@@ -170,6 +171,11 @@ impl Runs {
         let until = now.after(self.needs.result_url_ttl).as_seconds();
         format!("{}/results/{}", self.needs.base, self.needs.keyring.result_token(id, until))
     }
+}
+
+/// The runs that count of a request that ends: a lease whose run has not begun is none.
+fn runs_of(claimed: &ClaimedRun, from: State, entry: &Entry) -> u32 {
+    claimed.attempt - u32::from(from == State::Running && !entry.has_started())
 }
 
 /// The end as it is stored, and as a waiting caller is told.

@@ -38,7 +38,7 @@ impl Runs {
             let detail = "This owner's APIs have as many calls before them as they may have. Nothing was accepted; send it again.";
             Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1))
         })?;
-        let request = asked.request(&needs.keyring, &active.name, asked.until);
+        let request = asked.request(&needs.keyring, &active.name, asked.expires_at);
         let now_ms = u64::try_from(asked.created_at.as_millis()).unwrap_or(0);
         let id = request.id.clone();
         let of = Of { id: &id, owner: active.name.owner.as_str(), seed: needs.keyring.seed(asked.id), now_ms };

@@ -34,7 +34,7 @@ impl Runs {
         }
     }
 
-    /// Until the guard is dropped.
+    /// Until the guard is dropped, or the host stops.
     pub(super) fn tell_of_progress(
         self: &Arc<Self>,
         claimed: &ClaimedRun,
@@ -48,7 +48,13 @@ impl Runs {
         let guard = ended.clone().drop_guard();
         self.needs.tasks.spawn(async move {
             let mut told = None;
-            while tokio::time::timeout(PROGRESS_EVERY, ended.cancelled()).await.is_err() {
+            let over = async || {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = this.needs.stopping.cancelled() => {}
+                }
+            };
+            while tokio::time::timeout(PROGRESS_EVERY, over()).await.is_err() {
                 let progress = entry.progress();
                 if progress.is_some() && progress != told {
                     told.clone_from(&progress);

@@ -34,7 +34,9 @@ pub(crate) struct Asked<'a> {
     pub(crate) input: &'a RequestInput,
     /// When it was accepted.
     pub(crate) created_at: Timestamp,
-    /// No run goes on after this.
+    /// Its deadline, as people are told.
+    pub(crate) expires_at: Timestamp,
+    /// No run goes on after this, by the even clock.
     pub(crate) until: Timestamp,
 }
 
@@ -106,7 +108,8 @@ impl Runs {
         self.needs.metrics.runs.get_or_create(&Outcome { outcome: BROKE_DOWN }).inc();
         let usage = Usage { wall: now.since(begun), ..Usage::default() };
         let run = Some(receipt(attempt, begun, BROKE_DOWN, &usage));
-        let again = RunAgain { id, epoch, run_at: now.after(BROKE_DOWN_WAIT), counted: true, refused: false, run };
+        let run_at = self.needs.clock.steady().after(BROKE_DOWN_WAIT);
+        let again = RunAgain { id, epoch, run_at, counted: true, refused: false, run };
         self.put_back_now(id, again).await;
     }
 
@@ -136,8 +139,10 @@ impl Runs {
             (api, place)
         };
         let _permits = tokio::select! {
-            permits = permits => permits,
+            biased;
+            () = needs.stopping.cancelled() => return self.put_back_unbegun(&claimed).await,
             () = entry.cancelled() => return,
+            permits = permits => permits,
         };
         // Its revision may have been put aside, or its plugin stopped, while it waited for its turn.
         let active = match needs.plugins.is_out_of_service(active.digest) {
@@ -147,8 +152,7 @@ impl Runs {
                 Err(error) => return self.finish_without_a_run(claimed, &error, &entry).await,
             },
         };
-        let now = needs.clock.now();
-        if now >= claimed.expires_at {
+        if needs.clock.steady() >= claimed.deadline {
             self.finish(claimed, State::Running, decide::expired(), None, &entry, Some(&active)).await;
             return;
         }
@@ -156,9 +160,15 @@ impl Runs {
             Ok(past) => past,
             Err(error) => return self.put_back_unread(&claimed, &error).await,
         };
+        let now = needs.clock.now();
         if !entry.start(now).await {
             return;
         }
+        // Kept until what came of the run is written: a crash before that counts it.
+        let _begun = match needs.store.begin(claimed.id, claimed.epoch) {
+            Ok(begun) => begun,
+            Err(error) => return self.put_back_unread(&claimed, &error).await,
+        };
         self.tell_of_start(&claimed, &active).await;
         let _progress = self.tell_of_progress(&claimed, &active, &entry);
         failpoint::hit("run.before_handler");
@@ -168,7 +178,8 @@ impl Runs {
             attempt: claimed.attempt,
             input: &claimed.input,
             created_at: claimed.created_at,
-            until: claimed.expires_at,
+            expires_at: claimed.expires_at,
+            until: claimed.deadline,
         };
         let journal = self.journal(&claimed, active.digest);
         let in_flight = needs.metrics.run_in_flight();
@@ -201,8 +212,7 @@ impl Runs {
             lines: decide::log_lines(&logs, logs_dropped),
             ..receipt(claimed.attempt, now, label, &usage)
         };
-        let again =
-            RunAgain { id: claimed.id, epoch: claimed.epoch, run_at: now, counted: true, refused: false, run: None };
+        let again = again(&claimed, needs.clock.steady());
         match decision {
             Decision::PutBack(run_at) => {
                 self.put_back(&claimed, RunAgain { run_at, counted: false, ..again }).await;
@@ -230,12 +240,17 @@ impl Runs {
         }
     }
 
-    /// Without what the runs before have left none may begin.
+    /// Without what the runs before have left, or without a note that this one begins, none may begin.
     async fn put_back_unread(&self, claimed: &ClaimedRun, error: &StoreError) {
-        tracing::error!(request.id = %claimed.id, %error, "What the runs of a request have left cannot be read; it is tried again");
-        let run_at = decide::put_back_until(put_back(claimed), self.needs.clock.now(), claimed.expires_at);
-        let (id, epoch) = (claimed.id, claimed.epoch);
-        self.put_back(claimed, RunAgain { id, epoch, run_at, counted: false, refused: false, run: None }).await;
+        tracing::error!(request.id = %claimed.id, %error, "The store failed before a run could begin; it is tried again");
+        let run_at = decide::put_back_until(put_back(claimed), self.needs.clock.steady(), claimed.deadline);
+        self.put_back(claimed, RunAgain { counted: false, ..again(claimed, run_at) }).await;
+    }
+
+    /// The host stops before the run has its turn: the request is whoever's comes next.
+    pub(super) async fn put_back_unbegun(&self, claimed: &ClaimedRun) {
+        let again = again(claimed, self.needs.clock.steady());
+        self.put_back_now(claimed.id, RunAgain { counted: false, ..again }).await;
     }
 
     /// What follows what a handler did.
@@ -258,8 +273,8 @@ impl Runs {
             attempt: claimed.attempt,
             max_attempts: active.spec.max_attempts,
             put_back: put_back(claimed),
-            expires_at: claimed.expires_at,
-            now: self.needs.clock.now(),
+            deadline: claimed.deadline,
+            now: self.needs.clock.steady(),
         }
     }
 
@@ -365,7 +380,7 @@ impl Runs {
         let Asked { id, until, .. } = asked;
         let now = self.needs.clock.now();
         let limits = &active.limits;
-        let wall = limits.wall.min(until.since(now));
+        let wall = limits.wall.min(until.since(self.needs.clock.steady()));
         let limits =
             if wall == limits.wall { limits.clone() } else { Arc::new(Limits { wall, ..Limits::clone(limits) }) };
         let clock = self.needs.clock.clone();
@@ -409,6 +424,11 @@ impl Runs {
             }
         }
     }
+}
+
+/// Another run of a request, that counts and leaves nothing.
+const fn again(claimed: &ClaimedRun, run_at: Timestamp) -> RunAgain {
+    RunAgain { id: claimed.id, epoch: claimed.epoch, run_at, counted: true, refused: false, run: None }
 }
 
 /// How a run is called that we broke down in, and how long its request rests.

@@ -117,7 +117,7 @@ impl Runs {
             reach,
             callback_epoch,
             answer_bytes_max: active.limits.response_body_bytes,
-            deadline: active.limits.wall.min(asked.until.since(now)),
+            deadline: active.limits.wall.min(asked.until.since(self.needs.clock.steady())),
             now,
         };
         self.needs.upstreams.forward(forward).await
@@ -128,7 +128,7 @@ impl Runs {
         if active.transforms.response.is_empty() {
             return Chained { outcome: Ok(response), usage: Usage::default(), logs: Vec::new(), logs_dropped: 0 };
         }
-        let request = asked.request(&self.needs.keyring, &active.name, asked.until);
+        let request = asked.request(&self.needs.keyring, &active.name, asked.expires_at);
         let chained = self.transform_answer(asked, active, &request, response).await;
         match &chained.outcome {
             Err(stopped) if stopped.is_broken() => self.needs.plugins.ran(active.digest, &active.name, Ran::Broke),
@@ -173,7 +173,8 @@ impl Runs {
             attempt: claimed.attempt.max(1),
             input: &claimed.input,
             created_at: claimed.created_at,
-            until: claimed.expires_at,
+            expires_at: claimed.expires_at,
+            until: claimed.deadline,
         };
         let begun_at = self.needs.clock.now();
         let Chained { outcome, usage, logs, logs_dropped } = self.transformed(asked, active, response).await;
@@ -249,8 +250,7 @@ impl Runs {
             let api = active.permits.acquire().await.expect("the semaphore is never closed");
             (api, self.exchanges.acquire(&active.owner, 1).await)
         };
-        let wait = asked.until.since(self.needs.clock.now());
-        let _permits = tokio::time::timeout(wait, turn).await.map_err(|_| NotRun::TooLate)?;
+        let _permits = self.turn_of_direct(asked, turn).await?;
         let _in_flight = self.needs.metrics.run_in_flight();
         let (begun, began_at) = (Instant::now(), self.needs.clock.now());
         let Forwarded { result, bytes_sent, .. } = self.exchange(asked, active, upstream, reach, None).await;

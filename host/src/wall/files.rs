@@ -46,6 +46,8 @@ const SYSTEM_READ: &[&str] = &[
     "/proc/meminfo",
     "/proc/stat",
     "/proc/sys/vm/overcommit_memory",
+    // Which boot of the machine this is: what a killed process left in the page cache is there, or is not.
+    "/proc/sys/kernel/random/boot_id",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
     "/sys/kernel/mm/transparent_hugepage",

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod begun;
 mod callbacks;
 mod checkpoint;
 mod claim;
@@ -30,14 +31,14 @@ mod writer;
 
 use crate::failpoint;
 use crate::store::{
-    Accept, AcceptError, Accepted, AwaitCallback, Balances, Callback, ClaimedDeliveries, ClaimedRun, Consumer,
-    ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased, Failures,
-    Finish, Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload,
-    NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered,
-    Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Reservation, ResultMeta,
-    RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets, Stats, StepReceipt, Store,
-    StoreError, StoredBody, StoredResult, StoredUnmade, Subscription, Token, Undeliverable, Undelivered,
-    UndeliveredFilter, UnfinishedCount, Violation, WriteError,
+    Accept, AcceptError, Accepted, AwaitCallback, Balances, BegunRun, Callback, ClaimedDeliveries, ClaimedRun,
+    Consumer, ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased,
+    Failures, Finish, Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten,
+    MakePayload, NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun,
+    Record, Recovered, Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord,
+    Reservation, ResultMeta, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets,
+    Stats, StepReceipt, Store, StoreError, StoredBody, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
+    Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -92,6 +93,7 @@ pub struct SqliteStore {
     checkpoints: Arc<checkpoint::Checkpoints>,
     readers: Readers,
     files_bytes: files::FilesBytes,
+    begun: begun::Register,
     /// Whose turn was the last to have requests claimed.
     served: Mutex<Option<Name>>,
     /// Held while a payload is made that could not be made before.
@@ -117,6 +119,7 @@ impl SqliteStore {
             .map_err(|error| OpenError::Database { path: path.to_string(), message: error.to_string() })?;
         let checkpoints = checkpoint::Checkpoints::start(&path, writer.counts.clone())?;
         let files_bytes = files::FilesBytes::count(&config.folder);
+        let begun = begun::Register::open(&config.folder).map_err(|error| not_writable(&config.folder, &error))?;
         Ok(Self {
             folder: config.folder,
             inline_max: config.inline_max,
@@ -124,6 +127,7 @@ impl SqliteStore {
             checkpoints: Arc::new(checkpoints),
             readers,
             files_bytes,
+            begun,
             served: Mutex::default(),
             making: tokio::sync::Mutex::default(),
             finishing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
@@ -156,24 +160,24 @@ impl SqliteStore {
     }
 }
 
+fn not_writable(path: &Utf8Path, error: &std::io::Error) -> OpenError {
+    OpenError::NotWritable { path: path.to_string(), message: error.to_string() }
+}
+
 /// Makes the folder, sees that it can be written, and takes it for this process.
 fn take_folder(folder: &Utf8Path) -> Result<File, OpenError> {
-    let not_writable = |path: &Utf8Path, error: std::io::Error| OpenError::NotWritable {
-        path: path.to_string(),
-        message: error.to_string(),
-    };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| not_writable(folder, error))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| not_writable(folder, &error))?;
     let path = folder.join(LOCK_FILE);
     let lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|error| not_writable(&path, error))?;
+        .map_err(|error| not_writable(&path, &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: folder.to_string() }),
-        Err(TryLockError::Error(error)) => Err(not_writable(&path, error)),
+        Err(TryLockError::Error(error)) => Err(not_writable(&path, &error)),
     }
 }
 
@@ -249,6 +253,10 @@ impl Store for SqliteStore {
         }
         let points = Some(("finish.before_commit", "finish.after_commit"));
         self.writer.write(Patience::Endless, points, move |work| requests::finish(work, &finish, inline_max)).await?
+    }
+
+    fn begin(&self, request: RequestId, epoch: u32) -> Result<BegunRun, StoreError> {
+        self.begun.note(request, epoch)
     }
 
     async fn run_again(&self, again: RunAgain) -> Result<(), WriteError> {
@@ -333,10 +341,14 @@ impl Store for SqliteStore {
     }
 
     async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
+        let left = self.begun.left();
         let recover = move |work: &mut writer::Work<'_>| {
-            Ok(Recovered { runs: requests::recover(work, now)?, deliveries: deliveries::recover(work, now)? })
+            Ok(Recovered { runs: requests::recover(work, now, &left)?, deliveries: deliveries::recover(work, now)? })
         };
-        self.writer.write(Patience::Endless, None, recover).await
+        let recovered = self.writer.write(Patience::Endless, None, recover).await?;
+        // Only now: a crash before this counts them the next time, and none twice, since none is leased any more.
+        self.begun.clear()?;
+        Ok(recovered)
     }
 
     async fn next_run(&self, full: Vec<Name>) -> Result<Option<Timestamp>, StoreError> {

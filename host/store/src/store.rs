@@ -2,6 +2,7 @@
 
 mod accept;
 mod access;
+mod begun;
 mod callback;
 mod consumer;
 mod delivery;
@@ -23,6 +24,8 @@ mod unmade;
 
 pub use accept::{Accept, AcceptError, Accepted, Idempotency, Lease, RequestInput, Wants};
 pub use access::{PausedApi, Subscription};
+pub use begun::BegunRun;
+pub(crate) use begun::Places;
 pub use callback::{AwaitCallback, Callback};
 pub use consumer::{Balances, Consumer, ConsumerSummary, Key, NewConsumer, RotateSecret, Rotated, SealedSecrets};
 pub use delivery::{
@@ -74,7 +77,11 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a request: outcome, capture or release, delivery.
     async fn finish(&self, finish: Finish) -> Result<Finished, WriteError>;
 
-    /// Puts a run back: `running` → `accepted`, due at `run_at`. One that is not counted gives its attempt back.
+    /// Notes that a leased run begins, without a commit: should this process be killed, the run counts. One that does not
+    /// note it has not begun. After [`Self::recover`] only.
+    fn begin(&self, request: RequestId, epoch: u32) -> Result<BegunRun, StoreError>;
+
+    /// Puts a run back: `running` → `accepted`, due at `run_at`.
     async fn run_again(&self, again: RunAgain) -> Result<(), WriteError>;
 
     /// Writes down what a run has done, in one transaction: fenced if the request is not this run's any more.
@@ -89,7 +96,7 @@ pub trait Store: Send + Sync + 'static {
     /// What else the run that ended a request was told by the host.
     async fn tape(&self, request: RequestId) -> Result<Option<Bytes>, StoreError>;
 
-    /// Claims requests that are due: `accepted` → `running`, epoch and attempt one more. Owners take turns, beginning
+    /// Claims requests that are due: `accepted` → `running`, epoch one more. Owners take turns, beginning
     /// behind the one whose turn was the last; of each owner the oldest come first.
     async fn claim_runs(&self, claim: RunClaim) -> Result<Vec<ClaimedRun>, StoreError>;
 
@@ -118,7 +125,7 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an attempt and moves the delivery on.
     async fn record(&self, record: Record) -> Result<(), WriteError>;
 
-    /// At start: everything leased by an earlier process is due again.
+    /// At start: everything leased by an earlier process is due again. Of the runs, those that had begun are counted.
     async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError>;
 
     /// When the next run is due of those whose owners are not `full`; `None`: nothing waits.

@@ -3,8 +3,10 @@
 
 use crate::Test;
 use crate::echo::call;
+use crate::upstream;
 use anyhow::{Context as _, Result};
 use ripost_tests::{HostBuilder, Plugin, Reply, Sink, guests, until};
+use serde_json::json;
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_millis(1500);
@@ -93,4 +95,39 @@ async fn a_clock_set_forward_by_an_hour_makes_nothing_early() -> Test {
 #[tokio::test]
 async fn a_clock_set_back_by_an_hour_keeps_nothing_waiting() -> Test {
     stepped("-3600s").await
+}
+
+/// The clock is right, then wrong for as long as `wrong` takes, then right again.
+async fn what_awaits_a_callback_outlives(wrong: &str) -> Test {
+    let (clock, service) = (Clock::new()?, Sink::start().await?);
+    service.script([Reply::status(202)]);
+    let host = at_a_clock(&clock, CONFIG)?.plugin(&upstream::plugin(&service.url("/process"), "")).start().await?;
+    let consumer = host.demo();
+    let id = consumer.call("demo/up").json(&json!({})).header("prefer", "respond-async").accepted().await?;
+    upstream::awaits(&consumer, &id).await?;
+    let path = upstream::callback(&host, &service.first(&id).await?)?;
+    let shown = consumer.view(&id).await?["expiresAt"].clone();
+    clock.set(wrong)?;
+    // Many sweeps long, and a request that is accepted meanwhile lives as long as any.
+    let of_that_time = consumer.call("demo/up").json(&json!({})).header("prefer", "respond-async").accepted().await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    clock.set("+0s")?;
+    let view = consumer.view(&id).await?;
+    assert_eq!((&view["status"], &view["expiresAt"]), (&json!("awaiting_callback"), &shown), "{view}");
+    upstream::result(&host, &path, r#"{"made":1}"#).await?.expect(200)?;
+    let ended = consumer.ended(&id).await?;
+    assert_eq!((&ended["status"], &ended["settlement"]["state"]), (&json!("completed"), &json!("captured")), "{ended}");
+    let view = consumer.view(&of_that_time).await?;
+    assert_ne!(view["status"], "expired", "{view}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_awaits_a_callback_does_not_expire_by_a_clock_that_is_wrong_for_a_second() -> Test {
+    what_awaits_a_callback_outlives("+7200s").await
+}
+
+#[tokio::test]
+async fn nor_by_one_that_was_behind() -> Test {
+    what_awaits_a_callback_outlives("-7200s").await
 }

@@ -17,7 +17,7 @@ const MICROS: i64 = 50_000;
 const BALANCE: i64 = 1_000_000_000_000;
 
 /// A plugin whose API `demo/up` is this service.
-fn plugin(url: &str, lines: &str) -> Plugin {
+pub(crate) fn plugin(url: &str, lines: &str) -> Plugin {
     let manifest = format!(
         "[plugin]\nname = \"up\"\nversion = \"1\"\n\n[[api]]\nowner = \"demo\"\nslug = \"up\"\nupstream = \"{url}\"\nprice = \"{PRICE}\"\n{lines}\n"
     );

@@ -10,7 +10,7 @@ pub(super) fn wait_for(work: &mut Work<'_>, wait: &AwaitCallback) -> rusqlite::R
     let moved = work
         .connection
         .prepare_cached(
-            "UPDATE requests SET state = 'awaiting_callback' WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
+            "UPDATE requests SET state = 'awaiting_callback', attempt = attempt + 1 WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
         )?
         .execute(params![wait.id.as_bytes(), wait.epoch])?;
     if moved != 1 {

@@ -1,13 +1,12 @@
 //! Unfinished requests by their revision. No index serves them: one would cost every accept and every end, and whoever
 //! asks is an operator or a quarantine.
 
-use super::requests::{CLAIMED_COLUMNS, claimed};
+use super::requests::{CLAIMED_COLUMNS, pinned};
 use super::rows;
 use super::writer::Work;
 use crate::store::{PinnedRun, Repin};
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::id::RequestId;
-use ripost_domain::request::State;
 use rusqlite::{Connection, params};
 
 /// Rows of one step of a re-pinning: some ten milliseconds of the writer's time.
@@ -53,7 +52,7 @@ pub(super) fn page(
         ))?
         .query_map(
             params![digest.as_bytes(), after.as_ref().map_or(&[][..], |after| after.as_bytes()), limit],
-            |row| Ok(PinnedRun { state: rows::named(row, "state", State::from_name)?, claimed: claimed(row)? }),
+            pinned,
         )?
         .collect()
 }

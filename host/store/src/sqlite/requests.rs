@@ -1,5 +1,6 @@
 //! Requests: accept, put back, finish.
 
+use super::begun::Left;
 use super::callbacks;
 use super::journal;
 use super::ledger::{self, Refused};
@@ -18,12 +19,13 @@ use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 pub(super) const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
-    requests.consumer_id, requests.created_at, requests.expires_at, requests.price, requests.fee, requests.webhook_url, \
+    requests.consumer_id, requests.created_at, requests.expires_at, requests.deadline, requests.price, requests.fee, requests.webhook_url, \
     requests.events, requests.retry_max_age, requests.depth, requests.traceparent, requests.callback_epoch, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body, inputs.attributes";
 
 const INSERT_INPUT: &str = "INSERT INTO inputs (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const INSERT_ORIGINAL: &str = "INSERT INTO originals (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
+pub(super) const COUNT_ALL: &str = "UPDATE requests SET attempt = attempt + 1 WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'running'";
 pub(super) const RECOVER: &str = "UPDATE requests SET state = 'accepted', run_at = ?1 WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'running'";
 
 /// What may be refused comes first, so that a refusal needs no rollback.
@@ -45,15 +47,15 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
         }
     }
     let settlement = if price.is_zero() { Settlement::None } else { Settlement::Held };
-    let (state, runs) = match accept.lease {
+    let (state, epoch) = match accept.lease {
         Lease::ThisProcess => (State::Running, 1),
         Lease::Nobody => (State::Accepted, 0),
     };
     connection
         .prepare_cached(
             "INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, \
-             created_at, expires_at, price, fee, webhook_url, traceparent, events, retry_max_age, depth) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             created_at, expires_at, deadline, price, fee, webhook_url, traceparent, events, retry_max_age, depth) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             accept.id.as_bytes(),
@@ -63,9 +65,11 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
             accept.digest.as_bytes(),
             state.as_str(),
             settlement.as_str(),
-            runs,
+            epoch,
+            accept.due_at.as_millis(),
             accept.created_at.as_millis(),
             accept.expires_at.as_millis(),
+            accept.deadline().as_millis(),
             price.as_micros(),
             accept.split.fee.as_micros(),
             accept.webhook_url,
@@ -173,12 +177,20 @@ pub(super) fn claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedRun> {
         consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
         created_at: rows::timestamp(row, "created_at")?,
         expires_at: rows::timestamp(row, "expires_at")?,
+        deadline: rows::timestamp(row, "deadline")?,
         split: rows::split(row)?,
         webhook_url: row.get("webhook_url")?,
         wants: rows::wants(row)?,
         input: input(row)?,
         traceparent: row.get("traceparent")?,
     })
+}
+
+/// As it stands. A run that is leased is not in the row's count yet, and has a number all the same.
+pub(super) fn pinned(row: &Row<'_>) -> rusqlite::Result<PinnedRun> {
+    let (state, claimed) = (rows::named(row, "state", State::from_name)?, claimed(row)?);
+    let attempt = claimed.attempt + u32::from(state == State::Running);
+    Ok(PinnedRun { state, claimed: ClaimedRun { attempt, ..claimed } })
 }
 
 /// One that has not ended.
@@ -188,9 +200,7 @@ pub(super) fn unfinished(connection: &Connection, id: RequestId) -> rusqlite::Re
             "SELECT {CLAIMED_COLUMNS}, requests.state FROM requests JOIN inputs ON inputs.request_id = requests.id \
              WHERE requests.id = ?1 AND finished_at IS NULL"
         ))?
-        .query_row([id.as_bytes()], |row| {
-            Ok(PinnedRun { state: rows::named(row, "state", State::from_name)?, claimed: claimed(row)? })
-        })
+        .query_row([id.as_bytes()], pinned)
         .optional()
 }
 
@@ -199,31 +209,26 @@ pub(super) fn expired_sql() -> String {
     format!(
         "SELECT {CLAIMED_COLUMNS}, requests.state FROM requests INDEXED BY requests_deadline \
          JOIN inputs ON inputs.request_id = requests.id \
-         WHERE state IN ('accepted', 'awaiting_callback') AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+         WHERE state IN ('accepted', 'awaiting_callback') AND deadline <= ?1 ORDER BY deadline LIMIT ?2"
     )
 }
 
 pub(super) fn expired(connection: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<PinnedRun>> {
-    connection
-        .prepare_cached(&expired_sql())?
-        .query_map(params![now.as_millis(), limit], |row| {
-            Ok(PinnedRun { state: rows::named(row, "state", State::from_name)?, claimed: claimed(row)? })
-        })?
-        .collect()
+    connection.prepare_cached(&expired_sql())?.query_map(params![now.as_millis(), limit], pinned)?.collect()
 }
 
 pub(super) fn run_again(work: &mut Work<'_>, again: &RunAgain) -> rusqlite::Result<Result<(), WriteError>> {
     let moved = work
         .connection
         .prepare_cached(
-            "UPDATE requests SET state = 'accepted', run_at = ?3, attempt = attempt - ?4, callback_epoch = callback_epoch + ?5 \
+            "UPDATE requests SET state = 'accepted', run_at = ?3, attempt = attempt + ?4, callback_epoch = callback_epoch + ?5 \
              WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
         )?
         .execute(params![
             again.id.as_bytes(),
             again.epoch,
             again.run_at.as_millis(),
-            u8::from(!again.counted),
+            u8::from(again.counted),
             u8::from(again.refused),
         ])?;
     if moved != 1 {
@@ -235,8 +240,21 @@ pub(super) fn run_again(work: &mut Work<'_>, again: &RunAgain) -> rusqlite::Resu
     Ok(Ok(()))
 }
 
-/// Everything that the process before had leased is due again.
-pub(super) fn recover(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<u64> {
+/// Everything that the process before had leased is due again; what it had begun counts as a run.
+pub(super) fn recover(work: &mut Work<'_>, now: Timestamp, left: &Left) -> rusqlite::Result<u64> {
+    match left {
+        Left::Unknown => {
+            work.connection.prepare_cached(COUNT_ALL)?.execute([])?;
+        }
+        Left::These(runs) => {
+            let mut count = work.connection.prepare_cached(
+                "UPDATE requests SET attempt = attempt + 1 WHERE id = ?1 AND epoch = ?2 AND state = 'running'",
+            )?;
+            for (id, epoch) in runs {
+                count.execute(params![id.as_bytes(), epoch])?;
+            }
+        }
+    }
     let moved = work.connection.prepare_cached(RECOVER)?.execute([now.as_millis()])?;
     Ok(moved as u64)
 }
@@ -263,7 +281,7 @@ pub(super) fn finish(
     let connection = work.connection;
     let ended = connection
         .prepare_cached(
-            "UPDATE requests SET state = ?4, finished_at = ?5, settlement = \
+            "UPDATE requests SET state = ?4, finished_at = ?5, attempt = ?8, settlement = \
              CASE settlement WHEN 'held' THEN ?6 ELSE settlement END \
              WHERE id = ?1 AND epoch = ?2 AND state = ?3 AND callback_epoch = coalesce(?7, callback_epoch) RETURNING consumer_id, owner, slug, price, fee",
         )?
@@ -276,6 +294,7 @@ pub(super) fn finish(
                 finish.finished_at.as_millis(),
                 ends.as_str(),
                 finish.callback.map(|callback| callback.epoch),
+                finish.attempt,
             ],
             |row| {
                 let consumer = ConsumerId::from_bytes(rows::id(row, "consumer_id")?);

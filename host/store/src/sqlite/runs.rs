@@ -20,7 +20,7 @@ pub(super) const NEXT_OWNER: &str = "SELECT owner, run_at FROM requests INDEXED 
 pub(super) fn due_sql() -> String {
     format!(
         "SELECT {CLAIMED_COLUMNS} FROM requests INDEXED BY requests_unfinished JOIN inputs ON inputs.request_id = requests.id \
-         WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'accepted' AND owner = ?1 AND run_at <= ?2 AND expires_at > ?2 \
+         WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'accepted' AND owner = ?1 AND run_at <= ?2 AND deadline > ?2 \
          ORDER BY run_at LIMIT ?3"
     )
 }
@@ -42,7 +42,7 @@ struct Turn {
     taken: u32,
 }
 
-/// Counted before they start. Who has something due gets an equal share; what some leave of theirs goes to the others.
+/// Who has something due gets an equal share; what some leave of theirs goes to the others.
 pub(super) fn claim(work: &mut Work<'_>, asked: &RunClaim, after: Option<&Name>) -> rusqlite::Result<Claimed> {
     let connection = work.connection;
     let mut claimed = Claimed::default();
@@ -144,10 +144,10 @@ fn take(
     }
     drop(rows);
     let mut update = connection.prepare_cached(
-        "UPDATE requests SET state = 'running', epoch = ?2, attempt = ?3 WHERE id = ?1 AND state = 'accepted' AND epoch = ?2 - 1",
+        "UPDATE requests SET state = 'running', epoch = ?2 WHERE id = ?1 AND state = 'accepted' AND epoch = ?2 - 1",
     )?;
     for run in &into.runs[before..] {
-        if update.execute(params![run.id.as_bytes(), run.epoch, run.attempt])? != 1 {
+        if update.execute(params![run.id.as_bytes(), run.epoch])? != 1 {
             return Err(rusqlite::Error::StatementChangedRows(0));
         }
     }

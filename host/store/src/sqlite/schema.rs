@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_limits.sql"),
     include_str!("migrations/0009_retention.sql"),
     include_str!("migrations/0010_unsuccessful.sql"),
+    include_str!("migrations/0011_even_deadlines.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.
@@ -123,6 +124,7 @@ mod tests {
         ];
         let others = [
             requests::RECOVER,
+            requests::COUNT_ALL,
             reads::REVISIONS_IN_USE,
             reads::COUNT_ACCEPTED,
             reads::COUNT_RUNNING,
@@ -175,8 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let connection = open_writer(&path(&folder)).unwrap();
         let fill = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20003)
-            INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, created_at, expires_at, price, fee)
-            SELECT CAST(i AS BLOB), x'', CASE WHEN i > 20000 THEN 'zulu' ELSE 'heavy' END, 'a', x'', 'accepted', 'none', 0, 0, i, i, 99999, 0, 0 FROM n";
+            INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, created_at, expires_at, deadline, price, fee)
+            SELECT CAST(i AS BLOB), x'', CASE WHEN i > 20000 THEN 'zulu' ELSE 'heavy' END, 'a', x'', 'accepted', 'none', 0, 0, i, i, 99999, 99999, 0, 0 FROM n";
         connection.execute_batch(fill).unwrap();
         connection
             .execute_batch("INSERT INTO inputs SELECT id, 'POST', '', NULL, x'', x'', NULL FROM requests")

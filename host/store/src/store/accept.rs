@@ -28,7 +28,7 @@ pub struct RequestInput {
 /// Whether the accepting process runs the request itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
-    /// State `running` at epoch 1, attempt 1, from the first moment.
+    /// State `running` at epoch 1 from the first moment.
     ThisProcess,
     /// State `accepted`, due at once; the sweep finds it.
     Nobody,
@@ -79,6 +79,9 @@ pub struct Accept {
     pub created_at: Timestamp,
     /// Its deadline.
     pub expires_at: Timestamp,
+    /// When it was accepted by the even clock: the run is due from then on, and the deadline is as far from it as
+    /// `expires_at` is from `created_at`.
+    pub due_at: Timestamp,
     /// Price and shares, frozen here.
     pub split: Split,
     /// Where the result goes, if anywhere.
@@ -125,4 +128,12 @@ pub enum AcceptError {
     /// The store's failure.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Accept {
+    /// The deadline by the even clock.
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        self.due_at.after(self.expires_at.since(self.created_at))
+    }
 }

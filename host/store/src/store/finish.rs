@@ -89,6 +89,8 @@ pub struct Finish {
     /// From which state: `Running`, `AwaitingCallback`, or `Accepted` for one that ended before it ran, or by a callback
     /// of an earlier run.
     pub from: request::State,
+    /// The runs that count, with the one that ended it: a cancelled or expired request may have had none.
+    pub attempt: u32,
     /// How it ended.
     pub ending: Ending,
     /// When.

@@ -107,7 +107,7 @@ pub struct RequestRecord {
     pub digest: Digest,
     /// Where the execution stands.
     pub state: request::State,
-    /// Runs started.
+    /// Runs that count; one that is under way does not yet.
     pub attempt: u32,
     /// When it was accepted.
     pub created_at: Timestamp,

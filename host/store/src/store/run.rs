@@ -10,7 +10,7 @@ use ripost_domain::time::Timestamp;
 /// Which requests to claim for a run.
 #[derive(Debug, Clone)]
 pub struct RunClaim {
-    /// What is due by then and not past its deadline.
+    /// What is due by then and not past its deadline, by the even clock.
     pub now: Timestamp,
     /// At most so many.
     pub limit: u32,
@@ -29,9 +29,9 @@ pub struct RunAgain {
     pub id: RequestId,
     /// The run's epoch.
     pub epoch: u32,
-    /// When the next run is due.
+    /// When the next run is due, by the even clock.
     pub run_at: Timestamp,
-    /// False: it did not take place because of us. The attempt is given back, and no receipt is kept.
+    /// False: it did not take place because of us. No receipt is kept either.
     pub counted: bool,
     /// The upstream said that it has not taken it: the callback URL of this run is good for nothing any more.
     pub refused: bool,
@@ -66,14 +66,14 @@ pub struct RunReceipt {
     pub lines: Bytes,
 }
 
-/// A request to run, claimed by this process: counted before it starts.
+/// A request to run, claimed by this process. It counts as a run when the run begins, and not before.
 #[derive(Debug, Clone)]
 pub struct ClaimedRun {
     /// Its id.
     pub id: RequestId,
     /// The epoch that write-backs must name.
     pub epoch: u32,
-    /// 1 for the first run.
+    /// The number of the run that it is claimed for: 1 for the first. Of one that is not leased, the runs so far.
     pub attempt: u32,
     /// Of the callback URL that an upstream is given.
     pub callback_epoch: u32,
@@ -85,8 +85,10 @@ pub struct ClaimedRun {
     pub consumer: ConsumerId,
     /// When it was accepted.
     pub created_at: Timestamp,
-    /// Its deadline.
+    /// Its deadline, by the machine's clock as it was at the accept: what people are told.
     pub expires_at: Timestamp,
+    /// The same by the even clock: what is waited for.
+    pub deadline: Timestamp,
     /// Price and shares as of accept.
     pub split: Split,
     /// Where the result goes.

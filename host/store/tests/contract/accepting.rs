@@ -9,7 +9,7 @@ async fn an_accepted_request_is_there_with_its_hold() {
     let call = accept(consumer);
     assert_eq!(store.accept(call.clone()).await.unwrap(), Accepted::New);
     let record = store.request(call.id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.settlement, record.attempt), (State::Running, Settlement::Held, 1));
+    assert_eq!((record.state, record.settlement, record.attempt), (State::Running, Settlement::Held, 0));
     assert_eq!((record.api, record.digest, record.split), (call.api, call.digest, call.split));
     let balances = store.balances(consumer).await.unwrap();
     assert_eq!((balances.available, balances.held), (amount(PRICE * 2), amount(PRICE)));

@@ -35,6 +35,7 @@ async fn what_waits_for_a_callback_outlives_a_restart_and_is_never_run_again() {
     assert_eq!(store.pinned(call.digest, None, 9).await.unwrap().len(), 1);
     let found = store.unfinished(call.id).await.unwrap().unwrap();
     assert_eq!((found.state, found.claimed.epoch, found.claimed.callback_epoch), (State::AwaitingCallback, 1, 1));
+    assert_eq!(found.claimed.attempt, 1, "what was forwarded counts");
     assert_eq!(found.claimed.input, call.input);
     assert_eq!(store.balances(consumer).await.unwrap().held, amount(PRICE));
     store.sound().await;

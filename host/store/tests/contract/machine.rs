@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use ripost_domain::money::FeeRate;
 use ripost_domain::request::{Settlement, State};
 use ripost_store::{
-    Accept, AwaitCallback, Callback, EndOfHold, Ending, Erased, Finish, Lease, OldRequests, Part, RunAgain, Store as _,
-    WriteError,
+    Accept, AwaitCallback, BegunRun, Callback, EndOfHold, Ending, Erased, Finish, Lease, OldRequests, Part, RunAgain,
+    Store as _, WriteError,
 };
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ enum Url {
 enum Step {
     Accept { price: i64, leased: bool },
     Finish { pick: usize, from: State, zombie: IsZombie, url: Option<Url>, end: End },
+    Begin { pick: usize },
     Await { pick: usize, zombie: IsZombie },
     Again { pick: usize, zombie: IsZombie, counted: bool, refused: bool },
     Claim,
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0_i64..300, any::<bool>()).prop_map(|(price, leased)| Step::Accept { price, leased }),
         6 => (pick(), from, zombie(), url, end)
             .prop_map(|(pick, from, zombie, url, end)| Step::Finish { pick, from, zombie, url, end }),
+        4 => pick().prop_map(|pick| Step::Begin { pick }),
         3 => (pick(), zombie()).prop_map(|(pick, zombie)| Step::Await { pick, zombie }),
         3 => (pick(), zombie(), any::<bool>(), any::<bool>())
             .prop_map(|(pick, zombie, counted, refused)| Step::Again { pick, zombie, counted, refused }),
@@ -77,6 +79,8 @@ struct Model {
     settlement: Settlement,
     epoch: u32,
     attempt: u32,
+    /// That its run has begun, and at which epoch.
+    begun: Option<(u32, BegunRun)>,
     url: u32,
     has_contents: bool,
     is_kept: bool,
@@ -85,6 +89,11 @@ struct Model {
 impl Model {
     fn is_at(&self, state: State, zombie: IsZombie) -> bool {
         self.is_kept && self.state == state && !zombie
+    }
+
+    /// Whether the run that has it now has begun.
+    fn has_begun(&self) -> bool {
+        self.is_at(State::Running, false) && self.begun.as_ref().is_some_and(|(epoch, _)| *epoch == self.epoch)
     }
 
     /// The epoch that a run would say.
@@ -136,6 +145,7 @@ fn fenced<T: std::fmt::Debug>(outcome: Result<T, WriteError>, step: &Step) {
 
 async fn follow(steps: Vec<Step>) {
     let mut store = Fixture::new();
+    store.recover(NOW).await.unwrap();
     let mut books = Books { available: 3_000, ..Books::default() };
     let consumer = store.consumer(books.available).await;
     let mut known: Vec<Model> = Vec::new();
@@ -158,7 +168,8 @@ async fn follow(steps: Vec<Step>) {
                         state: if leased { State::Running } else { State::Accepted },
                         settlement: if price == 0 { Settlement::None } else { Settlement::Held },
                         epoch: u32::from(leased),
-                        attempt: u32::from(leased),
+                        attempt: 0,
+                        begun: None,
                         url: 1,
                         has_contents: true,
                         is_kept: true,
@@ -174,14 +185,25 @@ async fn follow(steps: Vec<Step>) {
                     digest: [3; 32],
                 });
                 let epoch = request.epoch_said(zombie);
-                let finish = Finish { epoch, from, ending, callback, delivery: None, ..completed(&request.call) };
+                let attempt = request.attempt + u32::from(request.has_begun());
+                let finish =
+                    Finish { epoch, from, attempt, ending, callback, delivery: None, ..completed(&request.call) };
                 let done = store.finish(finish).await;
                 if request.is_at(from, zombie) && !matches!(url, Some(Url::Stale)) {
                     done.unwrap();
                     request.state = state;
+                    request.attempt = attempt;
                     books.end(request, captured);
                 } else {
                     fenced(done, step);
+                }
+            }
+            Step::Begin { pick } if count > 0 => {
+                let request = &mut known[pick % count];
+                if request.is_at(State::Running, false) {
+                    // The note before, of an earlier run, gives its place up.
+                    request.begun = None;
+                    request.begun = Some((request.epoch, store.begin(request.call.id, request.epoch).unwrap()));
                 }
             }
             Step::Await { pick, zombie } if count > 0 => {
@@ -192,6 +214,7 @@ async fn follow(steps: Vec<Step>) {
                 if request.is_at(State::Running, zombie) {
                     done.unwrap();
                     request.state = State::AwaitingCallback;
+                    request.attempt += 1;
                 } else {
                     fenced(done, step);
                 }
@@ -203,7 +226,7 @@ async fn follow(steps: Vec<Step>) {
                 if request.is_at(State::Running, zombie) {
                     done.unwrap();
                     request.state = State::Accepted;
-                    request.attempt -= u32::from(!counted);
+                    request.attempt += u32::from(counted);
                     request.url += u32::from(refused);
                 } else {
                     fenced(done, step);
@@ -217,10 +240,9 @@ async fn follow(steps: Vec<Step>) {
                     let request = known.iter_mut().find(|request| request.call.id == run.id).unwrap();
                     request.state = State::Running;
                     request.epoch += 1;
-                    request.attempt += 1;
                     assert_eq!(
                         (run.epoch, run.attempt, run.callback_epoch),
-                        (request.epoch, request.attempt, request.url)
+                        (request.epoch, request.attempt + 1, request.url)
                     );
                     assert_eq!(run.input, request.call.input);
                 }
@@ -228,7 +250,11 @@ async fn follow(steps: Vec<Step>) {
             Step::Restart => {
                 store = store.reopened().await;
                 let running = known.iter_mut().filter(|request| request.is_at(State::Running, false));
-                let recovered = running.map(|request| request.state = State::Accepted).count();
+                let recovered = running.map(|request| {
+                    request.attempt += u32::from(request.has_begun());
+                    request.state = State::Accepted;
+                });
+                let recovered = recovered.count();
                 assert_eq!(store.recover(NOW).await.unwrap().runs, recovered as u64);
             }
             Step::Forget(part) => {
@@ -261,7 +287,8 @@ async fn follow(steps: Vec<Step>) {
                 assert_eq!(store.erase_request(request.call.id).await.unwrap(), expected);
                 request.is_kept &= !request.state.is_terminal();
             }
-            Step::Finish { .. } | Step::Await { .. } | Step::Again { .. } | Step::Erase { .. } => {}
+            Step::Finish { .. } | Step::Begin { .. } | Step::Await { .. } | Step::Again { .. } | Step::Erase { .. } => {
+            }
         }
     }
     let balances = store.balances(consumer).await.unwrap();

@@ -1,7 +1,7 @@
 use crate::fixture::{Fixture, LANE, NOW, PRICE, accept, again, claim, completed, failed, receipt, runs, waiting};
 use bytes::Bytes;
 use ripost_domain::request::State;
-use ripost_store::{Accept, Finish, RunAgain, RunClaim, Store as _, WriteError};
+use ripost_store::{Accept, AwaitCallback, Finish, RunAgain, RunClaim, Store as _, WriteError};
 use std::time::Duration;
 
 #[tokio::test]
@@ -11,7 +11,7 @@ async fn due_requests_are_claimed_oldest_first_within_both_bounds() {
     let mut ids = Vec::new();
     for second in [3, 1, 2] {
         let created_at = NOW.after(Duration::from_secs(second));
-        let mut call = Accept { created_at, ..waiting(consumer) };
+        let mut call = Accept { created_at, due_at: created_at, ..waiting(consumer) };
         call.input.body = Bytes::from(vec![b'x'; 1000]);
         store.accept(call.clone()).await.unwrap();
         ids.push((second, call.id));
@@ -48,27 +48,71 @@ async fn a_run_that_says_not_now_is_due_again_and_the_old_one_is_fenced() {
 }
 
 #[tokio::test]
-async fn what_a_process_left_is_due_at_the_next_start_and_stays_counted() {
+async fn what_a_process_left_is_due_at_the_next_start_and_what_had_begun_counts() {
     let store = Fixture::new();
-    let consumer = store.consumer(PRICE * 2).await;
-    let (running, ended) = (accept(consumer), accept(consumer));
-    store.accept(running.clone()).await.unwrap();
-    store.accept(ended.clone()).await.unwrap();
+    store.recover(NOW).await.unwrap();
+    let consumer = store.consumer(PRICE * 3).await;
+    let (running, ended, waited) = (accept(consumer), accept(consumer), accept(consumer));
+    for call in [&running, &ended, &waited] {
+        store.accept(call.clone()).await.unwrap();
+    }
+    let _runs = [store.begin(running.id, 1).unwrap(), store.begin(ended.id, 1).unwrap()];
     store.finish(completed(&ended)).await.unwrap();
     let store = store.reopened().await;
     let recovered = store.recover(NOW).await.unwrap();
-    assert_eq!((recovered.runs, recovered.deliveries), (1, 1));
+    assert_eq!((recovered.runs, recovered.deliveries), (2, 1));
     assert_eq!(store.request(running.id).await.unwrap().unwrap().state, State::Accepted);
-    let run = store.claim_runs(runs(NOW, 9)).await.unwrap().remove(0);
-    assert_eq!((run.id, run.epoch, run.attempt), (running.id, 2, 2));
+    let mut claimed = store.claim_runs(runs(NOW, 9)).await.unwrap();
+    claimed.sort_by_key(|run| run.id != running.id);
+    let seen: Vec<_> = claimed.iter().map(|run| (run.id, run.epoch, run.attempt)).collect();
+    assert_eq!(seen, [(running.id, 2, 2), (waited.id, 2, 1)], "a lease that never had its turn is no run");
     let delivery = store.claim_deliveries(claim(NOW, LANE, 9)).await.unwrap().deliveries.remove(0);
     assert_eq!((delivery.request_id, delivery.epoch, delivery.attempt), (ended.id, 2, 2));
-    assert_eq!(store.recover(NOW).await.unwrap().runs, 1);
+    assert_eq!(store.recover(NOW).await.unwrap().runs, 2);
     store.sound().await;
 }
 
 #[tokio::test]
-async fn a_run_that_did_not_take_place_because_of_us_gives_its_attempt_back() {
+async fn a_wait_is_no_run_however_often_the_process_is_killed() {
+    let mut store = Fixture::new();
+    store.recover(NOW).await.unwrap();
+    let consumer = store.consumer(PRICE).await;
+    let call = accept(consumer);
+    store.accept(call.clone()).await.unwrap();
+    for epoch in 2..=20 {
+        store = store.reopened().await;
+        store.recover(NOW).await.unwrap();
+        let run = store.claim_runs(runs(NOW, 9)).await.unwrap().remove(0);
+        assert_eq!((run.epoch, run.attempt), (epoch, 1));
+    }
+    store.finish(Finish { epoch: 20, ..completed(&call) }).await.unwrap();
+    assert_eq!(store.request(call.id).await.unwrap().unwrap().attempt, 1);
+    store.sound().await;
+}
+
+#[tokio::test]
+async fn the_clock_that_goes_on_evenly_says_what_is_due_and_what_has_expired() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE * 2).await;
+    // The machine's clock was set forward by a day between the start and the accept.
+    let day = Duration::from_secs(86_400);
+    let ahead = |call: Accept| Accept { created_at: NOW.after(day), expires_at: call.expires_at.after(day), ..call };
+    let (waits, awaits) = (ahead(waiting(consumer)), ahead(accept(consumer)));
+    for call in [&waits, &awaits] {
+        store.accept(call.clone()).await.unwrap();
+    }
+    store.await_callback(AwaitCallback { id: awaits.id, epoch: 1, run: receipt(1, "acknowledged") }).await.unwrap();
+    let (before, at) = (NOW.after(Duration::from_secs(3599)), NOW.after(Duration::from_secs(3600)));
+    assert!(store.expired_requests(before, 9).await.unwrap().is_empty());
+    assert_eq!(store.expired_requests(at, 9).await.unwrap().len(), 2);
+    assert!(store.claim_runs(runs(at, 9)).await.unwrap().is_empty(), "too late to run");
+    let run = store.claim_runs(runs(before, 9)).await.unwrap().remove(0);
+    assert_eq!((run.id, run.deadline, run.expires_at), (waits.id, at, waits.expires_at));
+    store.sound().await;
+}
+
+#[tokio::test]
+async fn a_run_that_did_not_take_place_because_of_us_is_not_counted() {
     let store = Fixture::new();
     let consumer = store.consumer(PRICE).await;
     let call = accept(consumer);

@@ -16,11 +16,15 @@ fn later(seconds: u64) -> Timestamp {
     NOW.after(Duration::from_secs(seconds))
 }
 
+fn later_than(at: Timestamp) -> Timestamp {
+    at.after(Duration::from_secs(3600))
+}
+
 /// A free call of an owner's that waits.
 fn call(consumer: ConsumerId, owner: &str, at: Timestamp) -> Accept {
     let free = crate::fixture::free(consumer);
     let api = ApiName { owner: name(owner), ..free.api };
-    Accept { api, created_at: at, expires_at: at.after(Duration::from_secs(3600)), lease: Lease::Nobody, ..free }
+    Accept { api, created_at: at, expires_at: later_than(at), due_at: at, lease: Lease::Nobody, ..free }
 }
 
 async fn wait(store: &Fixture, consumer: ConsumerId, owner: &str, count: usize) {
