@@ -2,11 +2,16 @@
 
 mod development;
 mod folder;
+mod given_up;
+mod keys;
 mod parts;
 mod pins;
+mod recover;
+mod revisions;
 mod signals;
 mod start_error;
 
+pub use given_up::GivenUp;
 pub(crate) use parts::start_runtime;
 pub use start_error::StartError;
 
@@ -26,14 +31,14 @@ use crate::gateway::limits::{Limiter, Unfinished};
 use crate::gateway::listener::{self, Serving, Shares};
 use crate::gateway::stream::Streams;
 use crate::gateway::{Gateway, TrustedProxies, cors};
-use crate::keyring::{AdminToken, Keyring};
+use crate::keyring::{self, AdminToken};
 use crate::live::Live;
 use crate::plugins::Plugins;
 use crate::readiness;
-use crate::reconcile::Reconcile;
+use crate::reconcile::{Every, Reconcile};
 use crate::retention::Retention;
 use crate::runs::{self, Runs};
-use crate::storage::Room;
+use crate::storage::{self, Beside, Room};
 use crate::telemetry::metrics::Metrics;
 use crate::upstreams::Upstreams;
 use crate::wall::{self, ServePaths};
@@ -104,7 +109,7 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config, given_up: GivenUp) -> Result<Self, StartError> {
         // The address first: who cannot listen should not have touched the data.
         let (listener, address) = bind(config.listen).await?;
         let admin_listener = match config.admin_listen {
@@ -114,19 +119,10 @@ impl App {
         let data = config.data.clone();
         let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
             (Arc::new(parts::open_store(&data).await?), Arc::new(SystemClock::start()));
-        let keyring = Arc::new(Keyring::open(&data).map_err(|error| StartError::Other(error.into()))?);
-        let token_is_new = !data.join("admin-token").exists();
-        let token = AdminToken::open(&data).map_err(|error| StartError::Other(error.into()))?;
+        let keyring = Arc::new(keys::open(&*store, &data, given_up, clock.now()).await?);
+        let (token, origin_of_token) = AdminToken::open(&data)?;
         if config.dev {
             development::seed(&*store, &keyring, &*clock).await?;
-        }
-        let recovered = store.recover(clock.steady()).await.context("recovering what the process before left")?;
-        if recovered.runs + recovered.deliveries > 0 {
-            tracing::info!(
-                runs = recovered.runs,
-                deliveries = recovered.deliveries,
-                "Took over what the process before left"
-            );
         }
 
         let base: Arc<str> = match &config.public_url {
@@ -155,7 +151,10 @@ impl App {
             kv: Some(Arc::new(KvOfStore { store: store.clone(), clock: clock.clone(), quota: config.kv.quota() })),
         };
         let plugins_config = parts::plugins_config(&config);
+        let revisions_folder = plugins_config.revisions_folder.clone();
+        revisions::check(&*store, &revisions_folder, given_up).await?;
         let plugins = Plugins::open(plugins_config, runtime.clone(), Arc::new(capabilities), clock.clone())?;
+        revisions::mark(&*store, &plugins).await;
         // Before anything runs: what was rolled back shortly before a crash takes its requests along now.
         plugins.set_pins(Arc::new(pins::PinsOfStore(store.clone()))).await;
         if tokio::time::timeout(config.plugins.start_wait, plugins.scan()).await.is_err() {
@@ -252,7 +251,13 @@ impl App {
         let tokens = tokens.context("reading the tokens")?;
         let identity = Arc::new(Identity::new(store.clone(), (!config.dev).then(development::key_hash)));
         let room = Arc::new(Room::new(data.clone(), config.storage.clone()));
-        let readiness = Arc::new(readiness::Sources { plugins: plugins.clone(), room: room.clone() });
+        let beside = Arc::new(Beside::new(&data, &keyring, revisions_folder));
+        let readiness = Arc::new(readiness::Sources {
+            plugins: plugins.clone(),
+            room: room.clone(),
+            beside: beside.clone(),
+            store: store.clone(),
+        });
         let retention = Arc::new(Retention {
             store: store.clone(),
             config: config.retention.clone(),
@@ -318,14 +323,12 @@ impl App {
             clock: clock.clone(),
             stopping: stopping.clone(),
         };
-        tasks.spawn(reconcile.clone().runs(app.config.runs.sweep));
-        tasks.spawn(reconcile.clone().backlog());
-        tasks.spawn(reconcile.clone().deliveries(app.config.delivery.sweep));
-        tasks.spawn(reconcile.clone().give_up(app.config.delivery.sweep));
+        let every = Every { runs: app.config.runs.sweep, deliveries: app.config.delivery.sweep };
+        recover::then_start(reconcile, every, &tasks).await;
         tasks.spawn(sender.drip());
-        tasks.spawn(reconcile.clone().kv());
-        tasks.spawn(reconcile.revisions());
         tasks.spawn(retention.clone().run());
+        tasks.spawn(storage::tell_of_refusals(store.clone(), stopping.clone()));
+        tasks.spawn(beside.watch(stopping.clone()));
         tasks.spawn(room.clone().watch(store.clone(), metrics.clone(), stopping.clone()));
         tasks.spawn(plugins.clone().run(stopping.clone()));
         tasks.spawn(signals::reload_on_hangup(plugins.clone(), stopping.clone()));
@@ -367,12 +370,16 @@ impl App {
         } else {
             tasks.spawn(listener::serve(listener, admin(Some(gateway)), app.serving()));
         }
-        folder::write(&data.join(cli::ADMIN_ADDRESS_FILE), &format!("http://{admin_address}\n"))?;
-        folder::write(&data.join(ADDRESS_FILE), &format!("http://{address}\n"))?;
+        let addresses = [(cli::ADMIN_ADDRESS_FILE, admin_address), (ADDRESS_FILE, address)];
+        let addresses = addresses.map(|(name, address)| (data.join(name), format!("http://{address}\n")));
+        folder::write_in_time(addresses, &tasks, stopping.clone()).await;
         tracing::info!(%address, %admin_address, public_url = %base, data = %data, dev = app.config.dev, "Listening on http://{address}");
-        if token_is_new {
+        if origin_of_token == keyring::Origin::MadeForEmpty {
+            tracing::warn!(file = %data.join(keyring::ADMIN_TOKEN_FILE), "The file of the admin token was empty; a new token was made, and scripts need it from there");
+        }
+        if origin_of_token != keyring::Origin::File {
             // To the terminal and not to the log: logs travel.
-            println!("admin token (also in {}): {}", data.join("admin-token"), token.reveal());
+            println!("admin token (also in {}): {}", data.join(keyring::ADMIN_TOKEN_FILE), token.reveal());
         }
         Ok(app)
     }

@@ -162,7 +162,7 @@ pub(crate) enum Exit {
     /// The configuration.
     Configuration = 64,
     /// Data of a newer version.
-    NewerData = 65,
+    Data = 65,
     /// A file or folder that is not there.
     NoInput = 66,
     /// An address in use, or a gateway that does not answer.

@@ -3,6 +3,7 @@
 //! **Invariant:** looking changes nothing: it works beside a running gateway, and where none has ever run.
 
 mod folders;
+mod keys;
 mod network;
 mod process;
 mod program;
@@ -89,6 +90,8 @@ const CHECKS: &[Check] = &[
     ("gateway", network::gateway),
     ("data folder", folders::data),
     ("key files", folders::keys),
+    ("master key", keys::master_key),
+    ("admin token", keys::admin_token),
     ("plugins folder", folders::plugins),
     ("disk space", folders::space),
     ("user", process::user),

@@ -1,25 +1,27 @@
 //! Randomness, ids, keys, and what is encrypted at rest.
 
+mod admin_token;
+mod file;
+pub mod master_key;
+
+pub(crate) use admin_token::FILE_NAME as ADMIN_TOKEN_FILE;
+pub use admin_token::{AdminToken, Origin};
+
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use ripost_domain::api::Name;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::signature::{Secret, SigningKey};
+use ripost_store::SealedSample;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 
-/// Environment variable that holds the master key (base64 of 32 bytes) in place of the file.
-const MASTER_KEY_VARIABLE: &str = "RIPOST_MASTER_KEY";
-const MASTER_KEY_FILE: &str = "master.key";
-const ADMIN_TOKEN_FILE: &str = "admin-token";
 const NONCE_BYTES: usize = 24;
 
 /// A key file cannot be used.
@@ -34,8 +36,21 @@ pub enum KeyringError {
         source: std::io::Error,
     },
     /// Not a key.
-    #[error("{0} does not hold base64 of 32 bytes: restore it from a backup; without it the stored secrets are lost")]
-    NotAKey(String),
+    #[error("{0} is not base64 of 32 bytes: restore it from a backup")]
+    NotAKey(master_key::Place),
+    /// Not a token.
+    #[error(
+        "{path} does not hold a token of at least {chars_min} visible characters: write the whole token into it, or delete it, and the next start makes a new one"
+    )]
+    NotAToken {
+        /// The file.
+        path: Utf8PathBuf,
+        /// So many are needed.
+        chars_min: usize,
+    },
+    /// Nothing is in the token's file.
+    #[error("{0} is empty: start the gateway again, and it makes a new token")]
+    EmptyToken(Utf8PathBuf),
     /// A stored secret was sealed with another key, or damaged.
     #[error(
         "a stored secret does not open with this master key: restore the master key that belongs to this data folder"
@@ -103,25 +118,31 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Reads the master key from the environment or from `<data>/master.key`, which is made (0600) if it is not there.
+    /// Of a master key.
     ///
-    /// # Errors
-    /// The file cannot be read or made, or holds something else.
-    pub fn open(data: &Utf8Path) -> Result<Self, KeyringError> {
-        let (text, place) = match std::env::var(MASTER_KEY_VARIABLE) {
-            Ok(text) => (text, MASTER_KEY_VARIABLE.to_owned()),
-            Err(_) => {
-                let path = data.join(MASTER_KEY_FILE);
-                (read_or_create(&path, || STANDARD.encode(random::<32>()))?, path.to_string())
-            }
-        };
-        let key: [u8; 32] = STANDARD
-            .decode(text.trim())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(KeyringError::NotAKey(place))?;
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
         let mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key).expect("HMAC takes keys of any length");
-        Ok(Self { cipher: XChaCha20Poly1305::new(&Key::from(key)), mac })
+        Self { cipher: XChaCha20Poly1305::new(&Key::from(key)), mac }
+    }
+
+    /// Tells master keys apart, and says nothing of them.
+    #[must_use]
+    pub fn check(&self) -> [u8; 32] {
+        self.keyed_hash("master key", [&[], &[]])
+    }
+
+    /// Whether it is the key that something was sealed with.
+    #[must_use]
+    pub fn opens(&self, sample: &SealedSample) -> bool {
+        match sample {
+            SealedSample::Webhook { consumer, sealed } => self.unseal(consumer.as_bytes(), sealed).is_ok(),
+            SealedSample::Owner(secret) => {
+                self.unseal_owner_secret(&secret.owner, &secret.name, &secret.sealed).is_ok()
+            }
+        }
     }
 
     fn keyed_hash(&self, purpose: &str, parts: [&[u8]; 2]) -> [u8; 32] {
@@ -278,69 +299,6 @@ fn owner_secret_context(owner: &Name, name: &str) -> Vec<u8> {
     format!("ripost owner secret\0{owner}\0{name}").into_bytes()
 }
 
-/// The operator's token.
-#[derive(Clone)]
-pub struct AdminToken {
-    text: String,
-    hash: [u8; 32],
-}
-
-impl AdminToken {
-    /// Reads `<data>/admin-token`, or makes it (0600).
-    ///
-    /// # Errors
-    /// The file cannot be read or made.
-    pub fn open(data: &Utf8Path) -> Result<Self, KeyringError> {
-        let text =
-            read_or_create(&data.join(ADMIN_TOKEN_FILE), || format!("rat_{}", URL_SAFE_NO_PAD.encode(random::<32>())))?;
-        let text = text.trim().to_owned();
-        Ok(Self { hash: hash(text.as_bytes()), text })
-    }
-
-    /// Reads it without making it: for the command line beside a host.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn read(data: &Utf8Path) -> Result<Self, KeyringError> {
-        let path = data.join(ADMIN_TOKEN_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|source| KeyringError::File { path, source })?;
-        Ok(Self { hash: hash(text.trim().as_bytes()), text: text.trim().to_owned() })
-    }
-
-    /// The token itself.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether `offered` is this token; takes as long whichever it is.
-    #[must_use]
-    pub fn matches(&self, offered: &str) -> bool {
-        subtle::ConstantTimeEq::ct_eq(&self.hash[..], &hash(offered.as_bytes())[..]).into()
-    }
-}
-
-/// Written to a temporary name first: a crash leaves the whole file or none.
-fn read_or_create(path: &Utf8Path, make: impl FnOnce() -> String) -> Result<String, KeyringError> {
-    let failed = |source| KeyringError::File { path: path.to_owned(), source };
-    match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        other => return other.map_err(failed),
-    }
-    let text = make();
-    let draft = path.with_extension("new");
-    let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&draft, path)?;
-        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
-    };
-    write().map_err(failed)?;
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,31 +308,20 @@ mod tests {
         let ids: std::collections::HashSet<[u8; 10]> = (0..1000).map(|_| random_id()).collect();
         assert_eq!(ids.len(), 1000);
     }
-    use std::os::unix::fs::PermissionsExt as _;
-
-    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        (folder, path)
-    }
-
     #[test]
     fn a_sealed_secret_opens_for_its_consumer_only_and_only_with_its_key() {
-        let (_a, first) = folder();
-        let (_b, second) = folder();
-        let keyring = Keyring::open(&first).unwrap();
+        let (keyring, other) = (Keyring::new([1; 32]), Keyring::new([2; 32]));
         let secret = new_webhook_secret();
         let sealed = keyring.seal(b"one", &secret);
-        assert_eq!(Keyring::open(&first).unwrap().unseal(b"one", &sealed).unwrap().as_bytes(), secret.as_bytes());
+        assert_eq!(Keyring::new([1; 32]).unseal(b"one", &sealed).unwrap().as_bytes(), secret.as_bytes());
         assert!(keyring.unseal(b"two", &sealed).is_err());
-        assert!(Keyring::open(&second).unwrap().unseal(b"one", &sealed).is_err());
+        assert!(other.unseal(b"one", &sealed).is_err());
         assert!(!sealed.windows(8).any(|window| secret.as_bytes().starts_with(window)));
     }
 
     #[test]
     fn a_callback_url_is_ours_for_one_request_and_one_epoch() {
-        let (_a, first) = folder();
-        let keyring = Keyring::open(&first).unwrap();
+        let keyring = Keyring::new([1; 32]);
         let request = RequestId::new(ripost_domain::time::Timestamp::from_millis(1), [1; 10]);
         let token = keyring.callback_token(request, 3);
         assert_eq!(keyring.read_callback_token(&token), Some((request, 3)));
@@ -390,25 +337,5 @@ mod tests {
         }
         let (demo, other) = ("demo".parse().unwrap(), "other".parse().unwrap());
         assert_ne!(keyring.upstream_secret(&demo).as_bytes(), keyring.upstream_secret(&other).as_bytes());
-    }
-
-    #[test]
-    fn keys_and_tokens_are_readable_by_their_owner_alone() {
-        let (_guard, path) = folder();
-        Keyring::open(&path).unwrap();
-        let token = AdminToken::open(&path).unwrap();
-        for name in [MASTER_KEY_FILE, ADMIN_TOKEN_FILE] {
-            assert_eq!(std::fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        assert!(AdminToken::open(&path).unwrap().matches(token.reveal()));
-        assert!(!token.matches("rat_other"));
-    }
-
-    #[test]
-    fn a_damaged_master_key_is_named_and_not_replaced() {
-        let (_guard, path) = folder();
-        std::fs::write(path.join(MASTER_KEY_FILE), "not a key").unwrap();
-        assert!(matches!(Keyring::open(&path), Err(KeyringError::NotAKey(_))));
-        assert_eq!(std::fs::read_to_string(path.join(MASTER_KEY_FILE)).unwrap(), "not a key");
     }
 }

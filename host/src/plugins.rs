@@ -47,12 +47,12 @@ pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 use crate::capability::Granting;
 pub use crate::config::WatchMode;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use loaded::{Loaded, Older};
 use permits::Permits;
 use probation::Probation;
 use record::Record;
-pub use record::RecordError;
+pub use record::{FILE_NAME as RECORD_FILE, RecordError};
 use revision::Revisions;
 use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Digest};
@@ -274,6 +274,21 @@ pub struct Plugins {
 }
 
 impl Plugins {
+    /// Whether a folder of revisions has its record; one that was put out of the way is there to be mended.
+    #[must_use]
+    pub fn has_record(folder: &Utf8Path) -> bool {
+        folder.join(record::FILE_NAME).exists() || Record::is_set_aside(folder)
+    }
+
+    /// Writes a record into a folder that has none, so that its loss can be told from a first start.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn make_record(&self) -> std::io::Result<()> {
+        let folder = self.revisions.folder();
+        if Self::has_record(folder) { Ok(()) } else { Record::default().write(folder) }
+    }
+
     /// Opens both folders and reads which revisions served last; nothing serves before the first [`Plugins::scan`].
     /// Blocking, shortly. Once in a process, and one process for each revisions folder.
     ///

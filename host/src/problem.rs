@@ -399,7 +399,7 @@ impl From<ripost_store::StoreError> for Problem {
                 Self::new(Kind::Internal, "The operator finds the cause in the log.")
             }
             E::File { path, message } => {
-                tracing::error!(%path, error = %message, "A result file cannot be used");
+                tracing::error!(%path, error = %message, "A result file cannot be read");
                 Self::new(Kind::Internal, "The operator finds the cause in the log.")
             }
         }

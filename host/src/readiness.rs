@@ -4,11 +4,12 @@
 //! A new reason is a line in `codes!` and a look in [`Sources::read`]; nothing else has to know of it.
 
 use crate::plugins::Plugins;
-use crate::storage::Room;
+use crate::storage::{Beside, Lost, Room};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ripost_domain::api::ApiName;
+use ripost_store::Store;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -46,6 +47,9 @@ macro_rules! codes {
 codes! {
     Compiling = "compiling": NotReady, "APIs that served before are still being compiled.";
     PluginsFolder = "plugins-folder": NotReady, "The plugins folder cannot be read.";
+    StoreRefuses = "store-refuses": NotReady, "The store refuses writes.";
+    MasterKey = "master-key": Degraded, "The master key is gone from where it was, or another one is there.";
+    Revisions = "revisions": Degraded, "The folder of revisions is gone.";
     StorageFull = "storage-full": Degraded, "New requests are refused for want of disk space.";
 }
 
@@ -136,6 +140,10 @@ pub struct Sources {
     pub plugins: Arc<Plugins>,
     /// Room on the disk.
     pub room: Arc<Room>,
+    /// The files beside the database.
+    pub beside: Arc<Beside>,
+    /// What it refuses.
+    pub store: Arc<dyn Store>,
 }
 
 impl Sources {
@@ -153,6 +161,18 @@ impl Sources {
         if let Some(detail) = self.plugins.folder_error() {
             let told = "changes of plugins are not seen; what serves goes on".to_owned();
             reasons.push(Reason { code: Code::PluginsFolder, detail, told });
+        }
+        if let Some(refusal) = self.store.refusal() {
+            let told = "nothing can be written: calls that must be are answered 503; results can be read".to_owned();
+            let detail = format!("{refusal}; calls are answered 503 until then, and what was accepted waits");
+            reasons.push(Reason { code: Code::StoreRefuses, detail, told });
+        }
+        for (lost, detail) in self.beside.lost() {
+            let (code, of) = match lost {
+                Lost::MasterKey => (Code::MasterKey, "the master key"),
+                Lost::Revisions => (Code::Revisions, "the folder of revisions"),
+            };
+            reasons.push(Reason { code, detail, told: format!("{of} is lost; all goes on until the next start") });
         }
         if let Some(detail) = self.room.why() {
             let told = "new requests are refused; what was accepted goes on".to_owned();

@@ -8,11 +8,12 @@ use crate::plugins::Plugins;
 use crate::runs::Runs;
 use ripost_domain::api::Name;
 use ripost_domain::time::Clock;
-use ripost_store::{DeliveryClaim, RunClaim, Store, StoreError};
+use ripost_store::{DeliveryClaim, Recovered, RunClaim, Store, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Rows of one claim: enough to fill a commit, few enough to hold in memory twice.
 const CLAIM_MAX: u32 = 256;
@@ -48,6 +49,15 @@ pub struct Reconcile {
     pub stopping: CancellationToken,
 }
 
+/// How often the tables are looked at when nothing else says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Every {
+    /// For runs.
+    pub runs: Duration,
+    /// For deliveries.
+    pub deliveries: Duration,
+}
+
 /// What a look into the store says about the next one.
 enum Look {
     /// There may be more at once.
@@ -57,8 +67,41 @@ enum Look {
 }
 
 impl Reconcile {
+    /// Makes due again what the process before had leased; `None`: the host stops before the store can write it.
+    pub async fn recover(&self) -> Option<Recovered> {
+        let mut is_told = false;
+        loop {
+            match self.store.recover(self.clock.steady()).await {
+                Ok(recovered) => {
+                    self.runs.set_recovered();
+                    return Some(recovered);
+                }
+                Err(StoreError::Closed) => return None,
+                Err(error) if is_told => tracing::debug!(%error, "Still not recovered"),
+                Err(error) => {
+                    tracing::error!(%error, "What the process before left cannot be taken over yet; nothing is run or delivered until the store can write");
+                    is_told = true;
+                }
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return None,
+                () = tokio::time::sleep(FAILURE_PAUSE) => {}
+            }
+        }
+    }
+
+    /// All loops, each a task of its own.
+    pub fn start(self, tasks: &TaskTracker, every: Every) {
+        tasks.spawn(self.clone().runs(every.runs));
+        tasks.spawn(self.clone().backlog());
+        tasks.spawn(self.clone().deliveries(every.deliveries));
+        tasks.spawn(self.clone().give_up(every.deliveries));
+        tasks.spawn(self.clone().kv());
+        tasks.spawn(self.revisions());
+    }
+
     /// Claims requests that are due, and expires those whose deadline passed before they ran.
-    pub async fn runs(self, every: Duration) {
+    async fn runs(self, every: Duration) {
         loop {
             let look = self.look_for_runs(every).await;
             let wait = wait_of(look, "requests");
@@ -122,7 +165,7 @@ impl Reconcile {
     }
 
     /// Puts the count of waiting requests right.
-    pub async fn backlog(self) {
+    async fn backlog(self) {
         loop {
             match self.runs.count_backlog().await {
                 Ok(()) | Err(StoreError::Closed) => {}
@@ -136,7 +179,7 @@ impl Reconcile {
     }
 
     /// Claims deliveries that are due.
-    pub async fn deliveries(self, every: Duration) {
+    async fn deliveries(self, every: Duration) {
         loop {
             let look = self.look_for_deliveries(every).await;
             let wait = wait_of(look, "deliveries");
@@ -176,7 +219,7 @@ impl Reconcile {
     }
 
     /// Ends deliveries whose time is over while their endpoints are not tried.
-    pub async fn give_up(self, every: Duration) {
+    async fn give_up(self, every: Duration) {
         loop {
             match self.store.give_up(self.clock.steady(), CLAIM_MAX).await {
                 Ok(given_up) if given_up.is_empty() => {}
@@ -199,7 +242,7 @@ impl Reconcile {
     }
 
     /// Removes what owners' components kept for a time that is over.
-    pub async fn kv(self) {
+    async fn kv(self) {
         loop {
             match self.store.kv_sweep(self.clock.steady(), CLAIM_MAX).await {
                 Ok(CLAIM_MAX) => {
@@ -218,7 +261,7 @@ impl Reconcile {
     }
 
     /// Removes revisions that neither an API nor an unfinished request names.
-    pub async fn revisions(self) {
+    async fn revisions(self) {
         loop {
             // What failed when it was due.
             self.plugins.carry_out_moves().await;

@@ -11,6 +11,7 @@ pub(crate) mod decide;
 mod direct;
 mod finish;
 mod incoming;
+mod insist;
 mod journal;
 pub(crate) use journal::entries;
 mod news;
@@ -106,6 +107,7 @@ pub struct Runs {
     unstored: Unstored,
     no_progress: Arc<NoProgress>,
     waiting_in_store: AtomicBool,
+    recovered: AtomicBool,
     wake: Notify,
 }
 
@@ -151,6 +153,7 @@ impl Runs {
             no_progress: Arc::new(NoProgress),
             // The process before may have left some.
             waiting_in_store: AtomicBool::new(true),
+            recovered: AtomicBool::new(false),
             wake: Notify::new(),
             config,
             needs,

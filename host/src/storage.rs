@@ -1,5 +1,11 @@
 //! Whether there is room on the disk for more requests. Looked at beside the calls, never by one.
 
+mod beside;
+mod refusals;
+
+pub use beside::{Beside, Lost};
+pub use refusals::tell_of_refusals;
+
 use crate::config;
 use crate::problem::{Kind, Problem};
 use crate::telemetry::metrics::Metrics;

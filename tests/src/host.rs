@@ -44,6 +44,8 @@ impl Drop for Process {
 pub struct Stopped {
     settings: HostBuilder,
     folder: Arc<Folder>,
+    /// Where it listened; empty if it never did.
+    url: String,
     /// How the process ended.
     pub status: ExitStatus,
 }
@@ -255,11 +257,14 @@ impl Host {
     }
 
     fn into_stopped(self, status: ExitStatus) -> Stopped {
-        Stopped { settings: self.settings.without_failpoint(), folder: self.folder, status }
+        Stopped { settings: self.settings.without_failpoint(), folder: self.folder, url: self.url, status }
     }
 
     async fn start(settings: HostBuilder, folder: Arc<Folder>, wait: builder::WaitFor) -> Result<Self> {
         let log_from = folder.log().len();
+        if wait == builder::WaitFor::Life {
+            return Self::start_alive(settings, folder, log_from).await;
+        }
         // Left by an earlier process: its port may be anybody's by now.
         for name in ["address", "admin-address"] {
             let _ = std::fs::remove_file(folder.data.join(name));
@@ -276,6 +281,19 @@ impl Host {
         until("readiness", start_max, async || {
             host.check_alive()?;
             Ok(anybody.get("/readyz").await.is_ok_and(|answer| answer.status == 200).then_some(()))
+        })
+        .await?;
+        Ok(host)
+    }
+
+    async fn start_alive(settings: HostBuilder, folder: Arc<Folder>, log_from: usize) -> Result<Self> {
+        let listen = settings.listen.clone().context("an address that is known before the start")?;
+        let (url, process) = (format!("http://{listen}"), Process(settings.spawn(&folder)?));
+        let mut host = Self { process, settings, folder, admin_url: url.clone(), url, log_from };
+        let anybody = Consumer::new(&host.url, None);
+        until("an answer", START_MAX, async || {
+            host.check_alive()?;
+            Ok(anybody.get("/healthz").await.is_ok().then_some(()))
         })
         .await?;
         Ok(host)
@@ -346,6 +364,17 @@ impl Stopped {
     /// It does not start.
     pub async fn start(self) -> Result<Host> {
         Host::start(self.settings, self.folder, builder::WaitFor::Readiness).await
+    }
+
+    /// Another process on the same folder and address, without waiting for more than an answer: for one that cannot be
+    /// ready, and may not be able to say where it listens.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_on_the_same_address(self) -> Result<Host> {
+        let address = self.url.strip_prefix("http://").context("it never listened")?;
+        let settings = self.settings.listen(address);
+        Host::start(settings, self.folder, builder::WaitFor::Life).await
     }
 
     /// Another process on the same folder, without waiting until it is ready.

@@ -186,6 +186,9 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
         metrics.plugins.get_or_create(&state).set(gauge(counts.plugins));
         metrics.plugin_apis.get_or_create(&state).set(gauge(counts.apis));
     }
+    for (cause, count) in admin.store.refused() {
+        metrics.store_refused.get_or_create(&Reason { reason: cause.as_str() }).set(gauge(count));
+    }
     let readiness = admin.readiness.read();
     for code in Code::ALL {
         metrics.not_ready.get_or_create(&Reason { reason: code.as_str() }).set(i64::from(readiness.has(*code)));

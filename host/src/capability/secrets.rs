@@ -171,10 +171,10 @@ mod tests {
 
     const VALUE: &str = "sk_live_8f1c";
 
-    async fn open(path: &Utf8Path, keys: &Utf8Path) -> (Arc<dyn Store>, Arc<OwnerSecrets>) {
+    async fn open(path: &Utf8Path, key: [u8; 32]) -> (Arc<dyn Store>, Arc<OwnerSecrets>) {
         let config = SqliteConfig::new(path.to_owned());
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(config, Arc::new(|reason| panic!("{reason}"))).unwrap());
-        let (keyring, clock) = (Arc::new(Keyring::open(keys).unwrap()), Arc::new(SystemClock::start()));
+        let (keyring, clock) = (Arc::new(Keyring::new(key)), Arc::new(SystemClock::start()));
         let secrets = OwnerSecrets::load(store.clone(), keyring, clock, TaskTracker::new()).await.unwrap();
         (store, secrets)
     }
@@ -192,9 +192,8 @@ mod tests {
     #[tokio::test]
     async fn a_change_is_seen_at_once_and_after_a_restart_and_by_its_owner_alone() {
         let (_guard, path) = folder();
-        let (_other, other_keys) = folder();
         let (one, two): (Name, Name) = ("one".parse().unwrap(), "two".parse().unwrap());
-        let (store, secrets) = open(&path, &path).await;
+        let (store, secrets) = open(&path, [1; 32]).await;
         secrets.set(&one, &name("KEY"), value(VALUE.to_owned()).unwrap()).await.unwrap();
         let get = |secrets: &OwnerSecrets, owner: &Name| {
             secrets.get(owner, "KEY").map(|value| value.expose_secret().to_owned())
@@ -208,14 +207,14 @@ mod tests {
         store.close().await;
         drop((store, secrets));
 
-        let (store, secrets) = open(&path, &path).await;
+        let (store, secrets) = open(&path, [1; 32]).await;
         assert_eq!((get(&secrets, &one).as_deref(), get(&secrets, &two)), (Some(VALUE), None));
         assert_eq!(secrets.list(None).iter().map(|line| line.readable).collect::<Vec<_>>(), [true, false]);
         assert_eq!(secrets.list(Some(&one)).len(), 1);
         store.close().await;
         drop((store, secrets));
 
-        let (store, secrets) = open(&path, &other_keys).await;
+        let (store, secrets) = open(&path, [2; 32]).await;
         assert_eq!(get(&secrets, &one), None, "another master key");
         secrets.set(&one, &name("KEY"), value("new".to_owned()).unwrap()).await.unwrap();
         assert_eq!(get(&secrets, &one).as_deref(), Some("new"));

@@ -1,7 +1,7 @@
 //! `ripost serve`
 
 use super::{Common, Exit, Failure, Listening};
-use crate::app::{self, App, StartError};
+use crate::app::{self, App, GivenUp, StartError};
 use crate::telemetry;
 use anyhow::Context as _;
 use clap::Args;
@@ -13,16 +13,23 @@ pub(super) struct Serve {
     common: Common,
     #[command(flatten)]
     listening: Listening,
+    /// Once, after the master key was lost: go on with a new one, and lose what the old one sealed
+    #[arg(long)]
+    new_master_key: bool,
+    /// Once, after the folder of revisions was lost: go on with what is in the plugins folder
+    #[arg(long)]
+    new_revisions: bool,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.common.load(self.listening)?;
+        let given_up = GivenUp { new_master_key: self.new_master_key, new_revisions: self.new_revisions };
         telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Configuration, anyhow::anyhow!(error)))?;
         app::enclose(&config).map_err(refused)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         runtime.block_on(async {
-            let app = App::start(config).await.map_err(refused)?;
+            let app = App::start(config, given_up).await.map_err(refused)?;
             app.run_until_stopped().await;
             Ok(())
         })
@@ -32,7 +39,12 @@ impl Serve {
 fn refused(error: StartError) -> Failure {
     let exit = match &error {
         StartError::Configuration(_) => Exit::Configuration,
-        StartError::NewerData(_) | StartError::NewerPlugins(_) => Exit::NewerData,
+        StartError::NewerData(_)
+        | StartError::NewerPlugins(_)
+        | StartError::MasterKey { .. }
+        | StartError::DamagedKey(_)
+        | StartError::DamagedData(_)
+        | StartError::RevisionsLost { .. } => Exit::Data,
         StartError::AddressInUse { .. } | StartError::DataInUse(_) => Exit::Unavailable,
         StartError::CannotWrite { .. } => Exit::CannotWrite,
         StartError::Other(_) => Exit::Failure,

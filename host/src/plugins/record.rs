@@ -13,7 +13,8 @@ use std::io::{self, Write as _};
 
 /// The form that this version writes. It reads 1 as well, which knew `active` and `previous` and nothing else.
 const VERSION: u32 = 2;
-const FILE_NAME: &str = "active.json";
+/// The record itself.
+pub const FILE_NAME: &str = "active.json";
 /// Where one goes that cannot be understood.
 const DAMAGED_NAME: &str = "active.json.damaged";
 

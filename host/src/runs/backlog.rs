@@ -38,6 +38,10 @@ impl Runs {
     /// # Errors
     /// Too many wait (503).
     pub(crate) fn check_backlog(&self) -> Result<(), Problem> {
+        if !self.recovered.load(Ordering::Acquire) {
+            // What is accepted now could not be told from what the process before has left.
+            return Err(StoreError::CommitFailed("what the process before left is not recovered yet".to_owned()).into());
+        }
         if !self.backlog.is_full() {
             return Ok(());
         }
@@ -46,6 +50,11 @@ impl Runs {
             self.backlog.max
         );
         Err(Problem::new(Kind::Overloaded, detail).retry_after(RETRY_AFTER))
+    }
+
+    /// What the process before had leased is due again: new requests can be leased.
+    pub(crate) fn set_recovered(&self) {
+        self.recovered.store(true, Ordering::Release);
     }
 
     /// A request is in state `accepted`, durably: without a lease, or put back.

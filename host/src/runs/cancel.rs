@@ -2,6 +2,8 @@
 
 use super::Runs;
 use super::decide;
+use super::finish::Brought;
+use super::insist::Insist;
 use super::run::{CANCELLED, receipt};
 use crate::live::Entry;
 use crate::plugins::{ActiveApi, Cancel};
@@ -61,7 +63,9 @@ impl Runs {
             let withdrawal = self.withdrawal(&claimed, active.as_deref(), Event::Cancel);
             let withdrawal = withdrawal.filter(|_| begun != Begun::Not);
             let run = self.stopped_run(state, &claimed, &entry);
-            if self.finish(claimed, state, decide::cancelled(hold), run, &entry, active.as_deref()).await {
+            let by = Brought { run, tape: None, callback: None, insist: Insist::Once };
+            let end = decide::cancelled(hold);
+            if self.finish_by(claimed, state, end, by, &entry, active.as_deref()).await {
                 entry.cancel();
                 drop(turn);
                 self.remember(entry);

@@ -2,6 +2,7 @@
 
 use super::Runs;
 use super::decide::End;
+use super::insist::{Insist, Written};
 use crate::delivery::payload::{COMPLETED, Material, first_attempt};
 use crate::gateway::view::{self, Head, SettlementView};
 use crate::live::{Ended, Entry};
@@ -11,14 +12,8 @@ use bytes::Bytes;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
-use ripost_store::{
-    Answer, Callback, ClaimedRun, Ending, Finish, Lease, NewDelivery, RunReceipt, StoreError, WriteError,
-};
+use ripost_store::{Answer, Callback, ClaimedRun, Ending, Finish, Lease, NewDelivery, RunReceipt};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Tries to write the end before it is left to the next start.
-const TRIES: u32 = 8;
 
 /// What brought an end.
 pub(super) struct Brought {
@@ -28,6 +23,8 @@ pub(super) struct Brought {
     pub(super) tape: Option<Bytes>,
     /// The callback.
     pub(super) callback: Option<Callback>,
+    /// Whether somebody waits for the end to be written.
+    pub(super) insist: Insist,
 }
 
 impl Runs {
@@ -41,7 +38,7 @@ impl Runs {
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
     ) -> bool {
-        let by = Brought { run, tape: None, callback: None };
+        let by = Brought { run, tape: None, callback: None, insist: Insist::UntilWritten };
         self.finish_by(claimed, from, end, by, entry, active).await
     }
 
@@ -55,7 +52,7 @@ impl Runs {
         entry: &Arc<Entry>,
         active: Option<&ActiveApi>,
     ) -> bool {
-        let Brought { run, tape, callback } = by;
+        let Brought { run, tape, callback, insist } = by;
         let needs = &self.needs;
         let finished_at = needs.clock.now();
         let (ending, ended) = rows(end, &claimed);
@@ -84,7 +81,7 @@ impl Runs {
         };
         let sent = finish.delivery.as_ref().map(|delivery| first_attempt(&claimed, delivery));
         let could_be_made = finish.delivery.as_ref().is_none_or(|delivery| delivery.unmade.is_none());
-        if !self.write(finish).await {
+        if !self.write(finish, insist).await {
             return false;
         }
         needs.unfinished.end(claimed.consumer, &claimed.api);
@@ -104,24 +101,13 @@ impl Runs {
     }
 
     /// True once the end is durable.
-    async fn write(&self, finish: Finish) -> bool {
+    async fn write(&self, finish: Finish, insist: Insist) -> bool {
         let id = finish.id;
-        for attempt in 1..=TRIES {
-            match self.needs.store.finish(finish.clone()).await {
-                Ok(_) => return true,
-                Err(WriteError::Fenced) => {
-                    tracing::info!(request.id = %id, "Another end was first; this one is dropped");
-                    return false;
-                }
-                Err(WriteError::Store(StoreError::Closed)) => return false,
-                Err(WriteError::Store(error)) => {
-                    tracing::error!(request.id = %id, attempt, %error, "The end of a request could not be written");
-                    tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
-                }
-            }
+        let written = self.insist(id, insist, || self.needs.store.finish(finish.clone())).await;
+        if written == Written::Fenced {
+            tracing::info!(request.id = %id, "Another end was first; this one is dropped");
         }
-        tracing::error!(request.id = %id, "The end of a request is left to the next start");
-        false
+        written == Written::Yes
     }
 
     #[expect(clippy::too_many_arguments, reason = "an end has these parts")]

@@ -3,6 +3,7 @@
 use super::Runs;
 use super::decide::{self, By, Context, Decision};
 use super::finish::Brought;
+use super::insist::{Insist, Written};
 use super::journal::RunJournal;
 use crate::keyring::Keyring;
 use crate::live::Entry;
@@ -20,7 +21,7 @@ use ripost_runtime::{
     Call, Entries, Handler, Journal, Limits, LogLine, ProgressSink, Request, Response, Run, RunOutcome, Usage,
     last_message,
 };
-use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, StoreError, WriteError, failpoint};
+use ripost_store::{ClaimedRun, RequestInput, RunAgain, RunReceipt, StoreError, failpoint};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,7 +226,7 @@ impl Runs {
             }
             Decision::Await => self.wait_for_callback(&claimed, receipt()).await,
             Decision::End(end) => {
-                let by = Brought { run: Some(receipt()), tape, callback: None };
+                let by = Brought { run: Some(receipt()), tape, callback: None, insist: Insist::UntilWritten };
                 self.finish_by(claimed, State::Running, end, by, &entry, Some(&active)).await;
             }
         }
@@ -407,22 +408,16 @@ impl Runs {
 
     /// Whether it is; if not, it has ended, or the next start finds it.
     async fn put_back_now(&self, id: RequestId, again: RunAgain) -> bool {
-        match self.needs.store.run_again(again).await {
-            Ok(()) => {
-                self.one_waits();
-                if let Some(entry) = self.needs.live.get(id) {
-                    entry.rest();
-                }
-                self.wake();
-                true
+        let write = || self.needs.store.run_again(again.clone());
+        let written = self.insist(id, Insist::UntilWritten, write).await == Written::Yes;
+        if written {
+            self.one_waits();
+            if let Some(entry) = self.needs.live.get(id) {
+                entry.rest();
             }
-            Err(WriteError::Fenced) => false,
-            // Still leased to this process: the next start finds it.
-            Err(WriteError::Store(error)) => {
-                tracing::error!(request.id = %id, %error, "A request could not be put back; the next start finds it");
-                false
-            }
+            self.wake();
         }
+        written
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::decide::{self, By, Decision, End};
 use super::finish::Brought;
+use super::insist::{Insist, Written};
 use super::run::{Asked, Handled, receipt};
 use super::unstored::BrokenRun;
 use super::{NotRun, Runs};
@@ -15,7 +16,7 @@ use crate::upstreams::{Forward, Forwarded, Later, NotAnswered, Reach, meaning};
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
 use ripost_runtime::{Level, LogLine, Response, Usage, Writer};
-use ripost_store::{Answer, AwaitCallback, Callback, ClaimedRun, PinnedRun, RunReceipt, WriteError};
+use ripost_store::{Answer, AwaitCallback, Callback, ClaimedRun, PinnedRun, RunReceipt};
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -140,17 +141,16 @@ impl Runs {
 
     /// The upstream has taken it: from here on only a callback, the deadline or a cancel ends it.
     pub(super) async fn wait_for_callback(&self, claimed: &ClaimedRun, run: RunReceipt) {
-        match self.needs.store.await_callback(AwaitCallback { id: claimed.id, epoch: claimed.epoch, run }).await {
-            Ok(()) => {
+        let wait = AwaitCallback { id: claimed.id, epoch: claimed.epoch, run };
+        let write = || self.needs.store.await_callback(wait.clone());
+        match self.insist(claimed.id, Insist::UntilWritten, write).await {
+            Written::Yes => {
                 tracing::info!(request.id = %claimed.id, api = %claimed.api, attempt = claimed.attempt, expires_at = %claimed.expires_at, "The upstream will call back");
                 self.needs.live.moved(claimed.id);
             }
-            // The callback was quicker than the acknowledgement.
-            Err(WriteError::Fenced) => {}
-            // Still leased to this process: the next start forwards it again, with the same callback URL.
-            Err(WriteError::Store(error)) => {
-                tracing::error!(request.id = %claimed.id, %error, "That an upstream will call back could not be written; the next start asks it again");
-            }
+            // The callback was quicker than the acknowledgement; or the request is still leased to this process, and the
+            // next start forwards it again, with the same callback URL.
+            Written::Fenced | Written::Not => {}
         }
     }
 
@@ -194,7 +194,7 @@ impl Runs {
             End::Expired(_) => State::Expired,
             End::Cancelled(..) => State::Cancelled,
         };
-        let by = Brought { run: None, tape: None, callback: Some(callback) };
+        let by = Brought { run: None, tape: None, callback: Some(callback), insist: Insist::Once };
         if self.finish_by(claimed, from, end, by, &entry, Some(active)).await {
             CalledBack::Ended(state)
         } else {

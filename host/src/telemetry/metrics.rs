@@ -220,6 +220,7 @@ pub struct Metrics {
     pub(crate) plugin_apis: Family<State, Gauge>,
     pub(crate) quarantines: Gauge,
     pub(crate) not_ready: Family<Reason, Gauge>,
+    pub(crate) store_refused: Family<Reason, Gauge>,
     pub(crate) storage_database_bytes: Gauge,
     pub(crate) storage_files_bytes: Gauge,
     pub(crate) storage_free_bytes: Gauge,
@@ -269,6 +270,7 @@ impl Metrics {
             plugin_apis: Family::default(),
             quarantines: Gauge::default(),
             not_ready: Family::default(),
+            store_refused: Family::default(),
             storage_database_bytes: Gauge::default(),
             storage_files_bytes: Gauge::default(),
             storage_free_bytes: Gauge::default(),
@@ -361,6 +363,8 @@ impl Metrics {
             "Reasons for which the gateway is not ready or degraded, as /readyz has them: 1 while it holds",
             self.not_ready.clone(),
         );
+        let store_refused = self.store_refused.clone();
+        registry.register("ripost_store_refused_total", "Writes that the store refused, by their cause", store_refused);
         registry.register(
             "ripost_storage_database_bytes",
             "The database and its log",

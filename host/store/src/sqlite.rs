@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod begun;
+mod beside;
 mod callbacks;
 mod checkpoint;
 mod claim;
@@ -14,37 +15,44 @@ mod kv;
 mod ledger;
 mod limits;
 mod listing;
+mod log;
 mod owner_secrets;
 mod pinned;
 mod readers;
 mod reads;
+mod refusing;
 mod requests;
 mod retention;
 mod rows;
 mod runs;
 mod schema;
+mod seal;
 mod secrets;
 mod tokens;
 mod undelivered;
 mod unmade;
 mod writer;
 
+pub use beside::Beside;
+
 use crate::failpoint;
 use crate::store::{
-    Accept, AcceptError, Accepted, AwaitCallback, Balances, BegunRun, Callback, ClaimedDeliveries, ClaimedRun,
+    Accept, AcceptError, Accepted, AwaitCallback, Balances, BegunRun, Callback, Cause, ClaimedDeliveries, ClaimedRun,
     Consumer, ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased,
     Failures, Finish, Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten,
-    MakePayload, NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun,
-    Record, Recovered, Redeliver, Redelivered, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord,
-    Reservation, ResultMeta, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, SealedOwnerSecret, SealedSecrets,
-    Stats, StepReceipt, Store, StoreError, StoredBody, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
-    Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
+    MakePayload, Mark, NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun,
+    Record, Recovered, Redeliver, Redelivered, Refusal, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord,
+    Resealed, Reservation, ResultMeta, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, Sealed,
+    SealedOwnerSecret, SealedSample, SealedSecrets, Stats, StepReceipt, Store, StoreError, StoredBody, StoredResult,
+    StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount, Violation,
+    WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use files::Kind;
 use readers::Readers;
+use refusing::Refusing;
 use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_domain::delivery::LaneId;
 use ripost_domain::id::{ConsumerId, RequestId};
@@ -94,6 +102,7 @@ pub struct SqliteStore {
     readers: Readers,
     files_bytes: files::FilesBytes,
     begun: begun::Register,
+    refusing: Refusing,
     /// Whose turn was the last to have requests claimed.
     served: Mutex<Option<Name>>,
     /// Held while a payload is made that could not be made before.
@@ -113,13 +122,16 @@ impl SqliteStore {
     pub fn open(config: SqliteConfig, fatal: Fatal) -> Result<Self, OpenError> {
         let lock = take_folder(&config.folder)?;
         let path = config.folder.join(DATABASE_FILE);
+        let refusing = Refusing::default();
+        let begun = begun::Register::open(&config.folder, refusing.clone());
+        let begun = begun.map_err(|error| not_writable(&config.folder, error))?;
+        check_log(&path, &begun)?;
         let connection = schema::open_writer(&path)?;
         let readers = Readers::open(&path, config.readers)?;
-        let writer = Writer::start(connection, config.queue_max, config.group_max, fatal)
+        let writer = Writer::start(connection, config.queue_max, config.group_max, fatal, refusing.clone())
             .map_err(|error| OpenError::Database { path: path.to_string(), message: error.to_string() })?;
         let checkpoints = checkpoint::Checkpoints::start(&path, writer.counts.clone())?;
         let files_bytes = files::FilesBytes::count(&config.folder);
-        let begun = begun::Register::open(&config.folder).map_err(|error| not_writable(&config.folder, &error))?;
         Ok(Self {
             folder: config.folder,
             inline_max: config.inline_max,
@@ -128,6 +140,7 @@ impl SqliteStore {
             readers,
             files_bytes,
             begun,
+            refusing,
             served: Mutex::default(),
             making: tokio::sync::Mutex::default(),
             finishing: std::array::from_fn(|_| tokio::sync::Mutex::default()),
@@ -144,8 +157,8 @@ impl SqliteStore {
     /// Counted with the writing: whoever hangs up meanwhile leaves a file that the sweep takes off again.
     async fn write_large(&self, finish: &Arc<Finish>) -> Result<(), StoreError> {
         let (folder, large, kept) = (self.folder.clone(), finish.clone(), self.files_bytes.clone());
-        let inline_max = self.inline_max;
-        let write = move || files::write_large(&folder, &large, inline_max, &kept);
+        let (inline_max, refusing) = (self.inline_max, self.refusing.clone());
+        let write = move || files::write_large(&folder, &large, inline_max, &kept, &refusing);
         tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)?
     }
 
@@ -160,24 +173,38 @@ impl SqliteStore {
     }
 }
 
-fn not_writable(path: &Utf8Path, error: &std::io::Error) -> OpenError {
-    OpenError::NotWritable { path: path.to_string(), message: error.to_string() }
+fn not_writable(path: &Utf8Path, source: std::io::Error) -> OpenError {
+    OpenError::NotWritable { path: path.to_string(), source }
+}
+
+/// Before SQLite reads the log, and forgets what it cannot read.
+fn check_log(database: &Utf8Path, begun: &begun::Register) -> Result<(), OpenError> {
+    let cut = match begun.left() {
+        begun::Left::These(_) => log::Cut::InOrder,
+        begun::Left::Unknown => log::Cut::AnyPartOfTheLast,
+    };
+    let path = format!("{database}-wal");
+    match log::state(database, cut) {
+        Ok(log::State::Whole) => Ok(()),
+        Ok(log::State::Damaged { frame, commits }) => Err(OpenError::DamagedLog { path, frame, commits }),
+        Err(error) => Err(OpenError::Database { path, message: error.to_string() }),
+    }
 }
 
 /// Makes the folder, sees that it can be written, and takes it for this process.
 fn take_folder(folder: &Utf8Path) -> Result<File, OpenError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| not_writable(folder, &error))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| not_writable(folder, error))?;
     let path = folder.join(LOCK_FILE);
     let lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|error| not_writable(&path, &error))?;
+        .map_err(|error| not_writable(&path, error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: folder.to_string() }),
-        Err(TryLockError::Error(error)) => Err(not_writable(&path, &error)),
+        Err(TryLockError::Error(error)) => Err(not_writable(&path, error)),
     }
 }
 
@@ -418,6 +445,27 @@ impl Store for SqliteStore {
         self.writer.write(Patience::None, None, move |work| owner_secrets::delete(work, &owner, &name)).await
     }
 
+    async fn mark(&self, mark: Mark) -> Result<Option<Bytes>, StoreError> {
+        self.readers.read(move |connection| seal::mark(connection, mark)).await
+    }
+
+    async fn set_mark(&self, mark: Mark, value: Bytes) -> Result<(), StoreError> {
+        let set = move |work: &mut writer::Work<'_>| seal::set_mark(work.connection, mark, &value);
+        self.writer.write(Patience::Endless, None, set).await
+    }
+
+    async fn sealed_sample(&self) -> Result<Option<SealedSample>, StoreError> {
+        self.readers.read(seal::sample).await
+    }
+
+    async fn sealed(&self) -> Result<Sealed, StoreError> {
+        self.readers.read(seal::all).await
+    }
+
+    async fn reseal(&self, resealed: Resealed) -> Result<(), StoreError> {
+        self.writer.write(Patience::Endless, None, move |work| seal::reseal(work, &resealed)).await
+    }
+
     async fn kv_get(&self, owner: &Name, key: &str, now: Timestamp) -> Result<Option<KvEntry>, StoreError> {
         let (owner, key) = (owner.clone(), key.to_owned());
         self.readers.read(move |connection| kv::get(connection, &owner, &key, now)).await
@@ -591,8 +639,8 @@ impl Store for SqliteStore {
         let inline_max = if event == COMPLETED { self.inline_max } else { usize::MAX };
         if made.payload.len() > inline_max {
             let (folder, payload) = (self.folder.clone(), made.payload.clone());
-            let kept = self.files_bytes.clone();
-            let write = move || files::write_one(&folder, request, Kind::Webhook, &payload, &kept);
+            let (kept, refusing) = (self.files_bytes.clone(), self.refusing.clone());
+            let write = move || files::write_one(&folder, request, Kind::Webhook, &payload, &kept, &refusing);
             tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)??;
         }
         let points = Some(("delivery.before_make_commit", "delivery.after_make_commit"));
@@ -742,6 +790,23 @@ impl Store for SqliteStore {
         let database = measured.map_err(|_| StoreError::Closed)?;
         let reusable = self.readers.read(reads::free_bytes).await?;
         Ok(DiskUsage { database, reusable, files: self.files_bytes.get() })
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        self.refusing.last()
+    }
+
+    fn refused(&self) -> [(Cause, u64); Cause::ALL.len()] {
+        self.refusing.counts()
+    }
+
+    async fn try_to_write(&self) -> Result<(), StoreError> {
+        let (folder, refusing) = (self.folder.clone(), self.refusing.clone());
+        let file = move || refusing::try_file(&folder).map_err(|error| refusing.note_io(&folder, &error));
+        tokio::task::spawn_blocking(file).await.map_err(|_| StoreError::Closed)??;
+        self.set_mark(Mark::Trial, Bytes::new()).await?;
+        self.refusing.end();
+        Ok(())
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {

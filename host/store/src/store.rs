@@ -13,10 +13,12 @@ mod kv;
 mod limits;
 mod owner_secret;
 mod pinned;
+mod refusal;
 mod request;
 mod reservation;
 mod retention;
 mod run;
+mod seal;
 mod stats;
 mod token;
 mod undelivered;
@@ -43,11 +45,13 @@ pub use kv::{
 pub use limits::{ConsumerLimits, UnfinishedCount};
 pub use owner_secret::SealedOwnerSecret;
 pub use pinned::{PinnedRun, Repin};
+pub use refusal::{Cause, Refusal};
 pub use request::{Failures, RequestFilter, RequestPage, RequestRecord, ResultMeta, StoredBody, StoredResult, Whose};
 pub(crate) use reservation::Reservations;
 pub use reservation::{Direct, Reservation};
 pub use retention::{DiskUsage, Erased, OldPage, OldRequests, Part};
 pub use run::{ClaimedRun, RunAgain, RunClaim, RunReceipt};
+pub use seal::{Mark, Resealed, Sealed, SealedSample};
 pub use stats::{Recovered, Stats, Violation};
 pub use token::{Role, Token};
 pub use undelivered::{DisabledUrl, Redeliver, Redelivered, Undelivered, UndeliveredEntry, UndeliveredFilter};
@@ -170,6 +174,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes one; false if there was none.
     async fn delete_owner_secret(&self, owner: &Name, name: &str) -> Result<bool, StoreError>;
+
+    /// A fact about a file beside the database; `None`: it was never set.
+    async fn mark(&self, mark: Mark) -> Result<Option<Bytes>, StoreError>;
+
+    /// Sets one.
+    async fn set_mark(&self, mark: Mark, value: Bytes) -> Result<(), StoreError>;
+
+    /// Something that is sealed with the master key; `None`: nothing is.
+    async fn sealed_sample(&self) -> Result<Option<SealedSample>, StoreError>;
+
+    /// All that depends on the master key.
+    async fn sealed(&self) -> Result<Sealed, StoreError>;
+
+    /// A new master key: its check value and consumers' new secrets, in place of all that was sealed before.
+    async fn reseal(&self, resealed: Resealed) -> Result<(), StoreError>;
 
     /// What an owner keeps under a key; what has expired at `now` is absent.
     async fn kv_get(&self, owner: &Name, key: &str, now: Timestamp) -> Result<Option<KvEntry>, StoreError>;
@@ -336,6 +355,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is taken on the disk.
     async fn disk_usage(&self) -> Result<DiskUsage, StoreError>;
+
+    /// Why writes are refused, if one was since the last trial that succeeded.
+    fn refusal(&self) -> Option<Refusal>;
+
+    /// How many writes were refused since the start.
+    fn refused(&self) -> [(Cause, u64); Cause::ALL.len()];
+
+    /// Tries to write as much as a request may bring; if that works, writes are not refused any more.
+    async fn try_to_write(&self) -> Result<(), StoreError>;
 
     /// Numbers for metrics and status.
     async fn stats(&self) -> Result<Stats, StoreError>;

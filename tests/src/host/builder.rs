@@ -20,7 +20,7 @@ pub struct HostBuilder {
     plugins: Vec<Plugin>,
     plugin_dirs: Vec<Utf8PathBuf>,
     shows_log: bool,
-    listen: Option<String>,
+    pub(super) listen: Option<String>,
     at: Option<Utf8PathBuf>,
     pub(super) start_max: Option<Duration>,
 }
@@ -28,6 +28,8 @@ pub struct HostBuilder {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitFor {
     Readiness,
+    /// Until it answers anything, on the address that it was told: it is not ready.
+    Life,
     Nothing,
 }
 

@@ -12,7 +12,6 @@ use crate::egress::{EgressClient, OwnAddresses, Settings};
 use crate::keyring::Keyring;
 use crate::plugins::ApiGrants;
 use bytes::Bytes;
-use camino::Utf8Path;
 use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
 use ripost_domain::api::{ApiName, Name};
 use ripost_runtime::{Grants, OutboundError, OutboundRequest, OutboundResponse};
@@ -82,8 +81,7 @@ impl Setup {
         let settings = Settings { policy: self.addresses.clone(), ..Settings::default() };
         let client = EgressClient::new(settings, Arc::new(self.own), self.names, &TaskTracker::new()).unwrap();
         let url_policy = UrlPolicy { addresses: self.addresses, plain_http: self.plain_http };
-        let folder = tempfile::tempdir().unwrap();
-        let keyring = Keyring::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+        let keyring = Keyring::new([1; 32]);
         let values = Arc::new(Values::default());
         let capabilities = Capabilities {
             outlet: Arc::new(Outlet::new(client, url_policy, self.bounds)),

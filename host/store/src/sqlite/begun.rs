@@ -6,8 +6,9 @@
 //! behind like any other. After the machine itself has gone down the file proves nothing, so every lease then counts as
 //! a run that began: one too many is harmless, one too few would let a guest that takes the machine down run for ever.
 
+use super::refusing::Refusing;
 use crate::store::{BegunRun, Places, StoreError};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::id::RequestId;
 use std::fs::File;
 use std::io;
@@ -37,18 +38,19 @@ pub(super) enum Left {
 /// The runs that this process has begun.
 pub(super) struct Register {
     file: File,
-    path: String,
+    path: Utf8PathBuf,
+    refusing: Refusing,
     places: Arc<Places>,
     left: Mutex<Left>,
 }
 
 impl Register {
     /// Opens the file, or makes it, and reads what the process before has left in it. Blocks.
-    pub(super) fn open(folder: &Utf8Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Utf8Path, refusing: Refusing) -> io::Result<Self> {
         let path = folder.join(FILE_NAME);
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
         let left = Mutex::new(left(&file, boot())?);
-        Ok(Self { file, path: path.into_string(), places: Arc::default(), left })
+        Ok(Self { file, path, refusing, places: Arc::default(), left })
     }
 
     pub(super) fn left(&self) -> Left {
@@ -80,7 +82,7 @@ impl Register {
     }
 
     fn failed(&self, error: &io::Error) -> StoreError {
-        StoreError::File { path: self.path.clone(), message: error.to_string() }
+        self.refusing.note_io(&self.path, error)
     }
 }
 
@@ -113,7 +115,6 @@ fn boot() -> Option<[u8; HEADER_BYTES]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camino::Utf8PathBuf;
     use ripost_domain::time::Timestamp;
 
     fn id(byte: u8) -> RequestId {
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn what_a_killed_process_had_begun_is_known_to_the_next_and_its_places_are_used_again() {
         let (_guard, path) = folder();
-        let register = Register::open(&path).unwrap();
+        let register = Register::open(&path, Refusing::default()).unwrap();
         assert_eq!(register.left(), Left::Unknown, "a folder of an earlier version says nothing");
         register.clear().unwrap();
         assert_eq!(register.left(), Left::These(Vec::new()));
@@ -137,31 +138,33 @@ mod tests {
         let _second = register.note(id(2), 7).unwrap();
         drop(first);
         let _third = register.note(id(3), 2).unwrap();
-        let next = Register::open(&path).unwrap();
+        let next = Register::open(&path, Refusing::default()).unwrap();
         assert_eq!(next.left(), Left::These(vec![(id(3), 2), (id(2), 7)]));
         next.clear().unwrap();
-        assert_eq!(Register::open(&path).unwrap().left(), Left::These(Vec::new()));
+        assert_eq!(Register::open(&path, Refusing::default()).unwrap().left(), Left::These(Vec::new()));
     }
 
     #[test]
     fn after_the_machine_went_down_nothing_is_known() {
         let (_guard, path) = folder();
-        let register = Register::open(&path).unwrap();
+        let register = Register::open(&path, Refusing::default()).unwrap();
         register.clear().unwrap();
         let _run = register.note(id(1), 1).unwrap();
         register.write(b"another boot", 0).unwrap();
-        assert_eq!(Register::open(&path).unwrap().left(), Left::Unknown);
+        assert_eq!(Register::open(&path, Refusing::default()).unwrap().left(), Left::Unknown);
         assert_eq!(left(&register.file, None).unwrap(), Left::Unknown, "nor where the kernel does not say");
     }
 
     #[test]
     fn there_are_as_many_places_as_runs() {
         let (_guard, path) = folder();
-        let register = Register::open(&path).unwrap();
+        let register = Register::open(&path, Refusing::default()).unwrap();
         register.clear().unwrap();
         let count = u32::try_from(PLACES_TAKEN).unwrap() + 10;
         let runs: Vec<_> = (1..=count).map(|epoch| register.note(id(1), epoch).unwrap()).collect();
-        let Left::These(left) = Register::open(&path).unwrap().left() else { panic!("the same boot") };
+        let Left::These(left) = Register::open(&path, Refusing::default()).unwrap().left() else {
+            panic!("the same boot")
+        };
         assert_eq!(left.len(), runs.len());
     }
 }

@@ -1,5 +1,6 @@
 //! Bodies that are too large for a row: one file each, synced with its folder before the row that names it.
 
+use super::refusing::Refusing;
 use crate::store::{Finish, StoreError, StoredBody};
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -105,6 +106,7 @@ pub(super) fn write_large(
     finish: &Finish,
     inline_max: usize,
     kept: &FilesBytes,
+    refusing: &Refusing,
 ) -> Result<(), StoreError> {
     use crate::store::Ending;
     let answer = match &finish.ending {
@@ -118,7 +120,7 @@ pub(super) fn write_large(
         (&delivery.payload, kind)
     });
     for (body, kind) in result.into_iter().chain(webhook).filter(|(body, _)| body.len() > inline_max) {
-        write_one(folder, finish.id, kind, body, kept)?;
+        write_one(folder, finish.id, kind, body, kept, refusing)?;
     }
     Ok(())
 }
@@ -130,10 +132,11 @@ pub(super) fn write_one(
     kind: Kind,
     body: &[u8],
     kept: &FilesBytes,
+    refusing: &Refusing,
 ) -> Result<(), StoreError> {
     let path = path(folder, id, kind);
     let before = path.metadata().map_or(0, |metadata| metadata.len());
-    write(&path, body).map_err(|error| failed(&path, &error))?;
+    write(&path, body).map_err(|error| refusing.note_io(&path, &error))?;
     kept.more(body.len() as u64);
     kept.less(before);
     Ok(())
@@ -157,9 +160,15 @@ fn write(path: &Utf8Path, body: &[u8]) -> io::Result<()> {
         folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
     }
     let draft = path.with_extension("new");
-    let mut file = File::create(&draft)?;
-    file.write_all(body)?;
-    file.sync_all()?;
+    let drafted = File::create(&draft).and_then(|mut file| {
+        file.write_all(body)?;
+        file.sync_all()
+    });
+    if let Err(error) = drafted {
+        // What there was room for is room that others need.
+        let _ = fs::remove_file(&draft);
+        return Err(error);
+    }
     fs::rename(&draft, path)?;
     File::open(folder)?.sync_all()
 }

@@ -141,11 +141,13 @@ pub(super) const COUNT_RUNNING: &str =
 
 pub(super) const COUNT_AWAITING: &str = "SELECT count(*) FROM requests WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = 'awaiting_callback'";
 
+pub(super) fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
+    let count: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<Stats> {
-    let count = |sql: &str| -> rusqlite::Result<u64> {
-        let count: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        Ok(u64::try_from(count).unwrap_or(0))
-    };
+    let count = |sql: &str| count(connection, sql);
     Ok(Stats {
         requests_accepted: count(COUNT_ACCEPTED)?,
         requests_running: count(COUNT_RUNNING)?,

@@ -2,7 +2,7 @@
 
 use crate::store::OpenError;
 use camino::Utf8Path;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::time::Duration;
 
 /// One script a version; `user_version` counts those that have run.
@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_retention.sql"),
     include_str!("migrations/0010_unsuccessful.sql"),
     include_str!("migrations/0011_even_deadlines.sql"),
+    include_str!("migrations/0012_marks.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.
@@ -33,7 +34,11 @@ const READER_CACHE_KIB: i64 = 2 * 1024;
 const TEMPORARY: &str = "MEMORY";
 
 fn failed(path: &Utf8Path, error: &rusqlite::Error) -> OpenError {
-    OpenError::Database { path: path.to_string(), message: error.to_string() }
+    let (path, message) = (path.to_string(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::DamagedDatabase { path, message },
+        _ => OpenError::Database { path, message },
+    }
 }
 
 /// The writer's connection, with all migrations run. Data of a newer version is refused before anything is written.

@@ -4,6 +4,7 @@
 //! savepoints, which cost a quarter of the speed; only when one fails is its group rolled back and redone with them.
 
 use super::ledger::Accounts;
+use super::refusing::{Refusing, cause_of};
 use crate::failpoint;
 use crate::store::StoreError;
 use rusqlite::{Connection, ErrorCode};
@@ -88,10 +89,11 @@ impl Writer {
         queue_max: usize,
         group_max: usize,
         fatal: Fatal,
+        refusing: Refusing,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(queue_max);
         let counts = Arc::new(Counts::default());
-        let mut groups = Groups { connection, accounts: Accounts::default(), counts: counts.clone(), fatal };
+        let mut groups = Groups { connection, accounts: Accounts::default(), counts: counts.clone(), fatal, refusing };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || groups.serve(receiver, group_max))?;
@@ -143,6 +145,7 @@ struct Groups {
     accounts: Accounts,
     counts: Arc<Counts>,
     fatal: Fatal,
+    refusing: Refusing,
 }
 
 impl Groups {
@@ -167,6 +170,7 @@ impl Groups {
                 let _ = self.connection.execute_batch("ROLLBACK");
                 self.accounts.forget();
                 self.look_for_a_failed_disk(&error);
+                self.refusing.note_sql(&error);
                 let failed = StoreError::CommitFailed(error.to_string());
                 group.drain(..).for_each(|operation| operation.reply(Err(failed.clone())));
                 return;
@@ -189,13 +193,16 @@ impl Groups {
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut work = Work { connection: &self.connection, accounts: &mut self.accounts };
-        let failed = group.iter_mut().any(|operation| operation.run(&mut work).is_err());
-        let verdicts = if failed {
-            self.connection.execute_batch("ROLLBACK; BEGIN IMMEDIATE")?;
-            self.accounts.forget();
-            self.write_one_by_one(group)?
-        } else {
-            group.iter().map(|_| Ok(())).collect()
+        let failed = group.iter_mut().find_map(|operation| operation.run(&mut work).err());
+        let verdicts = match failed {
+            // A full disk makes SQLite roll back by itself: there is nothing to go on with, and this is the cause.
+            Some(error) if self.connection.is_autocommit() => return Err(error),
+            Some(_) => {
+                self.connection.execute_batch("ROLLBACK; BEGIN IMMEDIATE")?;
+                self.accounts.forget();
+                self.write_one_by_one(group)?
+            }
+            None => group.iter().map(|_| Ok(())).collect(),
         };
         let befores = group.iter().filter_map(|operation| operation.points());
         befores.for_each(|(before, _)| failpoint::hit(before));
@@ -214,11 +221,17 @@ impl Groups {
                     self.connection.execute_batch("RELEASE operation")?;
                     verdicts.push(Ok(()));
                 }
-                Err(error) if is_failed_disk(&error) => return Err(error),
+                Err(error) if is_failed_disk(&error) || self.connection.is_autocommit() => return Err(error),
                 Err(error) => {
                     self.connection.execute_batch("ROLLBACK TO operation; RELEASE operation")?;
                     self.accounts.forget();
-                    verdicts.push(Err(StoreError::Sql(error.to_string())));
+                    verdicts.push(Err(match cause_of(&error) {
+                        Some(_) => {
+                            self.refusing.note_sql(&error);
+                            StoreError::CommitFailed(error.to_string())
+                        }
+                        None => StoreError::Sql(error.to_string()),
+                    }));
                 }
             }
         }

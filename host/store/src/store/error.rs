@@ -6,8 +6,8 @@ pub enum StoreError {
     /// The writer's queue is full: nothing was written, try again later.
     #[error("the writer's queue is full")]
     Busy,
-    /// The commit failed: nothing of its group was written.
-    #[error("the commit failed: {0}")]
+    /// The disk, or whoever else holds the database, refused: nothing of this operation was written.
+    #[error("the store refuses writes: {0}")]
     CommitFailed(String),
     /// One statement failed: nothing of this operation was written.
     #[error("the database refused: {0}")]
@@ -61,11 +61,31 @@ pub enum OpenError {
         path: String,
     },
     /// Not writable.
-    #[error("the data folder {path} cannot be written: {message}")]
+    #[error("{path} cannot be written")]
     NotWritable {
         /// The folder or file.
         path: String,
         /// Why.
+        source: std::io::Error,
+    },
+    /// Commits that were answered are in the log and cannot be read.
+    #[error(
+        "the log {path} is damaged at frame {frame}, with {commits} commits behind it: restore the data folder from a backup. Without one, move that file away and start: what was accepted since the last checkpoint is lost then, and `ripost ledger audit` says whether the rest is sound"
+    )]
+    DamagedLog {
+        /// The file.
+        path: String,
+        /// The first that does not add up; 0 is its header.
+        frame: u64,
+        /// That SQLite would forget.
+        commits: u64,
+    },
+    /// The file is no database, or its pages contradict each other.
+    #[error("the database {path} is damaged ({message}): restore the data folder from a backup")]
+    DamagedDatabase {
+        /// The file.
+        path: String,
+        /// In SQLite's words.
         message: String,
     },
     /// SQLite's failure.
