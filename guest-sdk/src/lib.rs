@@ -44,6 +44,8 @@
 //! Every `std::error::Error` becomes one with `?`: a failure of the owner's, whose text goes to the owner's log
 //! and not to the consumer.
 //!
+//! A completed request costs its API's price, or what the answer says: [`Response::with_capture`].
+//!
 //! # What a handler may reach
 //! What its manifest grants under `[api.grants]`: calls to the outside ([`Context::fetch`]), the owner's secrets
 //! ([`Context::secret`]) and the owner's store ([`Context::kv`]). A component imports only those that it calls.
@@ -102,6 +104,7 @@ mod step;
 pub mod testing;
 pub mod time;
 mod transform;
+mod usdc;
 
 #[cfg(target_arch = "wasm32")]
 mod bindings;
@@ -121,6 +124,7 @@ pub use ripost_sdk_macros::{handler, request_transform, response_transform, webh
 pub use secret::SecretError;
 pub use step::{Step, StepError};
 pub use transform::{Beside, FromMessage, IntoMessage, Message, Webhook};
+pub use usdc::{ParseUsdcError, Usdc};
 
 /// For the code that the macros write, and for nobody else: may change in any release.
 #[doc(hidden)]

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{Failure, Headers};
+use crate::{Failure, Headers, Usdc};
+
+/// The attribute that says how much of the price is captured.
+const CAPTURE: &str = "capture-usdc";
 
 /// An answer. 2xx and 3xx complete the request and capture its price; 408, 425, 429 and 503 ask for another run; other
 /// 4xx are the consumer's mistake and other 5xx the owner's, and both release the hold.
@@ -71,6 +74,37 @@ impl Response {
         self
     }
 
+    /// The same answer for less than the API's price, down to nothing: this much is captured and the rest of the hold
+    /// goes back to the consumer. More than the price fails the request, and then nothing is captured.
+    ///
+    /// ```
+    /// use ripost_sdk::{Failure, Json, Response, Usdc};
+    ///
+    /// /// A tenth of a cent a page; the manifest's `price` is the most that a call can cost.
+    /// const PER_PAGE: Usdc = Usdc::from_micros(1_000);
+    ///
+    /// #[ripost_sdk::handler]
+    /// fn scan(Json(pages): Json<Vec<String>>) -> Result<Response, Failure> {
+    ///     let found: Vec<&String> = pages.iter().filter(|page| page.contains("invoice")).collect();
+    ///     Ok(Response::json(&found)?.with_capture(PER_PAGE.times(pages.len() as u64)))
+    /// }
+    ///
+    /// let answer = scan(Json(vec!["invoice 1".to_owned(), "letter".to_owned()])).unwrap();
+    /// assert_eq!(answer.capture(), Some(Usdc::from_micros(2_000)));
+    /// ```
+    #[must_use]
+    pub fn with_capture(mut self, amount: Usdc) -> Self {
+        self.attributes.retain(|(name, _)| name != CAPTURE);
+        self.with_attribute(CAPTURE, amount.to_string())
+    }
+
+    /// How much of the price this answer costs; none: all of it.
+    #[must_use]
+    pub fn capture(&self) -> Option<Usdc> {
+        let (_, amount) = self.attributes.iter().find(|(name, _)| name == CAPTURE)?;
+        amount.parse().ok()
+    }
+
     /// The same answer with something more for the host to know.
     #[must_use]
     pub fn with_attribute(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -132,7 +166,7 @@ impl<T: IntoResponse, E: Into<Failure>> IntoResponse for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::{IntoResponse, Response};
-    use crate::{Failure, Json, Verdict};
+    use crate::{Failure, Json, Usdc, Verdict};
 
     #[test]
     fn what_a_handler_returns_says_its_content_type() {
@@ -147,6 +181,16 @@ mod tests {
             let response = response.unwrap();
             assert_eq!((response.status, response.headers.get("content-type")), (status, content_type));
         }
+    }
+
+    #[test]
+    fn an_answer_names_one_amount_to_capture_the_last() {
+        let answer = Response::text("x").with_attribute("other", "1");
+        assert_eq!(answer.capture(), None);
+        let answer = answer.with_capture(Usdc::from_micros(5)).with_capture(Usdc::ZERO);
+        let attributes = [("other", "1"), ("capture-usdc", "0.000000")];
+        assert_eq!(answer.attributes, attributes.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(answer.capture(), Some(Usdc::ZERO));
     }
 
     #[test]

@@ -12,10 +12,13 @@ mod read;
 pub(crate) use read::{Case, CaseError};
 
 use crate::plugins::{ApiGrants, Transforms};
+use crate::problem::Kind;
+use crate::runs::capture;
 use crate::schema::{Schema, Unfit};
 use crate::transforms::{self, Chained, Of, Why};
 use granted::Sandboxed;
 use ripost_domain::api::ApiName;
+use ripost_domain::money::{Amount, Capture};
 use ripost_runtime::{
     Call, Clock, Failure, Handler, Limits, LogLine, MemoryJournal, NoProgress, Problem, Request, Response, Run,
     RunError, Runtime, Usage, last_message,
@@ -35,6 +38,7 @@ const PLACE_WAIT: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(crate) struct Subject<'a> {
     pub(crate) api: &'a ApiName,
+    pub(crate) price: Amount,
     pub(crate) handler: &'a Handler,
     pub(crate) transforms: &'a Transforms,
     pub(crate) schema: Option<&'a Schema>,
@@ -58,7 +62,8 @@ pub(crate) struct Tried {
 
 /// What an API made of a case's request.
 enum Answer {
-    Response(Response),
+    /// With what the consumer would pay.
+    Response(Response, Amount),
     /// `invalid`, `retry` or `failed`, the problem's kind, and the whole story.
     Failure(&'static str, String, String),
 }
@@ -71,14 +76,18 @@ pub(crate) async fn run(runtime: &Runtime, subject: &Subject<'_>, case: &Case) -
     let mut tried = Tried { differences: Vec::new(), usage: Usage::default(), logs: Vec::new(), is_hosts: false };
     let answer = answer(runtime, subject, case, &mut tried).await;
     tried.differences = match &answer {
-        Answer::Response(response) => difference::of_response(&case.expect, response),
+        Answer::Response(response, captured) => {
+            let mut lines = difference::of_response(&case.expect, response);
+            lines.extend(difference::of_captured(&case.expect, *captured));
+            lines
+        }
         Answer::Failure(kind, problem, story) => difference::of_failure(&case.expect, kind, problem, story),
     };
     tried
 }
 
 async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &mut Tried) -> Answer {
-    let Subject { api, handler, transforms, schema, limits, config, grants } = subject;
+    let Subject { api, price, handler, transforms, schema, limits, config, grants } = subject;
     let begun = Instant::now();
     let now: Clock = Arc::new(move || BEGINS_AT_MS + u64::try_from(begun.elapsed().as_millis()).unwrap_or_default());
     let of = Of { id: "req_case", owner: api.owner.as_str(), seed: SEED, now_ms: BEGINS_AT_MS };
@@ -137,8 +146,17 @@ async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &m
     };
     let chained = transforms::response(runtime, &of, transforms, &request, response).await;
     match tried.chained(chained) {
-        Ok(response) => Answer::Response(response),
+        Ok(response) => paid(response, *price),
         Err(stopped) => stopped,
+    }
+}
+
+/// What the gateway makes of the amount to capture.
+fn paid(response: Response, price: Amount) -> Answer {
+    match capture::asked(&response, price) {
+        Ok(Capture::Whole) => Answer::Response(response, price),
+        Ok(Capture::Part(captured)) => Answer::Response(response, captured),
+        Err(error) => Answer::Failure("failed", Kind::CaptureInvalid.slug().to_owned(), error.to_string()),
     }
 }
 

@@ -87,6 +87,7 @@ kinds! {
     StackOverflow,
     ResourceLimit,
     ResponseInvalid,
+    CaptureInvalid,
     OwnerFailed,
     OwnerUnavailable,
     UpstreamFailed,
@@ -180,6 +181,7 @@ impl Kind {
             Self::StackOverflow => (502, "stack-overflow", "The handler used more stack than its limit"),
             Self::ResourceLimit => (502, "resource-limit", "The handler went over one of its limits"),
             Self::ResponseInvalid => (502, "response-invalid", "The handler's answer cannot be used"),
+            Self::CaptureInvalid => (502, "capture-invalid", "The amount to capture is invalid"),
             Self::OwnerFailed => (502, "owner-failed", "The owner's side failed"),
             Self::OwnerUnavailable => {
                 (502, "owner-unavailable", "The owner's side was not ready, and no runs are left")

@@ -19,7 +19,10 @@ use crate::transforms::{self, Of};
 use anyhow::{Context as _, bail};
 use outside::Outside;
 use ripost_domain::api::ApiName;
+use ripost_domain::money::{Amount, Capture};
+use ripost_domain::request::{Verdict, judge};
 use ripost_runtime::{Call, Entries, LogLine, NoProgress, Request, Response, Run, RunError, Usage, fixed_clock};
+use ripost_store::Answer;
 use std::sync::Arc;
 
 /// What came of it.
@@ -94,15 +97,20 @@ pub(crate) async fn run(record: &Record, files: &Files, steps: Steps, config: &C
         }
     };
     let id = record.id.parse().context("the request's id")?;
-    let outcome = match decide::direct(outcome, id, &name, api.limits.wall) {
-        Ok(answer) => {
-            Ok(Response { status: answer.status, headers: answer.headers, body: answer.body, attributes: Vec::new() })
+    let price = record.price_usdc.unwrap_or(Amount::MAX);
+    let outcome = match decide::direct(outcome, id, &name, price, api.limits.wall) {
+        Ok((Answer { status, headers, body }, capture)) => {
+            Ok((Response { status, headers, body, attributes: Vec::new() }, capture))
         }
         Err(problem) => Err(problem),
     };
     let differences = match (&outcome, record.outcome()?) {
-        (Ok(response), Outcome::Answer(stored)) => difference::of_answers(&stored, response),
-        (Ok(response), Outcome::Problem(stored)) => {
+        (Ok((response, capture)), Outcome::Answer(stored)) => {
+            let mut lines = difference::of_answers(&stored, response);
+            lines.extend(captured(record, response, *capture));
+            lines
+        }
+        (Ok((response, _)), Outcome::Problem(stored)) => {
             vec![format!("stored: {stored}; now: it answers {}", response.status)]
         }
         (Err(problem), Outcome::Answer(stored)) => {
@@ -113,6 +121,17 @@ pub(crate) async fn run(record: &Record, files: &Files, steps: Steps, config: &C
         (Ok(_) | Err(_), Outcome::None) => vec!["the request has no outcome yet, or it is no longer kept".to_owned()],
     };
     Ok(Replayed { differences, unanswered: outside.unanswered(), lossy, usage, logs })
+}
+
+/// What the consumer has paid, and would pay for this answer.
+fn captured(record: &Record, response: &Response, capture: Capture) -> Option<String> {
+    let (price, stored) = (record.price_usdc?, record.captured_usdc?);
+    let now = match (judge(response.status, None), capture) {
+        (Verdict::Completed, Capture::Part(amount)) => amount,
+        (Verdict::Completed, Capture::Whole) => price,
+        _ => Amount::ZERO,
+    };
+    (now != stored).then(|| format!("captured: stored {stored} USDC, now {now} USDC"))
 }
 
 fn last_time(past: &Entries) -> Option<u64> {

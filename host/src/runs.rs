@@ -7,6 +7,7 @@
 
 mod backlog;
 mod cancel;
+pub(crate) mod capture;
 pub(crate) mod decide;
 mod direct;
 mod finish;

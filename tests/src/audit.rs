@@ -44,15 +44,17 @@ const RULES: &[(&str, &str)] = &[
     (
         "I4: hold, capture and release move the price, no more and no less",
         "SELECT hex(r.id) || ' ' || t.kind FROM requests r JOIN transfers t ON t.request_id = r.id
-         WHERE price <> (SELECT sum(micros) FROM entries WHERE transfer_id = t.id AND micros > 0)",
+         WHERE price <> (SELECT sum(micros) FROM entries WHERE transfer_id = t.id AND micros > 0)
+         OR price <> (SELECT iif(t.kind = 'hold', micros, -micros) FROM entries e JOIN accounts a ON a.id = e.account_id
+                      WHERE e.transfer_id = t.id AND a.name LIKE 'consumer:%:held')",
     ),
     (
-        "I5: completed is captured, everything else that ended is released, and cancelled is one of both",
-        "SELECT hex(id) || ' ' || state FROM (SELECT *,
+        "I5: completed is captured unless its answer asked for nothing, everything else that ended is released, and cancelled is one of both",
+        "SELECT hex(id) || ' ' || state FROM (SELECT r.id, r.state, r.price, r.captured AS r_captured,
            EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'capture') AS captured,
            EXISTS (SELECT 1 FROM transfers WHERE request_id = r.id AND kind = 'release') AS released FROM requests r)
          WHERE price > 0 AND CASE
-           WHEN state = 'completed' THEN NOT captured OR released
+           WHEN state = 'completed' THEN iif(r_captured = 0, captured OR NOT released, NOT captured OR released)
            WHEN state IN ('failed', 'expired') THEN captured OR NOT released
            WHEN state = 'cancelled' THEN captured = released
            ELSE captured OR released END",
@@ -66,12 +68,16 @@ const RULES: &[(&str, &str)] = &[
            ELSE 'held' END",
     ),
     (
-        "I7: an owner earns the price less the fee, and the platform the fee",
-        "SELECT hex(r.id) FROM requests r JOIN transfers t ON t.request_id = r.id AND t.kind = 'capture' WHERE
-           fee <> coalesce((SELECT micros FROM entries e JOIN accounts a ON a.id = e.account_id
-                            WHERE e.transfer_id = t.id AND a.name = 'platform:fees'), 0) OR
-           price - fee <> coalesce((SELECT micros FROM entries e JOIN accounts a ON a.id = e.account_id
-                                    WHERE e.transfer_id = t.id AND a.name = 'owner:' || r.owner || ':earned'), 0)",
+        "I7: of what is captured the platform has the fee and the owner the rest; what is not captured goes back",
+        "SELECT hex(id) FROM (SELECT r.id, price, coalesce(captured, price) AS paid, coalesce(captured, price) * fee_bps / 10000 AS due,
+           coalesce((SELECT micros FROM entries e JOIN accounts a ON a.id = e.account_id
+                     WHERE e.transfer_id = t.id AND a.name = 'platform:fees'), 0) AS fees,
+           coalesce((SELECT micros FROM entries e JOIN accounts a ON a.id = e.account_id
+                     WHERE e.transfer_id = t.id AND a.name = 'owner:' || r.owner || ':earned'), 0) AS owners,
+           coalesce((SELECT micros FROM entries e JOIN accounts a ON a.id = e.account_id
+                     WHERE e.transfer_id = t.id AND a.name LIKE 'consumer:%:available'), 0) AS back
+           FROM requests r JOIN transfers t ON t.request_id = r.id AND t.kind = 'capture')
+         WHERE fees <> due OR owners <> paid - due OR back <> price - paid",
     ),
     (
         "I8: a request that ended and whose end is wanted as a webhook has one delivery of it, and before it has none",

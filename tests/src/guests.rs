@@ -139,6 +139,29 @@ pub fn answers(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     source.handler()
 }
 
+/// Echoes, and asks to capture the amount that is the request's body, whatever it is.
+#[must_use]
+pub fn captures() -> Vec<u8> {
+    let mut source = Source::default();
+    let name = source.bytes(b"capture-usdc");
+    source.handle = format!(
+        "(local $result i32) (local $attribute i32)
+         (local.set $result (call $echo (local.get $request)))
+         (local.set $attribute (call $alloc (i32.const 16)))
+         (call $pair (local.get $attribute) {name})
+         (call $pair (i32.add (local.get $attribute) (i32.const 8))
+           (i32.load offset=72 (local.get $request)) (i32.load offset=76 (local.get $request)))
+         (call $pair (i32.add (local.get $result) (i32.const 24)) (local.get $attribute) (i32.const 1))
+         (local.get $result)"
+    );
+    source.items.push_str(
+        "(func $pair (param $at i32) (param $pointer i32) (param $len i32)
+           (i32.store (local.get $at) (local.get $pointer))
+           (i32.store offset=4 (local.get $at) (local.get $len)))",
+    );
+    source.handler()
+}
+
 /// Answers with as many bytes as said, all `x`.
 #[must_use]
 pub fn answers_bytes(len: usize) -> Vec<u8> {

@@ -101,14 +101,17 @@ pub fn hold(consumer: ConsumerId, price: Amount) -> Vec<Entry> {
     ])
 }
 
-/// A hold goes to owner and platform.
+/// A hold of `held` ends: what is captured of it goes to owner and platform, the rest back to the consumer. `None` if
+/// more would be captured than is held.
 #[must_use]
-pub fn capture(consumer: ConsumerId, owner: &Name, split: Split) -> Vec<Entry> {
-    entries([
-        entry(Account::ConsumerHeld(consumer), -split.price.as_micros()),
-        entry(Account::OwnerEarned(owner.clone()), split.owner.as_micros()),
-        entry(Account::PlatformFees, split.fee.as_micros()),
-    ])
+pub fn capture(consumer: ConsumerId, owner: &Name, held: Amount, captured: Split) -> Option<Vec<Entry>> {
+    let rest = held.checked_sub(captured.price)?;
+    Some(entries([
+        entry(Account::ConsumerHeld(consumer), -held.as_micros()),
+        entry(Account::OwnerEarned(owner.clone()), captured.owner.as_micros()),
+        entry(Account::PlatformFees, captured.fee.as_micros()),
+        entry(Account::ConsumerAvailable(consumer), rest.as_micros()),
+    ]))
 }
 
 /// A hold goes back.
@@ -134,11 +137,33 @@ mod tests {
             let price = Amount::from_micros(micros).unwrap();
             let owner: Name = "demo".parse().unwrap();
             let split = FeeRate::from_bps(bps).unwrap().split(price);
-            for lines in [credit(consumer, price), hold(consumer, price), capture(consumer, &owner, split), release(consumer, price)] {
+            let captured = capture(consumer, &owner, price, split).unwrap();
+            for lines in [credit(consumer, price), hold(consumer, price), captured, release(consumer, price)] {
                 prop_assert_eq!(lines.iter().map(|line| i128::from(line.micros)).sum::<i128>(), 0);
                 prop_assert!(lines.iter().all(|line| line.micros != 0));
                 prop_assert_eq!(lines.is_empty(), micros == 0);
             }
+        }
+
+        #[test]
+        fn a_part_of_a_hold_is_captured_and_the_rest_goes_back_but_never_more_than_the_hold(
+            held in 0_i64..i64::MAX, part in 0_i64..i64::MAX, bps in 0_u16..=10_000,
+        ) {
+            let consumer = ConsumerId::new(Timestamp::from_millis(1), [3; 10]);
+            let owner: Name = "demo".parse().unwrap();
+            let split = FeeRate::from_bps(bps).unwrap().split(Amount::from_micros(part).unwrap());
+            let lines = capture(consumer, &owner, Amount::from_micros(held).unwrap(), split);
+            prop_assert_eq!(lines.is_some(), part <= held);
+            let Some(lines) = lines else { return Ok(()) };
+            let of = |account: &Account| lines.iter().filter(|line| line.account == *account).map(|line| line.micros).sum::<i64>();
+            prop_assert_eq!(lines.iter().map(|line| i128::from(line.micros)).sum::<i128>(), 0);
+            prop_assert!(lines.iter().all(|line| line.micros != 0));
+            prop_assert_eq!(of(&Account::ConsumerHeld(consumer)), -held);
+            prop_assert_eq!(of(&Account::ConsumerAvailable(consumer)), held - part);
+            prop_assert_eq!(of(&Account::OwnerEarned(owner)), split.owner.as_micros());
+            prop_assert_eq!(of(&Account::PlatformFees), split.fee.as_micros());
+            // What may refuse comes first: what is held, unless nothing is.
+            prop_assert!(lines.first().is_none_or(|line| line.account == Account::ConsumerHeld(consumer)));
         }
     }
 }

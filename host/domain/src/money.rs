@@ -28,6 +28,8 @@ pub struct Amount(i64);
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// The most that can be written.
+    pub const MAX: Self = Self(i64::MAX);
 
     /// From micro-USDC; `None` if negative.
     #[must_use]
@@ -135,12 +137,25 @@ impl FeeRate {
         self.0
     }
 
+    /// The lowest rate that takes this fee from this price; `None` if no rate does. For a price of 0.01 USDC or more it
+    /// is the only one.
+    #[must_use]
+    pub fn of(fee: Amount, price: Amount) -> Option<Self> {
+        if price.is_zero() {
+            return fee.is_zero().then_some(Self(0));
+        }
+        let price_micros = i128::from(price.0);
+        let bps = (i128::from(fee.0) * i128::from(BPS) + price_micros - 1) / price_micros;
+        let rate = Self::from_bps(u16::try_from(bps).ok()?)?;
+        (rate.split(price).fee == fee).then_some(rate)
+    }
+
     /// `fee = floor(price × bps / 10 000)`, the rest to the owner: the platform never over-takes and the sum is exact.
     #[must_use]
     pub fn split(self, price: Amount) -> Split {
         let fee = i128::from(price.0) * i128::from(self.0) / i128::from(BPS);
         let fee = Amount(i64::try_from(fee).expect("a share is at most the price"));
-        Split { price, fee, owner: Amount(price.0 - fee.0) }
+        Split { price, fee, owner: Amount(price.0 - fee.0), rate: self }
     }
 }
 
@@ -153,6 +168,39 @@ pub struct Split {
     pub fee: Amount,
     /// The owner's part; with `fee` exactly `price`.
     pub owner: Amount,
+    /// What the fee was computed with, and is for a part of the price.
+    pub rate: FeeRate,
+}
+
+/// How much of a hold is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Capture {
+    /// All of it: the price.
+    #[default]
+    Whole,
+    /// This much; the rest goes back to the consumer.
+    Part(Amount),
+}
+
+impl Capture {
+    /// `None` for a part that is nothing: such a hold is released.
+    #[must_use]
+    pub const fn unless_nothing(self) -> Option<Self> {
+        match self {
+            Self::Part(Amount::ZERO) => None,
+            capture => Some(capture),
+        }
+    }
+
+    /// What the consumer pays of this price, and who gets what of that; `None` if it is more than the price.
+    #[must_use]
+    pub fn of(self, split: Split) -> Option<Split> {
+        match self {
+            Self::Whole => Some(split),
+            Self::Part(amount) if amount > split.price => None,
+            Self::Part(amount) => Some(split.rate.split(amount)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +242,29 @@ mod tests {
             let split = FeeRate(bps).split(Amount(micros));
             prop_assert_eq!(split.fee.checked_add(split.owner), Some(split.price));
             prop_assert!(i128::from(split.fee.0) * 10_000 <= i128::from(micros) * i128::from(bps));
+        }
+
+        #[test]
+        fn a_rate_is_known_by_what_it_takes(micros in 0..=i64::MAX, bps in 0_u16..=10_000) {
+            let split = FeeRate(bps).split(Amount(micros));
+            let found = FeeRate::of(split.fee, split.price);
+            prop_assert_eq!(found.map(|rate| rate.split(split.price).fee), Some(split.fee));
+            if micros >= 10_000 {
+                prop_assert_eq!(found, Some(FeeRate(bps)));
+            }
+        }
+
+        #[test]
+        fn what_is_captured_is_shared_by_the_rate_of_the_whole_and_is_never_more(
+            micros in 0..=i64::MAX, part in 0..=i64::MAX, bps in 0_u16..=10_000,
+        ) {
+            let split = FeeRate(bps).split(Amount(micros));
+            prop_assert_eq!(Capture::Whole.of(split), Some(split));
+            let captured = Capture::Part(Amount(part)).of(split);
+            prop_assert_eq!(captured, (part <= micros).then(|| FeeRate(bps).split(Amount(part))));
+            if let Some(captured) = captured {
+                prop_assert!(captured.fee <= split.fee);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ pub use chain::{Entry, commit, genesis, link};
 pub use jcs::{NotCanonical, canonical};
 
 use crate::id::{DeliveryId, RequestId};
+use crate::money::Amount;
 use crate::signature::{PublicKey, SigningKey};
 use crate::time::Timestamp;
 use base64::Engine as _;
@@ -54,6 +55,22 @@ pub struct Request {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// What became of its money; none in receipts of versions that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Settlement>,
+}
+
+/// A request's money as it stood when the receipt was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// `none`, `held`, `captured` or `released`.
+    pub state: String,
+    /// What the request costs at most.
+    pub price_usdc: Amount,
+    /// What the consumer has paid; none: nothing is decided, or it is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_usdc: Option<Amount>,
 }
 
 /// One event for one endpoint.

@@ -74,6 +74,8 @@ pub(super) async fn of(
         step_keys,
         journal: replay::Written::of(&past),
         tape,
+        price_usdc: Some(record.split.price),
+        captured_usdc: record.captured,
         outcome,
         plugin,
     })

@@ -2,6 +2,7 @@
 
 use super::read::{Content, Expect};
 use bytes::Bytes;
+use ripost_domain::money::Amount;
 use ripost_runtime::Response;
 use serde_json::Value;
 
@@ -44,6 +45,12 @@ pub(super) fn of_response(expect: &Expect, response: &Response) -> Vec<String> {
         },
     }
     shorten(lines)
+}
+
+/// What the consumer would pay.
+pub(super) fn of_captured(expect: &Expect, captured: Amount) -> Option<String> {
+    let expected = expect.captured.filter(|expected| *expected != captured)?;
+    Some(format!("captured_usdc: expected {expected}, got {captured}"))
 }
 
 /// An answer that should be the same to the byte.

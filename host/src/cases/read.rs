@@ -5,6 +5,7 @@ use crate::plugins::ApiGrants;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use ripost_domain::money::{Amount, ParseAmountError};
 use ripost_runtime::{OutboundResponse, Request};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub(super) struct Expect {
     pub(super) status: Option<u16>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Content>,
+    /// Of the price: what the consumer would pay.
+    pub(super) captured: Option<Amount>,
     pub(super) failure: Option<String>,
     pub(super) problem: Option<String>,
 }
@@ -125,6 +128,10 @@ impl<'a> At<'a> {
             Some(status) => Ok(status),
             None => self.wrong("must be a status from 200 to 599"),
         }
+    }
+
+    fn amount(&self) -> Result<Amount, String> {
+        self.text()?.parse().or_else(|error: ParseAmountError| self.wrong(&error.to_string()))
     }
 
     fn headers(&self) -> Result<Vec<(String, String)>, String> {
@@ -258,7 +265,7 @@ fn exchange(at: &At<'_>) -> Result<Exchange, String> {
 }
 
 fn expect(at: &At<'_>) -> Result<Expect, String> {
-    let keys = at.object(&["status", "headers", "body", "text", "base64", "failure", "problem"])?;
+    let keys = at.object(&["status", "headers", "body", "text", "base64", "captured_usdc", "failure", "problem"])?;
     if keys.keys.is_empty() {
         return at.wrong("nothing is expected; say at least \"status\": 200");
     }
@@ -272,12 +279,14 @@ fn expect(at: &At<'_>) -> Result<Expect, String> {
         status: keys.get("status").map(|at| at.status()).transpose()?,
         headers: keys.get("headers").map(|at| at.headers()).transpose()?.unwrap_or_default(),
         body: keys.content()?,
+        captured: keys.get("captured_usdc").map(|at| at.amount()).transpose()?,
         failure,
         problem: keys.text("problem")?,
     };
-    let answers = expect.status.is_some() || expect.body.is_some() || !expect.headers.is_empty();
+    let answers =
+        expect.status.is_some() || expect.body.is_some() || expect.captured.is_some() || !expect.headers.is_empty();
     if answers && expect.is_failure() {
-        return at.wrong("an answer and a failure exclude each other; leave out `status`, `headers` and the body, or `failure` and `problem`");
+        return at.wrong("an answer and a failure exclude each other; leave out `status`, `headers`, `captured_usdc` and the body, or `failure` and `problem`");
     }
     Ok(expect)
 }

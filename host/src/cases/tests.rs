@@ -96,6 +96,7 @@ async fn a_case_is_tried_in_the_sandbox_under_the_limits_of_its_api() {
     let (settings, grants) = (Arc::default(), ApiGrants::default());
     let subject = Subject {
         api: &api,
+        price: ripost_domain::money::Amount::ZERO,
         handler: &handler,
         transforms: &transforms,
         schema: None,

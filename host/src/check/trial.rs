@@ -60,6 +60,7 @@ pub(crate) async fn test(folder: &Utf8Path, config: &Config) -> anyhow::Result<V
         };
         let subject = Subject {
             api: &api.name,
+            price: api.spec.price,
             handler: &handler,
             transforms: &transforms,
             schema: schema.as_ref(),

@@ -163,6 +163,9 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "receipt of {issued_at} from {}", one_line(gateway))?;
         write!(f, "accepted {}, {}", request.created_at, one_line(&request.state))?;
         writeln!(f, "{}", request.finished_at.map(|at| format!(" {at}")).unwrap_or_default())?;
+        if let Some(settlement) = &request.settlement {
+            writeln!(f, "{}", money(settlement))?;
+        }
         for delivery in deliveries {
             let DeliveryLog { webhook_id, event, state, payload_bytes, payload_sha256, attempts, .. } = delivery;
             writeln!(f, "\ndelivery {webhook_id}: {}, {}", one_line(event), one_line(state))?;
@@ -172,6 +175,14 @@ impl fmt::Display for Summary<'_> {
             }
         }
         writeln!(f)
+    }
+}
+
+fn money(settlement: &receipt::Settlement) -> String {
+    let receipt::Settlement { state, price_usdc, captured_usdc } = settlement;
+    match captured_usdc {
+        Some(captured) => format!("price {price_usdc} USDC, {}: {captured} USDC paid", one_line(state)),
+        None => format!("price {price_usdc} USDC, {}", one_line(state)),
     }
 }
 

@@ -33,6 +33,11 @@ impl Webhooks {
                 created_at: record.created_at,
                 state: record.state.as_str().to_owned(),
                 finished_at: record.finished_at,
+                settlement: Some(receipt::Settlement {
+                    state: record.settlement.as_str().to_owned(),
+                    price_usdc: record.split.price,
+                    captured_usdc: record.captured,
+                }),
             },
             deliveries,
         };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
-use ripost_domain::request::{Settlement, State};
+use ripost_domain::request::State;
 use ripost_store::Accept;
 
 /// How soon a caller may usefully ask for the state again.
@@ -17,7 +17,6 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Of one that has just been accepted.
 pub(super) fn accepted_response(base: &str, accept: &Accept) -> Response<Full<Bytes>> {
-    let state = if accept.split.price.is_zero() { Settlement::None } else { Settlement::Held };
     let head = Head {
         id: accept.id,
         status: State::Accepted,
@@ -25,7 +24,7 @@ pub(super) fn accepted_response(base: &str, accept: &Accept) -> Response<Full<By
         created_at: accept.created_at,
         expires_at: accept.expires_at,
         finished_at: None,
-        settlement: SettlementView::new(state, accept.split),
+        settlement: SettlementView::open(accept.split),
         has_webhook: accept.webhook_url.is_some(),
         result_url: &String::new,
     };

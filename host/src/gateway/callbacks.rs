@@ -10,7 +10,7 @@ use super::fields::is_json;
 use super::requests::json;
 use crate::plugins::ActiveApi;
 use crate::problem::{Kind, Problem};
-use crate::runs::CalledBack;
+use crate::runs::{CalledBack, capture};
 use crate::telemetry::metrics::Outcome;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
@@ -138,6 +138,13 @@ impl Gateway {
                 }
                 Said::Result(answer) => answer,
             };
+            // Whoever posts can mend it, so it is no failure of the request yet.
+            if let Err(error) = capture::asked_over_http(answer, found.claimed.split.price) {
+                let detail = format!(
+                    "Ripost-Capture-Usdc is an amount from 0 to the price, such as 0.020000, but {error}. Nothing was taken; correct it and post again."
+                );
+                return Err(Problem::new(Kind::InvalidValue, detail));
+            }
             let callback = Callback { epoch, digest: digest(answer) };
             // Whoever posts may hang up, and drops this future; the end and what follows from it must not go with it.
             let (runs, active, answer) = (self.runs.clone(), active.clone(), answer.clone());
@@ -241,7 +248,9 @@ fn result(headers: &HeaderMap, body: Bytes) -> Result<Answer, Problem> {
     // What else a client sends is about itself and about the way that it took.
     let said = ["content-language", "content-disposition", "content-encoding"];
     let said = said.into_iter().filter_map(|name| Some((name, headers.get(name)?)));
-    let headers = kind.iter().map(|kind| ("content-type", kind)).chain(said);
+    // Each of them: which one is meant is not for us to guess.
+    let amounts = headers.get_all(capture::HEADER).into_iter().map(|value| (capture::HEADER, value));
+    let headers = kind.iter().map(|kind| ("content-type", kind)).chain(said).chain(amounts);
     let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()))).collect();
     Ok(Answer { status, headers, body })
 }
@@ -359,6 +368,20 @@ mod tests {
         let sent = [("user-agent", "x"), ("x-forwarded-for", "10.0.0.1"), ("host", "inside"), ("content-type", "a/b")];
         let kept = result(&headers(&sent), Bytes::new()).unwrap().headers;
         assert_eq!(kept, [("content-type".to_owned(), Bytes::from_static(b"a/b"))]);
+    }
+
+    #[test]
+    fn the_amount_to_capture_is_part_of_what_makes_a_callback_the_same() {
+        let posted = |amounts: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for amount in amounts {
+                headers.append(capture::HEADER, amount.parse().unwrap());
+            }
+            digest(&result(&headers, Bytes::new()).unwrap())
+        };
+        assert_eq!(posted(&["0.01"]), posted(&["0.01"]));
+        let all = [posted(&[]), posted(&["0.01"]), posted(&["0.02"]), posted(&["0.01", "0.02"])];
+        assert!((1..all.len()).all(|at| !all[..at].contains(&all[at])), "{all:?}");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Gateway {
             created_at: record.created_at,
             expires_at: record.expires_at,
             finished_at: record.finished_at,
-            settlement: SettlementView::new(record.settlement, record.split),
+            settlement: SettlementView::new(record.settlement, record.split, record.captured),
             has_webhook,
             result_url: &result_url,
         };
@@ -139,7 +139,7 @@ impl Gateway {
             created_at: record.created_at,
             expires_at: record.expires_at,
             finished_at: record.finished_at,
-            settlement: SettlementView::new(record.settlement, record.split),
+            settlement: SettlementView::new(record.settlement, record.split, record.captured),
             has_webhook,
             result_url: &String::new,
         };

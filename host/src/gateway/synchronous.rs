@@ -16,8 +16,8 @@ use bytes::Bytes;
 use http::{Method, Response};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
-use ripost_domain::request::State;
-use ripost_store::{AcceptError, Answer, Consumer, Direct, Ending, Finish, Lease, Reservation};
+use ripost_domain::request::{State, Verdict, judge};
+use ripost_store::{AcceptError, Consumer, Direct, Ending, Finish, Lease, Reservation};
 use std::time::Duration;
 
 /// Refuses what such an API cannot do.
@@ -70,7 +70,7 @@ impl Gateway {
         let ran = match &api.target {
             Target::Handler(handler) => {
                 let ran = self.runs.run_directly(asked, api, handler).await;
-                ran.map(|outcome| decide::direct(outcome, id, &api.name, api.limits.wall))
+                ran.map(|outcome| decide::direct(outcome, id, &api.name, api.spec.price, api.limits.wall))
             }
             Target::Upstream { upstream, reach } => self.runs.forward_directly(asked, api, upstream, *reach).await,
         };
@@ -84,10 +84,12 @@ impl Gateway {
         };
         admitted.answered();
         match answered {
-            Ok(answer) => {
+            Ok((answer, capture)) => {
                 // As with any call: other answers are the consumer's or the owner's failure, and cost nothing.
-                if let Some(reservation) = reservation.filter(|_| (200..400).contains(&answer.status)) {
-                    self.settle(consumer, api, call, answer.clone(), reservation).await?;
+                let is_paid = judge(answer.status, None) == Verdict::Completed;
+                if let Some(reservation) = reservation.filter(|_| is_paid) {
+                    let ending = Ending::Completed { answer: answer.clone(), capture };
+                    self.settle(consumer, api, call, ending, reservation).await?;
                 }
                 Ok(answer::response_to(method, id, answer))
             }
@@ -105,7 +107,7 @@ impl Gateway {
         consumer: &Consumer,
         api: &ActiveApi,
         call: Call,
-        answer: Answer,
+        ending: Ending,
         reservation: Reservation,
     ) -> Result<(), Problem> {
         let Arrived { id, at, .. } = call.arrived;
@@ -116,7 +118,7 @@ impl Gateway {
             epoch: 1,
             from: State::Running,
             attempt: 1,
-            ending: Ending::Completed { answer },
+            ending,
             finished_at: self.clock.now(),
             run: None,
             tape: None,

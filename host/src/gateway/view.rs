@@ -48,6 +48,8 @@ impl Links {
 pub struct SettlementView {
     state: Settlement,
     price_usdc: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_usdc: Option<Amount>,
     commission_usdc: Amount,
     owner_revenue_usdc: Amount,
     tx_hash: Option<String>,
@@ -55,14 +57,22 @@ pub struct SettlementView {
 }
 
 impl SettlementView {
-    /// State and shares; nothing is on a chain in this version.
+    /// Of a request that has not ended: the shares are those of its price.
     #[must_use]
-    pub const fn new(state: Settlement, split: Split) -> Self {
+    pub fn open(split: Split) -> Self {
+        Self::new(if split.price.is_zero() { Settlement::None } else { Settlement::Held }, split, None)
+    }
+
+    /// Price and state, and the shares of what was captured once that is known. Nothing is on a chain in this version.
+    #[must_use]
+    pub fn new(state: Settlement, split: Split, captured: Option<Amount>) -> Self {
+        let shares = captured.map_or(split, |captured| split.rate.split(captured));
         Self {
             state,
             price_usdc: split.price,
-            commission_usdc: split.fee,
-            owner_revenue_usdc: split.owner,
+            captured_usdc: captured,
+            commission_usdc: shares.fee,
+            owner_revenue_usdc: shares.owner,
             tx_hash: None,
             chain: None,
         }
@@ -354,10 +364,7 @@ mod tests {
             created_at: Timestamp::from_millis(1000),
             expires_at: Timestamp::from_millis(9000),
             finished_at: Some(Timestamp::from_millis(1850)),
-            settlement: SettlementView::new(
-                Settlement::None,
-                ripost_domain::money::FeeRate::DEFAULT.split(Amount::ZERO),
-            ),
+            settlement: SettlementView::open(ripost_domain::money::FeeRate::DEFAULT.split(Amount::ZERO)),
             has_webhook: true,
             result_url: &|| "https://gw.example/results/token".to_owned(),
         };

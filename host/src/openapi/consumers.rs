@@ -45,6 +45,7 @@ pub(super) const OF_A_CALL: &[Kind] = &[
     Kind::StackOverflow,
     Kind::ResourceLimit,
     Kind::ResponseInvalid,
+    Kind::CaptureInvalid,
     Kind::OwnerFailed,
     Kind::OwnerUnavailable,
     Kind::UpstreamFailed,

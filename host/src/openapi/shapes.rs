@@ -181,6 +181,7 @@ fn request() -> Value {
             object(&[
                 ("state", text()),
                 ("price_usdc", amount()),
+                ("captured_usdc?", amount()),
                 ("commission_usdc", amount()),
                 ("owner_revenue_usdc", amount()),
                 ("tx_hash", text_or_null()),

@@ -20,6 +20,7 @@ impl Plugins {
             let Some(handler) = active.target.handler() else { continue };
             let subject = Subject {
                 api: &active.name,
+                price: active.spec.price,
                 handler,
                 transforms: &active.transforms,
                 schema: active.schema.as_deref(),

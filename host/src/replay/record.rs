@@ -5,6 +5,7 @@ use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use ripost_domain::money::Amount;
 use ripost_runtime::{CallState, Entries, OutboundResponse, RecordedCall, Remains, Request, Response, Step, Times};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,6 +42,12 @@ pub(crate) struct Record {
     pub(crate) journal: Written,
     /// What the last one was told beyond that.
     pub(crate) tape: Tape,
+    /// What it costs; none: from a gateway that did not say.
+    #[serde(default)]
+    pub(crate) price_usdc: Option<Amount>,
+    /// What its consumer has paid; none: nothing is decided, or it is free.
+    #[serde(default)]
+    pub(crate) captured_usdc: Option<Amount>,
     /// How it ended; none: not yet, or it is no longer kept.
     pub(crate) outcome: Option<Stored>,
     /// The plugin as a tar in base64; none if it was not asked for.

@@ -1,11 +1,13 @@
 //! What a run's outcome means for its request. Pure: the table of answers, applied.
 
+use super::capture;
 use crate::egress::SendError;
 use crate::problem::{Kind, Problem};
 use crate::transforms::Stopped;
 use bytes::Bytes;
 use ripost_domain::api::ApiName;
 use ripost_domain::id::RequestId;
+use ripost_domain::money::{Amount, Capture};
 use ripost_domain::request::{Fault, Verdict, judge, run_backoff};
 use ripost_domain::time::Timestamp;
 use ripost_runtime::{Failure, Response, RunError, RunOutcome, Writer};
@@ -19,8 +21,8 @@ const PUT_BACK_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A request's end, before it is turned into rows.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The result.
-    Completed(Answer),
+    /// The result, and how much of the hold it costs.
+    Completed(Answer, Capture),
     /// It failed; if that was an answer, it stays readable.
     Failed(Problem, Option<Answer>),
     /// The consumer has withdrawn it.
@@ -50,6 +52,8 @@ pub(super) struct Context<'a> {
     pub(super) id: RequestId,
     /// Which API.
     pub(super) api: &'a ApiName,
+    /// What is held for it.
+    pub(super) price: Amount,
     /// Who answers it.
     pub(super) by: By,
     /// The number of this run.
@@ -66,7 +70,7 @@ pub(super) struct Context<'a> {
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(crate) enum By {
     /// A component.
     Handler,
     /// A service of the owner's. The consumer is never told where it is.
@@ -139,9 +143,13 @@ fn answered(response: Response, context: &Context<'_>) -> Decision {
         .iter()
         .find(|(name, _)| name == "retry-after")
         .and_then(|(_, value)| std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs));
+    let captured = capture::asked(&response, context.price);
     let answer = Answer { status: response.status, headers: response.headers, body: response.body };
     match judge(answer.status, retry_after) {
-        Verdict::Completed => Decision::End(End::Completed(answer)),
+        Verdict::Completed => Decision::End(match captured {
+            Ok(captured) => End::Completed(answer, captured),
+            Err(_) => End::Failed(uncapturable(context.by, "The hold was released; ask the owner."), None),
+        }),
         Verdict::RunAgain { after } => again(context, after, Some(answer)),
         // What stands before a service answers 5xx in its place, and it may have the request all the same.
         Verdict::Failed(Fault::Owner) if context.by == By::Upstream => match run_at(context, None) {
@@ -164,15 +172,32 @@ fn failed(answer: Answer, fault: Fault, context: &Context<'_>) -> Decision {
     Decision::End(End::Failed(problem, Some(answer)))
 }
 
+/// The owner asked for what cannot be captured. What it was is the owner's to read, in the log of the run.
+fn uncapturable(by: By, consequence: &str) -> Problem {
+    let detail = format!(
+        "The {} answered with an amount to capture that is not between zero and the price. {consequence}",
+        by.as_str()
+    );
+    Problem::new(Kind::CaptureInvalid, detail)
+}
+
+/// An answer to a synchronous caller, and how much of the price it costs.
+pub(crate) fn direct_answer(response: Response, price: Amount, by: By) -> Result<(Answer, Capture), Problem> {
+    let captured =
+        capture::asked(&response, price).map_err(|_| uncapturable(by, "It costs nothing; ask the owner."))?;
+    Ok((Answer { status: response.status, headers: response.headers, body: response.body }, captured))
+}
+
 /// What a synchronous caller gets of a run: there is no second one, so "not now" is for the caller to hear.
 pub(crate) fn direct(
     outcome: Result<RunOutcome, Stopped>,
     id: RequestId,
     api: &ApiName,
+    price: Amount,
     wall: Duration,
-) -> Result<Answer, Problem> {
+) -> Result<(Answer, Capture), Problem> {
     match outcome.map_err(|stopped| stopped.problem(api, "Nothing was written."))? {
-        Ok(Ok(response)) => Ok(Answer { status: response.status, headers: response.headers, body: response.body }),
+        Ok(Ok(response)) => direct_answer(response, price, By::Handler),
         Ok(Err(Failure::Invalid(problem))) => Err(of_owner(api, problem, 400..=499, 422)),
         Ok(Err(Failure::Failed(problem))) => Err(of_owner(api, problem, 500..=599, 502)),
         Ok(Err(Failure::Retry { after_s, problem })) => {
@@ -378,6 +403,7 @@ mod tests {
         Context {
             id: RequestId::from_bytes([7; 16]),
             api,
+            price: Amount::from_micros(50_000).unwrap(),
             by: By::Handler,
             attempt,
             max_attempts: 3,
@@ -416,7 +442,7 @@ mod tests {
         ) {
             Decision::RunAgain(_) => "again",
             Decision::RunAnew(_) => "anew",
-            Decision::End(End::Completed(_)) => "completed",
+            Decision::End(End::Completed(..)) => "completed",
             Decision::End(End::Failed(_, Some(_))) => "failed",
             other => panic!("{other:?}"),
         };

@@ -2,7 +2,7 @@
 
 use super::Runs;
 use super::decide::log_lines;
-use super::run::{Answered, Asked, Kept, broken, receipt};
+use super::run::{Answered, Asked, Kept, broken, receipt, uncapturable};
 use super::unstored::BrokenRun;
 use crate::plugins::ActiveApi;
 use crate::transforms::Stopped;
@@ -50,7 +50,7 @@ impl Runs {
         let _permits = self.turn_of_direct(asked, turn).await?;
         let _in_flight = needs.metrics.run_in_flight();
         let began = needs.clock.now();
-        let Answered { outcome, tape: _, usage, logs, logs_dropped } =
+        let Answered { outcome, tape: _, usage, mut logs, logs_dropped } =
             self.answer(asked, active, handler, self.no_progress.clone(), Kept::default()).await;
         let label = self.count(active, &outcome, &usage);
         for line in &logs {
@@ -60,10 +60,12 @@ impl Runs {
             let revision = active.digest.short();
             let said = last_message(&logs);
             tracing::warn!(request.id = %id, api = %active.name, revision, logs_dropped, error, said, "A run gave no answer");
-            if is_owners(&outcome) {
-                let run = RunReceipt { lines: log_lines(&logs, logs_dropped), ..receipt(1, began, label, &usage) };
-                self.unstored.keep(BrokenRun { id, api: active.name.clone(), run });
-            }
+        }
+        let misasked = uncapturable(&outcome, active.spec.price);
+        if misasked.is_some() || is_owners(&outcome) {
+            logs.extend(misasked);
+            let run = RunReceipt { lines: log_lines(&logs, logs_dropped), ..receipt(1, began, label, &usage) };
+            self.unstored.keep(BrokenRun { id, api: active.name.clone(), run });
         }
         Ok(outcome)
     }

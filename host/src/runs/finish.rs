@@ -10,7 +10,7 @@ use crate::plugins::ActiveApi;
 use crate::telemetry::metrics::State as StateLabel;
 use bytes::Bytes;
 use ripost_domain::id::RequestId;
-use ripost_domain::request::{Settlement, State};
+use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_store::{Answer, Callback, ClaimedRun, Ending, Finish, Lease, NewDelivery, RunReceipt};
 use std::sync::Arc;
@@ -57,12 +57,9 @@ impl Runs {
         let finished_at = needs.clock.now();
         let (ending, ended) = rows(end, &claimed);
         let state = ending.state();
-        let settlement = match claimed.split.price.is_zero() {
-            true => Settlement::None,
-            false => ending.settlement(),
-        };
+        let (settlement, captured) = ending.settled(claimed.split);
         let delivery = match claimed.webhook_url.as_deref().filter(|_| claimed.wants.completed) {
-            Some(url) => Some(self.completed(&claimed, active, url, &ending, settlement, entry, finished_at).await),
+            Some(url) => Some(self.completed(&claimed, active, url, &ending, entry, finished_at).await),
             None => None,
         };
         let ticket = delivery.as_ref().and_then(|delivery| needs.sender.reserve_for(delivery));
@@ -94,7 +91,7 @@ impl Runs {
         let duration_ms = u64::try_from(finished_at.since(claimed.created_at).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt,
-            outcome = state.as_str(), settlement = settlement.as_str(), duration_ms, "Ended request {}", claimed.id
+            outcome = state.as_str(), settlement = settlement.as_str(), captured_usdc = captured.map(tracing::field::display), duration_ms, "Ended request {}", claimed.id
         );
         needs.sender.hand_over(ticket, sent, could_be_made);
         true
@@ -110,24 +107,23 @@ impl Runs {
         written == Written::Yes
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an end has these parts")]
     async fn completed(
         &self,
         claimed: &ClaimedRun,
         active: Option<&ActiveApi>,
         url: &str,
         ending: &Ending,
-        settlement: Settlement,
         entry: &Entry,
         finished_at: Timestamp,
     ) -> NewDelivery {
         let (outcome, answer) = match ending {
-            Ending::Completed { answer } => (view::Outcome::answer(answer), Some(answer)),
+            Ending::Completed { answer, .. } => (view::Outcome::answer(answer), Some(answer)),
             Ending::Failed { problem, .. } | Ending::Cancelled { problem, .. } | Ending::Expired { problem } => {
                 (view::Outcome::problem(problem), None)
             }
         };
         let result_url = || self.result_url(claimed.id, finished_at);
+        let (settlement, captured) = ending.settled(claimed.split);
         let head = Head {
             id: claimed.id,
             status: ending.state(),
@@ -135,7 +131,7 @@ impl Runs {
             created_at: claimed.created_at,
             expires_at: claimed.expires_at,
             finished_at: Some(finished_at),
-            settlement: SettlementView::new(settlement, claimed.split),
+            settlement: SettlementView::new(settlement, claimed.split, captured),
             has_webhook: true,
             result_url: &result_url,
         };
@@ -167,7 +163,9 @@ fn runs_of(claimed: &ClaimedRun, from: State, entry: &Entry) -> u32 {
 /// The end as it is stored, and as a waiting caller is told.
 fn rows(end: End, claimed: &ClaimedRun) -> (Ending, Ended) {
     match end {
-        End::Completed(answer) => (Ending::Completed { answer: answer.clone() }, Ended::Answer(answer)),
+        End::Completed(answer, capture) => {
+            (Ending::Completed { answer: answer.clone(), capture }, Ended::Answer(answer))
+        }
         End::Failed(problem, answer) => {
             let status = problem.status();
             let problem = view::stored_problem(problem, claimed.id);

@@ -5,7 +5,7 @@ use crate::delivery::payload::{Material, PROGRESS, STARTED, first_attempt};
 use crate::gateway::view::{Head, Outcome, SettlementView};
 use crate::live::{Entry, Progress};
 use crate::plugins::ActiveApi;
-use ripost_domain::request::{Settlement, State};
+use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_store::{ClaimedRun, Lease, NewDelivery};
 use std::sync::Arc;
@@ -78,7 +78,6 @@ impl Runs {
         progress: Option<Progress>,
         now: Timestamp,
     ) -> NewDelivery {
-        let state = if claimed.split.price.is_zero() { Settlement::None } else { Settlement::Held };
         let head = Head {
             id: claimed.id,
             status: State::Running,
@@ -86,7 +85,7 @@ impl Runs {
             created_at: claimed.created_at,
             expires_at: claimed.expires_at,
             finished_at: None,
-            settlement: SettlementView::new(state, claimed.split),
+            settlement: SettlementView::open(claimed.split),
             has_webhook: true,
             result_url: &String::new,
         };

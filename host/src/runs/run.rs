@@ -1,6 +1,7 @@
 //! One run: find the revision, take the permits, call the handler, act on the decision.
 
 use super::Runs;
+use super::capture;
 use super::decide::{self, By, Context, Decision};
 use super::finish::Brought;
 use super::insist::{Insist, Written};
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use ripost_domain::api::ApiName;
 use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::money::Amount;
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_runtime::{
@@ -256,8 +258,11 @@ impl Runs {
 
     /// What follows what a handler did.
     fn handled(&self, claimed: &ClaimedRun, active: &ActiveApi, answered: Answered) -> Handled {
-        let Answered { outcome, tape, usage, logs, logs_dropped } = answered;
+        let Answered { outcome, tape, usage, mut logs, logs_dropped } = answered;
         let label = self.count(active, &outcome, &usage);
+        if let Some(line) = uncapturable(&outcome, claimed.split.price) {
+            logs.push(line);
+        }
         if let Some(error) = broken(&outcome) {
             let said = last_message(&logs);
             tracing::warn!(request.id = %claimed.id, api = %claimed.api, revision = %claimed.digest.short(), attempt = claimed.attempt, error, said, "A run gave no answer");
@@ -270,6 +275,7 @@ impl Runs {
         Context {
             id: claimed.id,
             api: &claimed.api,
+            price: claimed.split.price,
             by,
             attempt: claimed.attempt,
             max_attempts: active.spec.max_attempts,
@@ -456,6 +462,18 @@ pub(super) fn broken(outcome: &Result<RunOutcome, Stopped>) -> Option<String> {
         Ok(Err(error)) => Some(error.to_string()),
         Err(stopped) => Some(stopped.sentence()),
     }
+}
+
+/// For the owner, in the log of the run: its answer asks for what cannot be captured.
+pub(super) fn uncapturable(outcome: &Result<RunOutcome, Stopped>, price: Amount) -> Option<LogLine> {
+    let Ok(Ok(Ok(response))) = outcome else { return None };
+    misasked(response, price)
+}
+
+/// The same of an answer.
+pub(super) fn misasked(response: &Response, price: Amount) -> Option<LogLine> {
+    let error = capture::asked(response, price).err()?;
+    Some(LogLine::of_host(error.to_string()))
 }
 
 /// What a run used, without its log.

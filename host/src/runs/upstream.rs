@@ -3,7 +3,7 @@
 use super::decide::{self, By, Decision, End};
 use super::finish::Brought;
 use super::insist::{Insist, Written};
-use super::run::{Asked, Handled, receipt};
+use super::run::{Asked, Handled, misasked, receipt, uncapturable};
 use super::unstored::BrokenRun;
 use super::{NotRun, Runs};
 use crate::causes::chain;
@@ -14,6 +14,7 @@ use crate::telemetry::metrics::Outcome;
 use crate::transforms::{self, Chained};
 use crate::upstreams::{Forward, Forwarded, Later, NotAnswered, Reach, meaning};
 use ripost_domain::id::RequestId;
+use ripost_domain::money::Capture;
 use ripost_domain::request::State;
 use ripost_runtime::{Level, LogLine, Response, Usage, Writer};
 use ripost_store::{Answer, AwaitCallback, Callback, ClaimedRun, PinnedRun, RunReceipt};
@@ -82,7 +83,9 @@ impl Runs {
                     usage = transforms::sum(&usage, &chained.usage);
                     (logs, logs_dropped) = (chained.logs, chained.logs_dropped);
                     let label = if chained.outcome.is_ok() { "answered" } else { "transform-failed" };
-                    (label, decide::decide(chained.outcome.map(|response| Ok(Ok(response))), &context()))
+                    let outcome = chained.outcome.map(|response| Ok(Ok(response)));
+                    logs.extend(uncapturable(&outcome, claimed.split.price));
+                    (label, decide::decide(outcome, &context()))
                 }
             },
         };
@@ -189,7 +192,7 @@ impl Runs {
             return CalledBack::NoRoom;
         };
         let state = match &end {
-            End::Completed(_) => State::Completed,
+            End::Completed(..) => State::Completed,
             End::Failed(..) => State::Failed,
             End::Expired(_) => State::Expired,
             End::Cancelled(..) => State::Cancelled,
@@ -244,7 +247,7 @@ impl Runs {
         active: &ActiveApi,
         upstream: &Upstream,
         reach: Reach,
-    ) -> Result<Result<Answer, Problem>, NotRun> {
+    ) -> Result<Result<(Answer, Capture), Problem>, NotRun> {
         let _slot = self.reserve_now(&active.owner, asked.input.body.len()).ok_or(NotRun::NoRoom)?;
         let turn = async {
             let api = active.permits.acquire().await.expect("the semaphore is never closed");
@@ -274,7 +277,13 @@ impl Runs {
                 Ok(Ok(response)) => {
                     let chained = self.transformed(asked, active, response).await;
                     match chained.outcome {
-                        Ok(Response { status, headers, body, .. }) => Ok(Answer { status, headers, body }),
+                        Ok(response) => {
+                            if let Some(line) = misasked(&response, active.spec.price) {
+                                logs.push(line);
+                                outcome = "unusable";
+                            }
+                            decide::direct_answer(response, active.spec.price, By::Upstream)
+                        }
                         Err(stopped) => {
                             (logs, outcome) = (chained.logs, "transform-failed");
                             Err(stopped.problem(&active.name, "Nothing was written."))

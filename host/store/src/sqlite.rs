@@ -842,7 +842,7 @@ impl Store for SqliteStore {
 fn has_large(finish: &Finish, inline_max: usize) -> bool {
     use crate::store::Ending;
     let answer = match &finish.ending {
-        Ending::Completed { answer } => Some(answer),
+        Ending::Completed { answer, .. } => Some(answer),
         Ending::Failed { answer, .. } => answer.as_ref(),
         Ending::Cancelled { .. } | Ending::Expired { .. } => None,
     };

@@ -9,6 +9,7 @@ mod attacks;
 mod bad_input;
 mod cancel;
 mod capabilities;
+mod capture;
 mod clock;
 mod compile;
 mod consumer_limits;

@@ -84,6 +84,11 @@ fn unsigned() -> Unsigned {
             created_at: Timestamp::from_millis(1_764_000_000_000),
             state: "completed".to_owned(),
             finished_at: Some(Timestamp::from_millis(1_764_000_001_000)),
+            settlement: Some(Settlement {
+                state: "captured".to_owned(),
+                price_usdc: "0.05".parse().unwrap(),
+                captured_usdc: "0.02".parse().ok(),
+            }),
         },
         deliveries: vec![delivery(2, "completed"), delivery(3, "progress")],
     }
@@ -117,6 +122,15 @@ fn the_owners_form_has_the_same_hashes_and_nothing_of_the_consumers() {
     for hidden in ["consumer.example", "s3cret", "203.0.113.7", "well", &hex(&SALT), "salt", "\"url\"", "\"peer\""] {
         assert!(!text.contains(hidden), "{hidden} in {text}");
     }
+}
+
+#[test]
+fn a_receipt_of_a_version_that_did_not_tell_of_the_money_verifies() {
+    let mut older = unsigned();
+    older.request.settlement = None;
+    let text = serde_json::to_string(&older.sign(&key())).unwrap();
+    assert!(!text.contains("settlement"), "{text}");
+    assert!(check(&serde_json::from_str(&text).unwrap()).is_ok());
 }
 
 /// The value with each leaf changed, each field and each element removed, and each two neighbours swapped; with where.

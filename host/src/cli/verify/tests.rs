@@ -73,6 +73,11 @@ fn receipt(gateway: &str) -> Receipt {
         created_at: NOW,
         state: "completed".to_owned(),
         finished_at: Some(NOW),
+        settlement: Some(receipt::Settlement {
+            state: "captured".to_owned(),
+            price_usdc: "0.05".parse().unwrap(),
+            captured_usdc: "0.02".parse().ok(),
+        }),
     };
     Unsigned { gateway: gateway.to_owned(), issued_at: NOW, request, deliveries: vec![delivery] }.sign(&key())
 }
@@ -166,6 +171,7 @@ fn the_summary_is_readable_and_harmless() {
         "of demo/reports\n",
         "from https://gateway.example\n",
         "accepted 2025-11-24T16:00:00.000Z, completed 2025-11-24T16:00:00.000Z\n",
+        "price 0.050000 USDC, captured: 0.020000 USDC paid\n",
         "completed, delivered\n  payload of 2 bytes, SHA-256 ",
         "  attempt 1 at 2025-11-24T16:00:00.000Z, 12 ms: connect-\\u001b[2Jrefused to https://consumer.example/hook\n",
         "12 ms: 503 to ",

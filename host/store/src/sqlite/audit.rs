@@ -36,12 +36,13 @@ const RULES: &[(&str, &str)] = &[
     (
         "I5",
         "SELECT 'request ' || hex(id) || ' is ' || state || ' and ' || settlement FROM requests WHERE settlement <> CASE \
-           WHEN price = 0 THEN 'none' WHEN state = 'completed' THEN 'captured' \
+           WHEN price = 0 THEN 'none' \
+           WHEN state = 'completed' THEN iif(captured = 0, 'released', 'captured') \
            WHEN state IN ('failed', 'expired') THEN 'released' \
            WHEN state = 'cancelled' THEN (SELECT kind || 'd' FROM transfers WHERE request_id = requests.id AND kind <> 'hold') \
            ELSE 'held' END \
          UNION ALL SELECT 'request ' || hex(requests.id) || ' is ' || state || ' and has a ' || kind FROM requests JOIN transfers ON request_id = requests.id \
-         WHERE (kind = 'capture' AND state NOT IN ('completed', 'cancelled')) OR (kind = 'release' AND state NOT IN ('failed', 'cancelled', 'expired'))",
+         WHERE (kind = 'capture' AND state NOT IN ('completed', 'cancelled')) OR (kind = 'release' AND state NOT IN ('completed', 'failed', 'cancelled', 'expired'))",
     ),
     (
         "I6",
@@ -55,12 +56,20 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "I7",
-        "SELECT 'capture ' || transfers.id || ' of request ' || hex(request_id) || ' does not split its price into fee and owner''s part' \
-         FROM transfers JOIN requests ON requests.id = request_id WHERE kind = 'capture' AND (\
-           (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
-             WHERE transfer_id = transfers.id AND name = 'platform:fees') <> fee \
-           OR (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
-             WHERE transfer_id = transfers.id AND name LIKE 'owner:%') <> price - fee)",
+        // floor(paid × bps / 10 000), taken apart because the product can be more than an integer of SQLite's holds.
+        "SELECT 'capture ' || c.id || ' of request ' || hex(c.request_id) || ' does not split what it captures into fee and owner''s part' FROM (\
+           SELECT transfers.id, request_id, price, fee, fee_bps, coalesce(captured, price) AS paid, \
+             (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
+               WHERE transfer_id = transfers.id AND name = 'platform:fees') AS fees, \
+             (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
+               WHERE transfer_id = transfers.id AND name LIKE 'owner:%') AS owners, \
+             (SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id \
+               WHERE transfer_id = transfers.id AND name LIKE 'consumer:%:held') AS held \
+           FROM transfers JOIN requests ON requests.id = request_id WHERE kind = 'capture') c \
+         WHERE fees + owners <> paid OR paid = 0 OR held <> -price OR (paid = price AND fees <> fee) \
+           OR fees <> CASE WHEN fee_bps IS NULL THEN fees ELSE paid / 10000 * fee_bps + paid % 10000 * fee_bps / 10000 END \
+         UNION ALL SELECT 'request ' || hex(id) || ' is ' || state || ' and says that ' || captured || ' were captured' FROM requests \
+         WHERE captured IS NOT NULL AND state <> 'completed'",
     ),
     (
         "I8",

@@ -110,7 +110,7 @@ pub(super) fn write_large(
 ) -> Result<(), StoreError> {
     use crate::store::Ending;
     let answer = match &finish.ending {
-        Ending::Completed { answer } => Some(answer),
+        Ending::Completed { answer, .. } => Some(answer),
         Ending::Failed { answer, .. } => answer.as_ref(),
         Ending::Cancelled { .. } | Ending::Expired { .. } => None,
     };

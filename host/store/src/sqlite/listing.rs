@@ -5,7 +5,7 @@
 //! is their time: an index of them would be a write of every request, for a list that people read now and then. Also a
 //! partial one of `requests` alone: each update of `state` looks at it, which took a sixth of what a row's two writes do.
 
-use super::reads;
+use super::reads::{self, record_columns};
 use super::rows;
 use crate::store::{Failures, RequestFilter, RequestPage, Whose};
 use ripost_domain::api::{ApiName, Name};
@@ -23,8 +23,7 @@ const COUNTED_MAX: u32 = 10_000;
 
 macro_rules! columns {
     () => {
-        "requests.id, consumer_id, requests.owner, requests.slug, digest, requests.state, settlement, attempt, created_at, \
-         expires_at, finished_at, price, fee, webhook_url, events, retry_max_age, depth, NULL AS problem"
+        concat!(record_columns!(), ", NULL AS problem")
     };
 }
 

@@ -10,14 +10,23 @@ use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+/// What [`record`] reads besides `problem`.
+macro_rules! record_columns {
+    () => {
+        "requests.id, consumer_id, requests.owner, requests.slug, digest, requests.state, settlement, attempt, created_at, \
+         expires_at, finished_at, price, fee, fee_bps, captured, webhook_url, events, retry_max_age, depth"
+    };
+}
+pub(super) use record_columns;
+
+const REQUEST: &str = concat!(
+    "SELECT ",
+    record_columns!(),
+    ", (SELECT problem FROM problems WHERE request_id = requests.id) AS problem FROM requests WHERE id = ?1"
+);
+
 pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<RequestRecord>> {
-    let found = connection
-        .prepare_cached(
-            "SELECT id, consumer_id, owner, slug, digest, state, settlement, attempt, created_at, expires_at, finished_at, price, fee, \
-             webhook_url, events, retry_max_age, depth, (SELECT problem FROM problems WHERE request_id = requests.id) AS problem FROM requests WHERE id = ?1",
-        )?
-        .query_row([id.as_bytes()], record)
-        .optional()?;
+    let found = connection.prepare_cached(REQUEST)?.query_row([id.as_bytes()], record).optional()?;
     let Some(mut record) = found else { return Ok(None) };
     if record.state.is_terminal() {
         record.result = result(connection, id)?.map(|(meta, _)| meta);
@@ -36,6 +45,7 @@ pub(super) fn problem(connection: &Connection, id: RequestId) -> rusqlite::Resul
 
 /// Without its result and its delivery.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+    let (split, settlement) = (rows::split(row)?, rows::named(row, "settlement", Settlement::from_name)?);
     Ok(RequestRecord {
         id: RequestId::from_bytes(rows::id(row, "id")?),
         consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
@@ -46,8 +56,9 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
         created_at: rows::timestamp(row, "created_at")?,
         expires_at: rows::timestamp(row, "expires_at")?,
         finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Timestamp::from_millis),
-        split: rows::split(row)?,
-        settlement: rows::named(row, "settlement", Settlement::from_name)?,
+        split,
+        settlement,
+        captured: rows::captured(row, settlement, split.price)?,
         webhook_url: row.get("webhook_url")?,
         wants: rows::wants(row)?,
         result: None,

@@ -14,12 +14,13 @@ use crate::store::{
 use ripost_domain::api::Name;
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::ledger::Kind;
+use ripost_domain::money::{Capture, Split};
 use ripost_domain::request::{Settlement, State};
 use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 pub(super) const CLAIMED_COLUMNS: &str = "requests.id, requests.epoch, requests.attempt, requests.owner, requests.slug, requests.digest, \
-    requests.consumer_id, requests.created_at, requests.expires_at, requests.deadline, requests.price, requests.fee, requests.webhook_url, \
+    requests.consumer_id, requests.created_at, requests.expires_at, requests.deadline, requests.price, requests.fee, requests.fee_bps, requests.webhook_url, \
     requests.events, requests.retry_max_age, requests.depth, requests.traceparent, requests.callback_epoch, inputs.method, inputs.path, inputs.query, inputs.headers, inputs.body, inputs.attributes";
 
 const INSERT_INPUT: &str = "INSERT INTO inputs (request_id, method, path, query, headers, body, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -54,8 +55,8 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
     connection
         .prepare_cached(
             "INSERT INTO requests (id, consumer_id, owner, slug, digest, state, settlement, attempt, epoch, run_at, \
-             created_at, expires_at, deadline, price, fee, webhook_url, traceparent, events, retry_max_age, depth) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             created_at, expires_at, deadline, price, fee, webhook_url, traceparent, events, retry_max_age, depth, fee_bps) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             accept.id.as_bytes(),
@@ -77,6 +78,7 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
             rows::events(&accept.wants),
             accept.wants.retry_max_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
             accept.wants.depth,
+            accept.split.rate.as_bps(),
         ])?;
     insert_input(connection, INSERT_INPUT, accept.id, &accept.input)?;
     if let Some(original) = &accept.original {
@@ -282,8 +284,9 @@ pub(super) fn finish(
     let ended = connection
         .prepare_cached(
             "UPDATE requests SET state = ?4, finished_at = ?5, attempt = ?8, settlement = \
-             CASE settlement WHEN 'held' THEN ?6 ELSE settlement END \
-             WHERE id = ?1 AND epoch = ?2 AND state = ?3 AND callback_epoch = coalesce(?7, callback_epoch) RETURNING consumer_id, owner, slug, price, fee",
+             CASE settlement WHEN 'held' THEN ?6 ELSE settlement END, captured = ?9 \
+             WHERE id = ?1 AND epoch = ?2 AND state = ?3 AND callback_epoch = coalesce(?7, callback_epoch) \
+             RETURNING consumer_id, owner, slug, price, fee, fee_bps",
         )?
         .query_row(
             params![
@@ -295,6 +298,10 @@ pub(super) fn finish(
                 ends.as_str(),
                 finish.callback.map(|callback| callback.epoch),
                 finish.attempt,
+                match finish.ending {
+                    Ending::Completed { capture: Capture::Part(amount), .. } => Some(amount.as_micros()),
+                    _ => None,
+                },
             ],
             |row| {
                 let consumer = ConsumerId::from_bytes(rows::id(row, "consumer_id")?);
@@ -305,7 +312,7 @@ pub(super) fn finish(
     let Some((consumer, owner, split)) = ended else { return Ok(Err(WriteError::Fenced)) };
     let settlement = settle(work, finish, consumer, &owner, split)?;
     match &finish.ending {
-        Ending::Completed { answer } => insert_answer(connection, finish.id, answer, inline_max)?,
+        Ending::Completed { answer, .. } => insert_answer(connection, finish.id, answer, inline_max)?,
         Ending::Failed { problem, answer } => {
             insert_problem(connection, finish.id, problem)?;
             if let Some(answer) = answer {
@@ -336,19 +343,22 @@ fn settle(
     finish: &Finish,
     consumer: ConsumerId,
     owner: &Name,
-    split: ripost_domain::money::Split,
+    split: Split,
 ) -> rusqlite::Result<Settlement> {
     if split.price.is_zero() {
         return Ok(Settlement::None);
     }
-    let settlement = finish.ending.settlement();
-    let (kind, entries) = if settlement == Settlement::Captured {
-        (Kind::Capture, ripost_domain::ledger::capture(consumer, owner, split))
-    } else {
-        (Kind::Release, ripost_domain::ledger::release(consumer, split.price))
+    let (kind, entries) = match finish.ending.capture() {
+        Some(capture) => {
+            let captured = capture.of(split);
+            let entries = captured.and_then(|part| ripost_domain::ledger::capture(consumer, owner, split.price, part));
+            // Whoever asks for more than the price is refused long before; it must not be written.
+            (Kind::Capture, entries.ok_or(rusqlite::Error::StatementChangedRows(0))?)
+        }
+        None => (Kind::Release, ripost_domain::ledger::release(consumer, split.price)),
     };
     match ledger::transfer(work, kind, Some(finish.id), finish.finished_at, &entries)? {
-        Ok(()) => Ok(settlement),
+        Ok(()) => Ok(finish.ending.settlement()),
         // Less is held than this request's own hold: our books are wrong, and the operation must not go on.
         Err(Refused { .. }) => Err(rusqlite::Error::StatementChangedRows(0)),
     }

@@ -3,7 +3,8 @@
 use crate::store::Wants;
 use bytes::Bytes;
 use ripost_domain::api::{ApiName, Digest, Name};
-use ripost_domain::money::{Amount, Split};
+use ripost_domain::money::{Amount, FeeRate, Split};
+use ripost_domain::request::Settlement;
 use ripost_domain::time::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
@@ -29,7 +30,24 @@ pub(super) fn amount(row: &Row<'_>, column: &str) -> rusqlite::Result<Amount> {
 pub(super) fn split(row: &Row<'_>) -> rusqlite::Result<Split> {
     let (price, fee) = (amount(row, "price")?, amount(row, "fee")?);
     let owner = price.checked_sub(fee).ok_or_else(|| unreadable("a fee above its price"))?;
-    Ok(Split { price, fee, owner })
+    let rate = match row.get::<_, Option<u16>>("fee_bps")? {
+        Some(bps) => FeeRate::from_bps(bps),
+        // Accepted by a version that did not keep it.
+        None => FeeRate::of(fee, price),
+    };
+    Ok(Split { price, fee, owner, rate: rate.ok_or_else(|| unreadable("a fee that no rate takes"))? })
+}
+
+/// What the consumer has paid of a price; `None`: that is not decided yet, or the request is free.
+pub(super) fn captured(row: &Row<'_>, settlement: Settlement, price: Amount) -> rusqlite::Result<Option<Amount>> {
+    Ok(match settlement {
+        Settlement::None | Settlement::Held => None,
+        Settlement::Released => Some(Amount::ZERO),
+        Settlement::Captured => match row.get::<_, Option<i64>>("captured")? {
+            Some(_) => Some(amount(row, "captured")?),
+            None => Some(price),
+        },
+    })
 }
 
 pub(super) fn api(row: &Row<'_>) -> rusqlite::Result<ApiName> {

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_unsuccessful.sql"),
     include_str!("migrations/0011_even_deadlines.sql"),
     include_str!("migrations/0012_marks.sql"),
+    include_str!("migrations/0013_capture.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.

@@ -3,6 +3,7 @@
 use super::{Callback, NewDelivery, RunReceipt};
 use bytes::Bytes;
 use ripost_domain::id::RequestId;
+use ripost_domain::money::{Amount, Capture, Split};
 use ripost_domain::request::{self, Settlement};
 use ripost_domain::time::Timestamp;
 
@@ -33,6 +34,8 @@ pub enum Ending {
     Completed {
         /// The result.
         answer: Answer,
+        /// How much of the hold it costs.
+        capture: Capture,
     },
     /// It failed.
     Failed {
@@ -67,15 +70,33 @@ impl Ending {
         }
     }
 
+    /// How much of a hold is captured; `None`: it is released.
+    #[must_use]
+    pub const fn capture(&self) -> Option<Capture> {
+        match self {
+            Self::Completed { capture, .. } => capture.unless_nothing(),
+            Self::Cancelled { hold: EndOfHold::Captured, .. } => Some(Capture::Whole),
+            Self::Failed { .. } | Self::Cancelled { hold: EndOfHold::Released, .. } | Self::Expired { .. } => None,
+        }
+    }
+
     /// What becomes of a priced request's money.
     #[must_use]
     pub const fn settlement(&self) -> Settlement {
-        match self {
-            Self::Completed { .. } | Self::Cancelled { hold: EndOfHold::Captured, .. } => Settlement::Captured,
-            Self::Failed { .. } | Self::Cancelled { hold: EndOfHold::Released, .. } | Self::Expired { .. } => {
-                Settlement::Released
-            }
+        match self.capture() {
+            Some(_) => Settlement::Captured,
+            None => Settlement::Released,
         }
+    }
+
+    /// The settlement of a request that cost this, and what its consumer has paid; of a free one nothing is said.
+    #[must_use]
+    pub fn settled(&self, split: Split) -> (Settlement, Option<Amount>) {
+        if split.price.is_zero() {
+            return (Settlement::None, None);
+        }
+        let captured = self.capture().and_then(|capture| capture.of(split)).map_or(Amount::ZERO, |part| part.price);
+        (self.settlement(), Some(captured))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{StoredDelivery, Wants};
 use bytes::Bytes;
 use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_domain::id::{ConsumerId, RequestId};
-use ripost_domain::money::Split;
+use ripost_domain::money::{Amount, Split};
 use ripost_domain::request::{self, Settlement};
 use ripost_domain::time::Timestamp;
 
@@ -119,6 +119,8 @@ pub struct RequestRecord {
     pub split: Split,
     /// What became of the money.
     pub settlement: Settlement,
+    /// What the consumer has paid; `None`: that is not decided yet, or the request is free.
+    pub captured: Option<Amount>,
     /// Where the result goes.
     pub webhook_url: Option<String>,
     /// Which webhooks, and for how long.

@@ -1,9 +1,10 @@
 use crate::fixture::{
-    Fixture, LANE, NOW, PRICE, accept, amount, answer, claim, completed, failed, free, runs, waiting,
+    Fixture, LANE, NOW, PRICE, accept, amount, answer, answered, claim, completed, failed, free, runs, waiting,
 };
 use bytes::Bytes;
+use ripost_domain::money::{Capture, FeeRate};
 use ripost_domain::request::{Settlement, State};
-use ripost_store::{EndOfHold, Ending, Finish, Lease, NewDelivery, Store as _, WriteError};
+use ripost_store::{Accept, EndOfHold, Ending, Finish, Lease, NewDelivery, Store as _, WriteError};
 use std::time::Duration;
 
 #[tokio::test]
@@ -23,6 +24,68 @@ async fn a_result_captures_and_leaves_a_delivery() {
     assert_eq!(store.earned(&call.api.owner).await.unwrap(), amount(47_500));
     assert_eq!(store.balances(consumer).await.unwrap().held, amount(0));
     assert!(store.revisions_in_use().await.unwrap().is_empty());
+    store.sound().await;
+}
+
+#[tokio::test]
+async fn an_answer_can_cost_less_than_the_price_down_to_nothing() {
+    let store = Fixture::new();
+    let mut earned = 0;
+    for (captured, fee, settlement) in [
+        (PRICE, 2_500, Settlement::Captured),
+        (20_019, 1_000, Settlement::Captured),
+        (19, 0, Settlement::Captured),
+        (0, 0, Settlement::Released),
+    ] {
+        let consumer = store.consumer(PRICE).await;
+        let call = accept(consumer);
+        store.accept(call.clone()).await.unwrap();
+        let ending = Ending::Completed { answer: answer(b"{}"), capture: Capture::Part(amount(captured)) };
+        assert_eq!(ending.settled(call.split), (settlement, Some(amount(captured))));
+        assert_eq!(store.finish(Finish { ending, ..completed(&call) }).await.unwrap().settlement, settlement);
+        let record = store.request(call.id).await.unwrap().unwrap();
+        assert_eq!((record.state, record.settlement), (State::Completed, settlement));
+        assert_eq!((record.captured, record.split), (Some(amount(captured)), call.split), "the price stays as it was");
+        let balances = store.balances(consumer).await.unwrap();
+        assert_eq!((balances.available, balances.held), (amount(PRICE - captured), amount(0)));
+        earned += captured - fee;
+        assert_eq!(store.earned(&call.api.owner).await.unwrap(), amount(earned));
+    }
+    store.sound().await;
+}
+
+#[tokio::test]
+async fn more_than_the_price_is_never_written() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE * 2).await;
+    for call in [accept(consumer), free(consumer)] {
+        store.accept(call.clone()).await.unwrap();
+        let held = store.balances(consumer).await.unwrap();
+        let more = amount(call.split.price.as_micros() + 1);
+        let ending = Ending::Completed { answer: answer(b"{}"), capture: Capture::Part(more) };
+        assert!(store.finish(Finish { ending, ..completed(&call) }).await.is_err());
+        assert_eq!(store.balances(consumer).await.unwrap(), held);
+        assert_eq!(store.request(call.id).await.unwrap().unwrap().state, State::Running);
+        store.sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_shared_by_the_rate_that_was_frozen_at_accept() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE).await;
+    let call = Accept { split: FeeRate::from_bps(1_234).unwrap().split(amount(PRICE)), ..accept(consumer) };
+    store.accept(call.clone()).await.unwrap();
+    // As a version did that knew no rates: the price and its fee say it.
+    let connection = rusqlite::Connection::open(store.database()).unwrap();
+    for rate in ["fee_bps", "NULL"] {
+        connection.execute_batch(&format!("UPDATE requests SET fee_bps = {rate}")).unwrap();
+        let open = store.unfinished(call.id).await.unwrap().unwrap();
+        assert_eq!(open.claimed.split, call.split);
+    }
+    let ending = Ending::Completed { answer: answer(b"{}"), capture: Capture::Part(amount(10_000)) };
+    store.finish(Finish { ending, ..completed(&call) }).await.unwrap();
+    assert_eq!(store.earned(&call.api.owner).await.unwrap(), amount(10_000 - 1_234));
     store.sound().await;
 }
 
@@ -118,8 +181,7 @@ async fn large_bodies_are_files_and_are_there_after_a_restart() {
     store.accept(call.clone()).await.unwrap();
     let (body, payload) = (vec![b'r'; 200_000], Bytes::from(vec![b'p'; 100_000]));
     let delivery = NewDelivery { payload: payload.clone(), ..crate::fixture::delivery(Lease::Nobody) };
-    let end =
-        Finish { ending: Ending::Completed { answer: answer(&body) }, delivery: Some(delivery), ..completed(&call) };
+    let end = Finish { ending: answered(answer(&body)), delivery: Some(delivery), ..completed(&call) };
     store.finish(end).await.unwrap();
     let store = store.reopened().await;
     assert_eq!(store.result(call.id).await.unwrap().unwrap().body, body);

@@ -5,7 +5,7 @@ use camino::Utf8PathBuf;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::{LaneId, Next};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
-use ripost_domain::money::{Amount, FeeRate};
+use ripost_domain::money::{Amount, Capture, FeeRate};
 use ripost_domain::time::Timestamp;
 use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 use ripost_store::{
@@ -207,6 +207,11 @@ pub(crate) fn answer(body: &[u8]) -> Answer {
     }
 }
 
+/// A result at the whole price.
+pub(crate) fn answered(answer: Answer) -> Ending {
+    Ending::Completed { answer, capture: Capture::Whole }
+}
+
 /// The good end of a first run.
 pub(crate) fn completed(accept: &Accept) -> Finish {
     Finish {
@@ -214,7 +219,7 @@ pub(crate) fn completed(accept: &Accept) -> Finish {
         epoch: 1,
         from: ripost_domain::request::State::Running,
         attempt: 1,
-        ending: Ending::Completed { answer: answer(b"{\"ok\":true}") },
+        ending: answered(answer(b"{\"ok\":true}")),
         finished_at: NOW.after(Duration::from_millis(5)),
         run: None,
         tape: None,

@@ -1,10 +1,10 @@
 //! Random histories against a ledger that fits on a page.
 
-use crate::fixture::{Fixture, NOW, accept, again, amount, completed, failed, runs};
+use crate::fixture::{Fixture, NOW, accept, again, amount, answer, completed, failed, runs};
 use proptest::prelude::*;
-use ripost_domain::money::FeeRate;
+use ripost_domain::money::{Capture, FeeRate};
 use ripost_domain::request::State;
-use ripost_store::{Accept, AcceptError, Accepted, Finish, RunAgain, Store as _, WriteError};
+use ripost_store::{Accept, AcceptError, Accepted, Ending, Finish, RunAgain, Store as _, WriteError};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ enum Step {
     Credit(i64),
     Accept(i64),
     Complete(usize),
+    CompleteFor(usize, i64),
     Fail(usize),
     PutBack(usize, bool),
     ClaimAll,
@@ -23,6 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
         (1_i64..500).prop_map(Step::Credit),
         (0_i64..300).prop_map(Step::Accept),
         any::<usize>().prop_map(Step::Complete),
+        (any::<usize>(), 0_i64..300).prop_map(|(pick, micros)| Step::CompleteFor(pick, micros)),
         any::<usize>().prop_map(Step::Fail),
         any::<(usize, bool)>().prop_map(|(pick, counted)| Step::PutBack(pick, counted)),
         Just(Step::ClaimAll),
@@ -67,25 +69,29 @@ async fn follow(steps: Vec<Step>) {
                     other => panic!("{other:?}"),
                 }
             }
-            Step::Complete(pick) | Step::Fail(pick) if !known.is_empty() => {
+            Step::Complete(pick) | Step::CompleteFor(pick, _) | Step::Fail(pick) if !known.is_empty() => {
                 let pick = pick % known.len();
-                let (request, complete) = (&mut known[pick], matches!(step, Step::Complete(_)));
-                let end = if complete { completed(&request.call) } else { failed(&request.call) };
+                let request = &mut known[pick];
+                let price = request.call.split.price.as_micros();
+                let (end, captured, state) = match step {
+                    Step::Complete(_) => (completed(&request.call), price, State::Completed),
+                    Step::CompleteFor(_, micros) => {
+                        let part = micros.min(price);
+                        let ending = Ending::Completed { answer: answer(b"{}"), capture: Capture::Part(amount(part)) };
+                        (Finish { ending, ..completed(&request.call) }, part, State::Completed)
+                    }
+                    _ => (failed(&request.call), 0, State::Failed),
+                };
                 let done = store.finish(Finish { epoch: request.epoch, ..end }).await;
                 if request.state != State::Running {
                     assert!(matches!(done, Err(WriteError::Fenced)));
                     continue;
                 }
                 done.unwrap();
-                let split = request.call.split;
-                held -= split.price.as_micros();
-                if complete {
-                    earned += split.owner.as_micros();
-                    request.state = State::Completed;
-                } else {
-                    available += split.price.as_micros();
-                    request.state = State::Failed;
-                }
+                held -= price;
+                available += price - captured;
+                earned += captured - captured * 500 / 10_000;
+                request.state = state;
             }
             Step::PutBack(pick, counted) if !known.is_empty() => {
                 let pick = pick % known.len();
@@ -114,7 +120,7 @@ async fn follow(steps: Vec<Step>) {
                     .filter(|request| request.state == State::Running)
                     .for_each(|request| request.state = State::Accepted);
             }
-            Step::Complete(_) | Step::Fail(_) | Step::PutBack(..) => {}
+            Step::Complete(_) | Step::CompleteFor(..) | Step::Fail(_) | Step::PutBack(..) => {}
         }
     }
     let balances = store.balances(consumer).await.unwrap();

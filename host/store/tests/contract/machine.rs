@@ -4,7 +4,7 @@
 use crate::fixture::{Fixture, NOW, accept, again, amount, completed, receipt, runs};
 use bytes::Bytes;
 use proptest::prelude::*;
-use ripost_domain::money::FeeRate;
+use ripost_domain::money::{Capture, FeeRate};
 use ripost_domain::request::{Settlement, State};
 use ripost_store::{
     Accept, AwaitCallback, BegunRun, Callback, EndOfHold, Ending, Erased, Finish, Lease, OldRequests, Part, RunAgain,
@@ -18,6 +18,8 @@ type IsZombie = bool;
 #[derive(Debug, Clone, Copy)]
 enum End {
     Completed,
+    /// For this much of ten.
+    CompletedFor(i64),
     Failed,
     Withdrawn,
     WithdrawnAndCharged,
@@ -51,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
     let url = prop_oneof![Just(None), Just(Some(Url::Current)), Just(Some(Url::Stale))];
     let end = prop_oneof![
         2 => Just(End::Completed),
+        2 => (0_i64..=10).prop_map(End::CompletedFor),
         1 => Just(End::Failed),
         1 => Just(End::Withdrawn),
         1 => Just(End::WithdrawnAndCharged),
@@ -77,6 +80,7 @@ struct Model {
     call: Accept,
     state: State,
     settlement: Settlement,
+    captured: Option<i64>,
     epoch: u32,
     attempt: u32,
     /// That its run has begun, and at which epoch.
@@ -110,32 +114,34 @@ struct Books {
 }
 
 impl Books {
-    fn end(&mut self, request: &mut Model, captured: bool) {
-        let split = request.call.split;
-        let price = split.price.as_micros();
+    fn end(&mut self, request: &mut Model, captured: i64) {
+        let price = request.call.split.price.as_micros();
         if price == 0 {
             return;
         }
         self.held -= price;
-        if captured {
-            self.earned += split.owner.as_micros();
-            request.settlement = Settlement::Captured;
-        } else {
-            self.available += price;
-            request.settlement = Settlement::Released;
-        }
+        self.available += price - captured;
+        self.earned += captured - captured * 500 / 10_000;
+        request.captured = Some(captured);
+        request.settlement = if captured > 0 { Settlement::Captured } else { Settlement::Released };
     }
 }
 
-fn ending(end: End) -> (Ending, State, bool) {
+/// Of a request at this price, with what it leads to and what is captured.
+fn ending(end: End, price: i64) -> (Ending, State, i64) {
     let problem = Bytes::from_static(b"{\"status\":502}");
     let cancelled = |hold| Ending::Cancelled { problem: problem.clone(), hold };
+    let completed = |capture| Ending::Completed { answer: crate::fixture::answer(b"{}"), capture };
     match end {
-        End::Completed => (Ending::Completed { answer: crate::fixture::answer(b"{}") }, State::Completed, true),
-        End::Failed => (Ending::Failed { problem, answer: None }, State::Failed, false),
-        End::Withdrawn => (cancelled(EndOfHold::Released), State::Cancelled, false),
-        End::WithdrawnAndCharged => (cancelled(EndOfHold::Captured), State::Cancelled, true),
-        End::Expired => (Ending::Expired { problem }, State::Expired, false),
+        End::Completed => (completed(Capture::Whole), State::Completed, price),
+        End::CompletedFor(tenths) => {
+            let part = price * tenths / 10;
+            (completed(Capture::Part(amount(part))), State::Completed, part)
+        }
+        End::Failed => (Ending::Failed { problem, answer: None }, State::Failed, 0),
+        End::Withdrawn => (cancelled(EndOfHold::Released), State::Cancelled, 0),
+        End::WithdrawnAndCharged => (cancelled(EndOfHold::Captured), State::Cancelled, price),
+        End::Expired => (Ending::Expired { problem }, State::Expired, 0),
     }
 }
 
@@ -167,6 +173,7 @@ async fn follow(steps: Vec<Step>) {
                     known.push(Model {
                         state: if leased { State::Running } else { State::Accepted },
                         settlement: if price == 0 { Settlement::None } else { Settlement::Held },
+                        captured: None,
                         epoch: u32::from(leased),
                         attempt: 0,
                         begun: None,
@@ -179,7 +186,7 @@ async fn follow(steps: Vec<Step>) {
             }
             Step::Finish { pick, from, zombie, url, end } if count > 0 => {
                 let request = &mut known[pick % count];
-                let (ending, state, captured) = ending(end);
+                let (ending, state, captured) = ending(end, request.call.split.price.as_micros());
                 let callback = url.map(|url| Callback {
                     epoch: if matches!(url, Url::Stale) { request.url + 1 } else { request.url },
                     digest: [3; 32],
@@ -299,8 +306,8 @@ async fn follow(steps: Vec<Step>) {
         assert_eq!(found.is_some(), request.is_kept);
         let Some(found) = found else { continue };
         assert_eq!(
-            (found.state, found.settlement, found.attempt),
-            (request.state, request.settlement, request.attempt),
+            (found.state, found.settlement, found.captured, found.attempt),
+            (request.state, request.settlement, request.captured.map(amount), request.attempt),
             "{}",
             request.call.id
         );

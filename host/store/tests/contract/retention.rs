@@ -1,5 +1,6 @@
 use crate::fixture::{
-    Fixture, LANE, NOW, PRICE, accept, amount, claim, completed, delivery, failed, keyed, receipt, recorded, waiting,
+    Fixture, LANE, NOW, PRICE, accept, amount, answered, claim, completed, delivery, failed, keyed, receipt, recorded,
+    waiting,
 };
 use bytes::Bytes;
 use ripost_domain::delivery::Next;
@@ -157,7 +158,7 @@ async fn files_go_with_their_rows_and_are_counted() {
     for _ in 0..2 {
         let call = accept(consumer);
         store.accept(call.clone()).await.unwrap();
-        let mut end = Finish { ending: Ending::Completed { answer: answer.clone() }, ..completed(&call) };
+        let mut end = Finish { ending: answered(answer.clone()), ..completed(&call) };
         let delivery = end.delivery.as_mut().unwrap();
         delivery.payload = large.clone();
         let of = delivery.id;
@@ -187,7 +188,7 @@ async fn an_end_that_comes_second_leaves_the_files_of_the_first_as_they_are() {
     store.accept(call.clone()).await.unwrap();
     let end = |letter: u8| {
         let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::from(vec![letter; 100_000]) };
-        Finish { ending: Ending::Completed { answer }, delivery: None, ..completed(&call) }
+        Finish { ending: answered(answer), delivery: None, ..completed(&call) }
     };
     let too_early = Finish { epoch: 7, ..end(b'x') };
     assert!(matches!(store.finish(too_early).await, Err(ripost_store::WriteError::Fenced)));
@@ -207,10 +208,7 @@ async fn what_has_gone_makes_room_in_the_database() {
         let call = accept(consumer);
         store.accept(call.clone()).await.unwrap();
         let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::from(vec![b'x'; 60_000]) };
-        store
-            .finish(Finish { ending: Ending::Completed { answer }, delivery: None, ..completed(&call) })
-            .await
-            .unwrap();
+        store.finish(Finish { ending: answered(answer), delivery: None, ..completed(&call) }).await.unwrap();
         ids.push(call.id);
     }
     let before = store.disk_usage().await.unwrap().reusable;
@@ -227,7 +225,7 @@ async fn files_that_no_row_names_are_swept_once_they_are_old() {
     let call = accept(consumer);
     store.accept(call.clone()).await.unwrap();
     let answer = Answer { status: 200, headers: Vec::new(), body: large };
-    store.finish(Finish { ending: Ending::Completed { answer }, ..completed(&call) }).await.unwrap();
+    store.finish(Finish { ending: answered(answer), ..completed(&call) }).await.unwrap();
     let kept = files(&store).pop().unwrap();
     let orphan = kept.with_file_name(format!("{}.result", accept(consumer).id));
     let draft = kept.with_extension("new");
