@@ -249,7 +249,8 @@ impl App {
         runs.count_backlog().await.context("counting the requests that wait")?;
         let tokens = Tokens::load(token.clone(), store.clone(), clock.clone(), tasks.clone()).await;
         let tokens = tokens.context("reading the tokens")?;
-        let identity = Arc::new(Identity::new(store.clone(), (!config.dev).then(development::key_hash)));
+        let barred = (!config.dev).then(development::key_hash);
+        let identity = Identity::new(store.clone(), clock.clone(), tasks.clone(), barred);
         let room = Arc::new(Room::new(data.clone(), config.storage.clone()));
         let beside = Arc::new(Beside::new(&data, &keyring, revisions_folder));
         let readiness = Arc::new(readiness::Sources {

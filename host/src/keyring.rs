@@ -98,6 +98,17 @@ pub fn new_consumer_key() -> String {
     format!("ck_{}", URL_SAFE_NO_PAD.encode(random::<24>()))
 }
 
+/// The name of the key that a consumer is added with.
+pub const FIRST_KEY: &str = "key-1";
+
+/// What people tell a key by: its prefix and its last four characters.
+#[must_use]
+pub fn hint(key: &str) -> String {
+    let prefix = key.find('_').map_or("", |end| &key[..=end]);
+    let last = key.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+    format!("{prefix}…{}", &key[last..])
+}
+
 /// A new token of the management API. It is shown once; only its hash is kept.
 #[must_use]
 pub fn new_token() -> String {

@@ -4,6 +4,7 @@ use crate::api::Name;
 use crate::id::ConsumerId;
 use crate::money::{Amount, Split};
 use std::fmt;
+use std::str::FromStr;
 
 /// Whose money a line is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ impl fmt::Display for Account {
 pub enum Kind {
     /// From outside into a consumer's balance.
     Credit,
+    /// From a consumer's balance to the outside.
+    Debit,
     /// Set aside at accept.
     Hold,
     /// With the result, to owner and platform.
@@ -59,10 +62,85 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Credit => "credit",
+            Self::Debit => "debit",
             Self::Hold => "hold",
             Self::Capture => "capture",
             Self::Release => "release",
         }
+    }
+}
+
+/// What an operator does to a consumer's balance by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adjustment {
+    /// The consumer has paid.
+    Credit,
+    /// The consumer was paid back.
+    Debit,
+}
+
+impl Adjustment {
+    /// The name in the store and on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    /// Back from the name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Credit, Self::Debit].into_iter().find(|adjustment| adjustment.as_str() == name)
+    }
+
+    /// Why money moves.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Credit => Kind::Credit,
+            Self::Debit => Kind::Debit,
+        }
+    }
+
+    /// What it writes. The first entry of a debit is the one that can be refused.
+    #[must_use]
+    pub fn entries(self, consumer: ConsumerId, amount: Amount) -> Vec<Entry> {
+        match self {
+            Self::Credit => credit(consumer, amount),
+            Self::Debit => debit(consumer, amount),
+        }
+    }
+}
+
+/// What the operator calls a credit or a debit by, such as an invoice: each names one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference(String);
+
+/// The text is no reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a reference has 1 to {} characters, no control characters, and no space at its beginning or end",
+    Reference::CHARS_MAX
+)]
+pub struct ParseReferenceError;
+
+impl Reference {
+    /// Long enough for what a bank prints.
+    pub const CHARS_MAX: usize = 200;
+
+    /// As it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ParseReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ParseReferenceError> {
+        let fits = !text.is_empty() && text.chars().count() <= Self::CHARS_MAX;
+        let is_plain = text.trim() == text && !text.chars().any(char::is_control);
+        if fits && is_plain { Ok(Self(text.to_owned())) } else { Err(ParseReferenceError) }
     }
 }
 
@@ -89,6 +167,15 @@ pub fn credit(consumer: ConsumerId, amount: Amount) -> Vec<Entry> {
     entries([
         entry(Account::World, -amount.as_micros()),
         entry(Account::ConsumerAvailable(consumer), amount.as_micros()),
+    ])
+}
+
+/// Money of a consumer's goes out. The first entry is the one that can be refused.
+#[must_use]
+pub fn debit(consumer: ConsumerId, amount: Amount) -> Vec<Entry> {
+    entries([
+        entry(Account::ConsumerAvailable(consumer), -amount.as_micros()),
+        entry(Account::World, amount.as_micros()),
     ])
 }
 
@@ -130,6 +217,25 @@ mod tests {
     use crate::time::Timestamp;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_reference_is_a_line_that_can_be_read_aloud() {
+        let long = "é".repeat(200);
+        for good in ["inv-1", "2026/11 Blue Bottle", "é", long.as_str()] {
+            assert_eq!(good.parse::<Reference>().unwrap().as_str(), good);
+        }
+        for bad in ["", " ", " a", "a ", "a\n", "a\tb", "\u{1b}[31m", &"é".repeat(201)] {
+            assert_eq!(bad.parse::<Reference>(), Err(ParseReferenceError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_adjustment_has_a_name_and_a_kind() {
+        for adjustment in [Adjustment::Credit, Adjustment::Debit] {
+            assert_eq!(Adjustment::from_name(adjustment.as_str()), Some(adjustment));
+        }
+        assert_eq!(Adjustment::from_name("hold"), None);
+    }
+
     proptest! {
         #[test]
         fn the_entries_of_a_transfer_sum_to_zero_and_none_is_zero(micros in 0_i64..i64::MAX, bps in 0_u16..=10_000) {
@@ -138,7 +244,7 @@ mod tests {
             let owner: Name = "demo".parse().unwrap();
             let split = FeeRate::from_bps(bps).unwrap().split(price);
             let captured = capture(consumer, &owner, price, split).unwrap();
-            for lines in [credit(consumer, price), hold(consumer, price), captured, release(consumer, price)] {
+            for lines in [credit(consumer, price), debit(consumer, price), hold(consumer, price), captured, release(consumer, price)] {
                 prop_assert_eq!(lines.iter().map(|line| i128::from(line.micros)).sum::<i128>(), 0);
                 prop_assert!(lines.iter().all(|line| line.micros != 0));
                 prop_assert_eq!(lines.is_empty(), micros == 0);

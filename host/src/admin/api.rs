@@ -4,7 +4,10 @@ use super::access::Principal;
 use super::push::{self, Uploads};
 use super::routes::{self, Endpoint, Found, Parameters};
 use super::tokens::{self, Tokens};
-use super::{allowances, apis, consumers, erase, inputs, owners, plugins, replay, requests, runs, status, webhooks};
+use super::{
+    allowances, apis, balances, consumers, erase, inputs, keys, owners, plugins, replay, requests, runs, status,
+    webhooks,
+};
 use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
@@ -31,6 +34,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use ripost_domain::address::UrlPolicy;
 use ripost_domain::id::RequestId;
+use ripost_domain::ledger::Adjustment;
 use ripost_domain::time::{Clock, Timestamp};
 use ripost_store::Store;
 use serde::Serialize;
@@ -175,6 +179,22 @@ impl Admin {
             Endpoint::AddConsumer => json(201, &consumers::add(self, fields(body).await?).await?),
             Endpoint::EraseConsumer => {
                 json(200, &erase::consumer(self, parameters.at(0), fields_or_none(body).await?).await?)
+            }
+            Endpoint::CreditConsumer => {
+                let fields = fields(body).await?;
+                json(200, &balances::adjust(self, parameters.at(0), Adjustment::Credit, fields).await?)
+            }
+            Endpoint::DebitConsumer => {
+                let fields = fields(body).await?;
+                json(200, &balances::adjust(self, parameters.at(0), Adjustment::Debit, fields).await?)
+            }
+            Endpoint::ConsumerKeys => json(200, &keys::list(self, parameters.at(0)).await?),
+            Endpoint::AddConsumerKey => {
+                json(201, &keys::add(self, parameters.at(0), fields_or_none(body).await?).await?)
+            }
+            Endpoint::RevokeConsumerKey => {
+                let fields = fields_or_none(body).await?;
+                json(200, &keys::revoke(self, parameters.at(0), parameters.at(1), fields).await?)
             }
             Endpoint::EraseRequest => json(200, &erase::request(self, id()?).await?),
             Endpoint::ConsumerLimits => json(200, &allowances::get(self, parameters.at(0)).await?),

@@ -1,12 +1,12 @@
 //! Consumers: who may call, and with how much.
 
-use super::Admin;
+use super::{Admin, balances, keys};
 use crate::keyring;
 use crate::problem::{Kind, Problem};
 use ripost_domain::id::ConsumerId;
 use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
-use ripost_store::{Key, NewConsumer};
+use ripost_store::NewConsumer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,17 +63,15 @@ pub struct ConsumerLine {
 }
 
 pub(super) async fn add(admin: &Admin, fields: AddConsumer) -> Result<AddedConsumer, Problem> {
-    let name = fields.name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(Problem::new(Kind::InvalidValue, format!("A name has 1 to {NAME_CHARS_MAX} characters.")));
-    }
-    let key = keyring::new_consumer_key();
+    let name = name_of(&fields.name)?;
+    balances::within(fields.credit)?;
+    let (key, first) = keys::generate(keyring::FIRST_KEY.to_owned(), fields.public, None);
     let now = admin.clock.now();
     let id = ConsumerId::new(now, keyring::random());
     let consumer = NewConsumer {
         id,
-        name: name.to_owned(),
-        key: Key { hash: keyring::hash(key.as_bytes()), public: fields.public },
+        name: name.clone(),
+        key: first,
         sealed_secret: admin.keyring.seal(id.as_bytes(), &keyring::new_webhook_secret()),
         credit: fields.credit,
         created_at: now,
@@ -85,7 +83,26 @@ pub(super) async fn add(admin: &Admin, fields: AddConsumer) -> Result<AddedConsu
         ));
     }
     tracing::info!(consumer.id = %id, name, credit = %fields.credit, "Added a consumer");
-    Ok(AddedConsumer { consumer: id, name: name.to_owned(), key, balance: fields.credit })
+    Ok(AddedConsumer { consumer: id, name, key, balance: fields.credit })
+}
+
+/// A name for people, without the space around it.
+///
+/// # Errors
+/// It is empty, too long, or has control characters.
+pub(super) fn name_of(text: &str) -> Result<String, Problem> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        let detail = format!("A name has 1 to {NAME_CHARS_MAX} characters, none of them a control character.");
+        return Err(Problem::new(Kind::InvalidValue, detail));
+    }
+    Ok(name.to_owned())
+}
+
+/// A name as a shell reads it, for commands in messages.
+pub(super) fn quoted(name: &str) -> String {
+    let is_plain = name.chars().all(|char| char.is_alphanumeric() || "-_.".contains(char));
+    if is_plain { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
 pub(super) async fn list(admin: &Admin) -> Result<Vec<ConsumerLine>, Problem> {
@@ -109,4 +126,21 @@ pub(super) async fn consumer_of(admin: &Admin, name: &str) -> Result<ConsumerId,
     found.map(|consumer| consumer.id).ok_or_else(|| {
         Problem::new(Kind::NotFound, format!("There is no consumer `{name}`; `ripost consumers list` shows them."))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_name_in_a_command_is_one_argument_to_a_shell() {
+        for (name, argument) in [
+            ("acme-1.eu", "acme-1.eu"),
+            ("Café", "Café"),
+            ("Blue Bottle", "'Blue Bottle'"),
+            ("O'Hara & $ons", r"'O'\''Hara & $ons'"),
+        ] {
+            assert_eq!(quoted(name), argument);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Erasing: a request, or a consumer with all of its own. The ledger stays.
 
 use super::Admin;
-use super::consumers::consumer_of;
+use super::consumers::{consumer_of, quoted};
 use crate::problem::{Kind, Problem};
 use ripost_domain::id::{ConsumerId, RequestId};
 use ripost_domain::money::Amount;
@@ -59,14 +59,13 @@ pub(super) async fn consumer(admin: &Admin, name: &str, fields: EraseConsumer) -
     if !available.is_zero() && !fields.keep_balance {
         return Err(Problem::new(
             Kind::BalanceLeft,
-            format!("{name} has {available} USDC. Pay it back first, or say `keep_balance` to leave it in the ledger, where nobody can spend it."),
+            format!("{name} has {available} USDC. Pay it back and book that with `ripost consumers debit {} {available} --reference …`, or leave it in the ledger, where it cannot be spent, with `--keep-balance` (`\"keep_balance\": true`).", quoted(name)),
         )
         .with("available_usdc", available.to_string()));
     }
-    if !admin.store.erase_consumer(id, admin.clock.now()).await? {
+    if !admin.identity.erase(id, admin.clock.now()).await? {
         return Err(Problem::new(Kind::NotFound, format!("{name} was erased before.")));
     }
-    admin.identity.forget(id);
     admin.access.forget(id);
     admin.limiter.forget(id);
     // What has ended goes now, the rest as it ends.

@@ -2,9 +2,10 @@
 
 use super::routes::{Endpoint, ROUTES};
 use super::{
-    AddConsumer, AddToken, AddedConsumer, AddedToken, ApiLine, ConsumerLine, EraseConsumer, ErasedConsumer,
-    ErasedRequest, LimitsShown, OwnerLine, PauseApi, RequestShown, RequestsShown, RunShown, SetLimits, SetSecret,
-    StepShown, StoppedPlugin, SubscriberLine, TokenLine, UpstreamSecret,
+    AddConsumer, AddConsumerKey, AddToken, AddedConsumer, AddedConsumerKey, AddedToken, AdjustBalance, AdjustedBalance,
+    ApiLine, ConsumerLine, EraseConsumer, ErasedConsumer, ErasedRequest, KeyLine, LimitsShown, OwnerLine, PauseApi,
+    RequestShown, RequestsShown, RevokeKey, RevokedKey, RunShown, SetLimits, SetSecret, StepShown, StoppedPlugin,
+    SubscriberLine, TokenLine, UpstreamSecret,
 };
 use crate::openapi::{self, Body, Operation, Security};
 use crate::problem::Kind;
@@ -161,6 +162,7 @@ const OF_PLUGINS: &[Kind] =
 const OF_APIS: &[Kind] = &[Kind::UnknownApi, Kind::InvalidValue];
 const OF_VALUES: &[Kind] = &[Kind::InvalidValue];
 const OF_NAMES: &[Kind] = &[Kind::InvalidValue, Kind::NameTaken];
+const OF_BALANCES: &[Kind] = &[Kind::InvalidValue, Kind::ReferenceTaken, Kind::BalanceTooLow];
 const OF_PUSHES: &[Kind] = &[
     Kind::BodyTooLarge,
     Kind::InvalidArchive,
@@ -221,6 +223,30 @@ fn text(endpoint: Endpoint) -> Text {
             takes: Some((of::<EraseConsumer>, false)),
             gives: &[Kind::BalanceLeft, Kind::NotFinished],
             ..reads("eraseConsumer", "Erase a consumer and all that is kept of it.", of::<ErasedConsumer>)
+        },
+        Endpoint::CreditConsumer => Text {
+            takes: Some((of::<AdjustBalance>, true)),
+            gives: OF_BALANCES,
+            ..reads("creditConsumer", "Add to a balance, once for each reference.", of::<AdjustedBalance>)
+        },
+        Endpoint::DebitConsumer => Text {
+            takes: Some((of::<AdjustBalance>, true)),
+            gives: OF_BALANCES,
+            ..reads("debitConsumer", "Take from what is available, once for each reference.", of::<AdjustedBalance>)
+        },
+        Endpoint::ConsumerKeys => {
+            reads("listConsumerKeys", "A consumer's keys, without the keys themselves.", of::<Vec<KeyLine>>)
+        }
+        Endpoint::AddConsumerKey => Text {
+            takes: Some((of::<AddConsumerKey>, false)),
+            answers: Answers::Json(201, of::<AddedConsumerKey>),
+            gives: OF_NAMES,
+            ..reads("addConsumerKey", "Add a key beside those there are; it is shown this once.", object)
+        },
+        Endpoint::RevokeConsumerKey => Text {
+            takes: Some((of::<RevokeKey>, false)),
+            gives: &[Kind::InvalidValue, Kind::LastKey],
+            ..reads("revokeConsumerKey", "End a key, at once or after a while.", of::<RevokedKey>)
         },
         Endpoint::EraseRequest => Text {
             gives: &[Kind::NotFinished],

@@ -30,7 +30,13 @@ pub(super) async fn seed(store: &dyn Store, keyring: &Keyring, clock: &dyn Clock
     let consumer = NewConsumer {
         id,
         name: NAME.to_owned(),
-        key: Key { hash, public: false },
+        key: Key {
+            hash,
+            name: keyring::FIRST_KEY.to_owned(),
+            hint: keyring::hint(KEY),
+            public: false,
+            expires_at: None,
+        },
         sealed_secret: keyring.seal(id.as_bytes(), &keyring::new_webhook_secret()),
         credit: Amount::from_micros(BALANCE_MICROS).context("the balance is positive")?,
         created_at: now,

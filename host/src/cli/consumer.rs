@@ -1,9 +1,13 @@
-//! `ripost consumers add | list | limits | subscribe | unsubscribe`
+//! `ripost consumers add | list | credit | debit | keys | limits | subscribe | unsubscribe`
+
+mod keys;
 
 use super::{Failure, client};
-use crate::admin::{AddConsumer, AddedConsumer, ConsumerLine, LimitShown, LimitsShown, SetLimits};
+use crate::admin::{
+    AddConsumer, AddedConsumer, AdjustBalance, AdjustedBalance, ConsumerLine, LimitShown, LimitsShown, SetLimits,
+};
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use http::Method;
 use ripost_domain::api::ApiName;
 use ripost_domain::limit::{Count, Rate, Setting};
@@ -29,6 +33,19 @@ pub(super) enum Command {
         #[command(flatten)]
         gateway: client::Gateway,
     },
+    /// Add to a balance: the consumer has paid
+    ///
+    /// A reference names one credit or debit. The same command again changes nothing and says so, so it can be repeated
+    /// after a failure; the reference with another amount or consumer is an error.
+    Credit(Adjust),
+    /// Take from what is available of a balance: the consumer was paid back
+    ///
+    /// What is held for requests that have not ended cannot be taken. A reference names one credit or debit, as with
+    /// `credit`.
+    Debit(Adjust),
+    /// Manage the keys of a consumer: several can be valid at a time
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Let one call an API that is not open to all
     Subscribe {
         /// Its name, or its id
@@ -80,6 +97,46 @@ pub(super) enum Command {
     },
 }
 
+/// A credit or a debit.
+#[derive(Args)]
+pub(super) struct Adjust {
+    /// Name or id of the consumer
+    name: String,
+    /// USDC, such as 25 or 0.50
+    #[arg(allow_negative_numbers = true)]
+    amount: Amount,
+    /// What names the payment outside, such as an invoice: unique on this gateway
+    #[arg(long)]
+    reference: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    gateway: client::Gateway,
+}
+
+impl Adjust {
+    fn run(self, kind: &str) -> Result<(), Failure> {
+        let Self { name, amount, reference, json, gateway } = self;
+        let path = format!("/admin/v1/consumers/{}/{kind}", client::segment(&name));
+        let fields = serde_json::to_value(AdjustBalance { amount, reference }).context("writing the request")?;
+        let adjusted: AdjustedBalance = gateway.ask(Method::POST, &path, Some(&fields))?;
+        if json {
+            println!("{}", serde_json::to_string_pretty(&adjusted).context("writing JSON")?);
+            return Ok(());
+        }
+        let AdjustedBalance { kind, amount, reference, at, repeated, available, held, .. } = adjusted;
+        match repeated {
+            true => {
+                println!("nothing changed: the {kind} of {amount} USDC with reference {reference} was made at {at}")
+            }
+            false => println!("{kind}: {amount} USDC for {name}, reference {reference}"),
+        }
+        println!("available: {available} USDC\nheld: {held} USDC");
+        Ok(())
+    }
+}
+
 impl Command {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
@@ -97,6 +154,9 @@ impl Command {
                     println!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
                 }
             }
+            Self::Credit(adjust) => adjust.run("credit")?,
+            Self::Debit(adjust) => adjust.run("debit")?,
+            Self::Keys(command) => command.run()?,
             Self::Subscribe { name, api, gateway } => {
                 gateway.ask::<Value>(Method::PUT, &subscription(&name, &api), None)?;
                 println!("subscribed: {name} to {api}");

@@ -4,9 +4,11 @@ use crate::keyring;
 use crate::problem::{Kind, Problem};
 use http::HeaderMap;
 use ripost_domain::id::ConsumerId;
-use ripost_store::{Consumer, Store};
+use ripost_domain::time::{Clock, Timestamp};
+use ripost_store::{Consumer, EndKey, EndedKey, Store, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio_util::task::TaskTracker;
 
 /// The header that carries the key.
 pub const HEADER: &str = "x-consumer-key";
@@ -35,9 +37,12 @@ impl std::ops::Deref for Caller {
     }
 }
 
-/// Who is calling. Known keys are kept: a key is never changed, and leaves only with its consumer.
+/// Who is calling. Known keys are kept until one of their consumer's ends: whoever ends keys does it here.
 pub struct Identity {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    /// Who owns an end that has begun: who asked for it may hang up before memory knows what the store does.
+    tasks: TaskTracker,
     /// A key that is known and opens nothing.
     barred: Option<[u8; 32]>,
     known: RwLock<Known>,
@@ -53,12 +58,45 @@ struct Known {
 impl Identity {
     /// Knows nobody yet.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, barred: Option<[u8; 32]>) -> Self {
-        Self { store, barred, known: RwLock::default() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+        barred: Option<[u8; 32]>,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, clock, tasks, barred, known: RwLock::default() })
     }
 
-    /// A consumer's keys are void.
-    pub fn forget(&self, consumer: ConsumerId) {
+    /// Ends one key of a consumer's; what it opens no more is refused from then on.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn end_key(self: &Arc<Self>, end: EndKey) -> Result<EndedKey, StoreError> {
+        let this = self.clone();
+        let end = async move {
+            let ended = this.store.end_key(end.clone()).await?;
+            this.forget(end.consumer);
+            Ok(ended)
+        };
+        self.tasks.spawn(end).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Erases a consumer with all of its keys; false if there is none, or it was erased before.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn erase(self: &Arc<Self>, consumer: ConsumerId, at: Timestamp) -> Result<bool, StoreError> {
+        let this = self.clone();
+        let erase = async move {
+            let erased = this.store.erase_consumer(consumer, at).await?;
+            this.forget(consumer);
+            Ok(erased)
+        };
+        self.tasks.spawn(erase).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// A consumer's keys are read anew.
+    fn forget(&self, consumer: ConsumerId) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.voided += 1;
         known.callers.retain(|_, known| known.id != consumer);
@@ -81,8 +119,8 @@ impl Identity {
         let hash = keyring::hash(key.as_bytes());
         let voided = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(consumer) = known.callers.get(&hash) {
-                return Ok(consumer.clone());
+            if let Some(caller) = known.callers.get(&hash) {
+                return self.unless_expired(caller.clone());
             }
             known.voided
         };
@@ -93,7 +131,17 @@ impl Identity {
         let first = std::array::from_fn(|index| hash[index]);
         let consumer = Arc::new(Caller { consumer, key: u128::from_be_bytes(first) });
         self.remember(hash, &consumer, voided);
-        Ok(consumer)
+        self.unless_expired(consumer)
+    }
+
+    fn unless_expired(&self, caller: Arc<Caller>) -> Result<Arc<Caller>, Problem> {
+        match caller.key_expires_at.filter(|at| self.clock.now() >= *at) {
+            None => Ok(caller),
+            Some(at) => {
+                let detail = format!("The key expired at {at}. Ask the operator of this gateway for a new one.");
+                Err(Problem::new(Kind::UnknownKey, detail))
+            }
+        }
     }
 
     /// `voided`: as it was before the store was read.
@@ -110,7 +158,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use camino::Utf8PathBuf;
-    use ripost_domain::time::Timestamp;
+    use ripost_domain::time::SystemClock;
     use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 
     #[test]
@@ -118,12 +166,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
         let store = SqliteStore::open(SqliteConfig::new(path), Arc::new(|why| panic!("{why}"))).unwrap();
-        let identity = Identity::new(Arc::new(store), None);
+        let identity = Identity::new(Arc::new(store), Arc::new(SystemClock::start()), TaskTracker::new(), None);
         let id = ConsumerId::from_bytes([1; 16]);
         let consumer = Consumer {
             id,
             name: "one".to_owned(),
             key_is_public: false,
+            key_expires_at: None,
             sealed_secret: Bytes::new(),
             created_at: Timestamp::from_millis(0),
         };

@@ -414,7 +414,7 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 /// The balance does not cover the price.
 pub(super) fn insufficient(available: Amount, price: Amount) -> Problem {
     let detail = format!(
-        "The price is {price} USDC and {available} USDC are left. Nothing was accepted; add to the balance and send it again."
+        "The price is {price} USDC and {available} USDC are available. Nothing was accepted. Wait until requests that have not ended release what they hold, or ask the operator to credit your balance (`ripost consumers credit`), and send it again."
     );
     Problem::new(Kind::InsufficientBalance, detail)
         .with("price_usdc", price.to_string())

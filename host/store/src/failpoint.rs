@@ -71,6 +71,9 @@ pub const NAMES: &[&str] = &[
     // a consumer
     "consumer.before_commit",
     "consumer.after_commit",
+    // a credit or a debit
+    "adjust.before_commit",
+    "adjust.after_commit",
 ];
 
 /// Stops here for good if this is the point that the environment names.

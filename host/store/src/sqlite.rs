@@ -1,6 +1,7 @@
 //! The store on SQLite: one file, one writer thread that groups, readers beside it.
 
 mod access;
+mod adjustments;
 mod audit;
 mod begun;
 mod beside;
@@ -11,6 +12,7 @@ mod consumers;
 mod deliveries;
 mod files;
 mod journal;
+mod keys;
 mod kv;
 mod ledger;
 mod limits;
@@ -37,15 +39,15 @@ pub use beside::Beside;
 
 use crate::failpoint;
 use crate::store::{
-    Accept, AcceptError, Accepted, AwaitCallback, Balances, BegunRun, Callback, Cause, ClaimedDeliveries, ClaimedRun,
-    Consumer, ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog, Direct, DisabledUrl, DiskUsage, Erased,
-    Failures, Finish, Finished, JournalEntries, JournalWrite, KvEntry, KvPage, KvUsage, KvWrite, KvWritten,
-    MakePayload, Mark, NewConsumer, NewDelivery, OldPage, OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun,
-    Record, Recovered, Redeliver, Redelivered, Refusal, Repin, RequestFilter, RequestInput, RequestPage, RequestRecord,
-    Resealed, Reservation, ResultMeta, RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, Sealed,
-    SealedOwnerSecret, SealedSample, SealedSecrets, Stats, StepReceipt, Store, StoreError, StoredBody, StoredResult,
-    StoredUnmade, Subscription, Token, Undeliverable, Undelivered, UndeliveredFilter, UnfinishedCount, Violation,
-    WriteError,
+    Accept, AcceptError, Accepted, AddKey, AddedKey, Adjust, Adjusted, AwaitCallback, Balances, BegunRun, Callback,
+    Cause, ClaimedDeliveries, ClaimedRun, Consumer, ConsumerLimits, ConsumerSummary, DeliveryClaim, DeliveryLog,
+    Direct, DisabledUrl, DiskUsage, EndKey, EndedKey, Erased, Failures, Finish, Finished, JournalEntries, JournalWrite,
+    KeySummary, KvEntry, KvPage, KvUsage, KvWrite, KvWritten, MakePayload, Mark, NewConsumer, NewDelivery, OldPage,
+    OldRequests, OpenError, Part, PausedApi, Payload, PinnedRun, Record, Recovered, Redeliver, Redelivered, Refusal,
+    Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Resealed, Reservation, ResultMeta, RotateSecret,
+    Rotated, RunAgain, RunClaim, RunReceipt, Sealed, SealedOwnerSecret, SealedSample, SealedSecrets, Stats,
+    StepReceipt, Store, StoreError, StoredBody, StoredResult, StoredUnmade, Subscription, Token, Undeliverable,
+    Undelivered, UndeliveredFilter, UnfinishedCount, Violation, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -515,13 +517,21 @@ impl Store for SqliteStore {
         self.readers.read(consumers::all).await
     }
 
-    async fn credit(
-        &self,
-        consumer: ConsumerId,
-        amount: Amount,
-        at: Timestamp,
-    ) -> Result<Option<Balances>, StoreError> {
-        self.writer.write(Patience::None, None, move |work| consumers::credit(work, consumer, amount, at)).await
+    async fn add_key(&self, add: AddKey) -> Result<AddedKey, StoreError> {
+        self.writer.write(Patience::None, None, move |work| keys::add(work, &add)).await
+    }
+
+    async fn keys(&self, consumer: ConsumerId) -> Result<Vec<KeySummary>, StoreError> {
+        self.readers.read(move |connection| keys::all(connection, consumer)).await
+    }
+
+    async fn end_key(&self, end: EndKey) -> Result<EndedKey, StoreError> {
+        self.writer.write(Patience::None, None, move |work| keys::end(work, &end)).await
+    }
+
+    async fn adjust(&self, adjust: Adjust) -> Result<Adjusted, StoreError> {
+        let points = Some(("adjust.before_commit", "adjust.after_commit"));
+        self.writer.write(Patience::None, points, move |work| adjustments::adjust(work, &adjust)).await
     }
 
     async fn balances(&self, consumer: ConsumerId) -> Result<Balances, StoreError> {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod access;
+mod adjustment;
 mod begun;
 mod callback;
 mod consumer;
@@ -9,6 +10,7 @@ mod delivery;
 mod error;
 mod finish;
 mod journal;
+mod key;
 mod kv;
 mod limits;
 mod owner_secret;
@@ -26,10 +28,11 @@ mod unmade;
 
 pub use accept::{Accept, AcceptError, Accepted, Idempotency, Lease, RequestInput, Wants};
 pub use access::{PausedApi, Subscription};
+pub use adjustment::{Adjust, Adjusted};
 pub use begun::BegunRun;
 pub(crate) use begun::Places;
 pub use callback::{AwaitCallback, Callback};
-pub use consumer::{Balances, Consumer, ConsumerSummary, Key, NewConsumer, RotateSecret, Rotated, SealedSecrets};
+pub use consumer::{Balances, Consumer, ConsumerSummary, NewConsumer, RotateSecret, Rotated, SealedSecrets};
 pub use delivery::{
     ClaimedDeliveries, ClaimedDelivery, DeliveryClaim, DeliveryLog, NewDelivery, Payload, Record, Retry, StoredAttempt,
     StoredDelivery, Undeliverable,
@@ -39,6 +42,7 @@ pub use finish::{Answer, EndOfHold, Ending, Finish, Finished};
 pub use journal::{
     JournalCall, JournalCallState, JournalEntries, JournalKind, JournalStep, JournalTimes, JournalWrite, StepReceipt,
 };
+pub use key::{AddKey, AddedKey, EndKey, EndedKey, IfLast, Key, KeySummary};
 pub use kv::{
     Expect, KV_KEY_BYTES_MAX, KV_LIST_MAX, KV_VALUE_BYTES_MAX, KvEntry, KvPage, KvQuota, KvUsage, KvWrite, KvWritten,
 };
@@ -220,9 +224,17 @@ pub trait Store: Send + Sync + 'static {
     /// All consumers, by name.
     async fn consumers(&self) -> Result<Vec<ConsumerSummary>, StoreError>;
 
-    /// Adds to a consumer's balance; `None` if there is no such consumer.
-    async fn credit(&self, consumer: ConsumerId, amount: Amount, at: Timestamp)
-    -> Result<Option<Balances>, StoreError>;
+    /// Adds another key to a consumer.
+    async fn add_key(&self, add: AddKey) -> Result<AddedKey, StoreError>;
+
+    /// A consumer's keys, oldest first.
+    async fn keys(&self, consumer: ConsumerId) -> Result<Vec<KeySummary>, StoreError>;
+
+    /// Ends a key, now or later.
+    async fn end_key(&self, end: EndKey) -> Result<EndedKey, StoreError>;
+
+    /// Adds to a consumer's balance, or takes from what is available of it: once for each reference.
+    async fn adjust(&self, adjust: Adjust) -> Result<Adjusted, StoreError>;
 
     /// A consumer's money.
     async fn balances(&self, consumer: ConsumerId) -> Result<Balances, StoreError>;

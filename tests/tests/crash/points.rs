@@ -71,6 +71,8 @@ points! {
     killed_after_the_removal_of_what_is_old_is_committed: "retention.after_commit" => retention::forgetting;
     killed_before_a_consumer_is_committed: "consumer.before_commit" => scenario::adding_a_consumer;
     killed_after_a_consumer_is_committed: "consumer.after_commit" => scenario::adding_a_consumer;
+    killed_before_a_credit_is_committed: "adjust.before_commit" => scenario::crediting;
+    killed_after_a_credit_is_committed: "adjust.after_commit" => scenario::crediting;
 }
 
 #[test]

@@ -18,7 +18,8 @@ const CLIENTS: u64 = 16;
 async fn client(consumer: Consumer, number: u64, kill: u64, url: String) -> HashMap<String, String> {
     let mut accepted = HashMap::new();
     for call in 0_u64.. {
-        let api = ["demo/echo", "demo/second", "demo/traps", "demo/large"][usize::try_from(call % 4).unwrap()];
+        let apis = ["demo/echo", "demo/second", "demo/traps", "demo/large", "demo/part"];
+        let api = apis[usize::try_from(call % 5).unwrap()];
         let key = format!("{kill}-{number}-{call}");
         let body = json!({ "key": key, "webhook_url": url });
         let Ok(answer) = consumer.call(api).json(&body).header("idempotency-key", &key).send().await else { break };

@@ -21,6 +21,8 @@ pub(crate) const PAUSED: &str = "[delivery]\nschedule = [\"0 ms\", \"50 ms\", \"
 
 /// The price of every API here, in micro-USDC.
 const PRICE: i64 = 50_000;
+/// What an answer of `demo/part` costs of it.
+const PART: i64 = 20_000;
 /// What the consumer begins with, in micro-USDC.
 const CREDIT: i64 = 10_000_000;
 /// Requests that were accepted before the point is reached, so that there is something to lose.
@@ -32,6 +34,7 @@ fn plugin() -> Plugin {
         ("second", guests::fails_first(1, Failure::Retry(Some(0)))),
         ("large", guests::answers_bytes(100_000)),
         ("traps", guests::traps()),
+        ("part", guests::answers(200, &[("ripost-capture-usdc", "0.02")], b"{}")),
     ];
     let apis = apis.map(|(slug, component)| Api::new("demo", slug, component).price("0.050000"));
     let plain = Api::new("demo", "plain", guests::echo()).price("0.050000").line("delivery = \"off\"");
@@ -82,7 +85,11 @@ impl Promises {
         let mut paid = PRICE * self.paid_directly;
         for id in &self.accepted {
             let view = consumer.ended(id).await.with_context(|| format!("{id} was accepted"))?;
-            paid += if view["status"] == "completed" { PRICE } else { 0 };
+            paid += match view["status"] == "completed" {
+                true if view["api"] == "demo/part" => PART,
+                true => PRICE,
+                false => 0,
+            };
             consumer.delivery(id, "delivered").await?;
             let attempts = self.sink.wait(id, 1).await?;
             for attempt in &attempts {
@@ -347,6 +354,28 @@ pub(crate) async fn adding_a_consumer(point: &str) -> Test {
     let id = consumer.call("demo/echo").json(&json!({})).header("prefer", "respond-async").accepted().await?;
     assert_eq!(host.consumer(&key).ended(&id).await?["status"], "completed");
     assert_eq!(consumer.balances().await?, (CREDIT - PRICE, 0));
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())?;
+    stopped.cli(&["ledger", "audit"]).await?.expect(0)?;
+    Ok(())
+}
+
+/// The operator hears nothing and says the same again: the reference is credited once, whichever side it was killed on.
+pub(crate) async fn crediting(point: &str) -> Test {
+    let host = host().start().await?;
+    let consumer = host.add_consumer("c1", "10").await?;
+    let key = consumer.key().context("a key")?.to_owned();
+    let host = host.sigterm().await?.with(|host| host.failpoint(point)).start().await?;
+    let credit = ["consumers", "credit", "c1", "2.5", "--reference", "inv-1", "--json"];
+    let interrupted = tokio::select! {
+        output = host.cli(&credit) => anyhow::bail!("{point} was not reached before this answer: {output:?}"),
+        reached = host.reached(point) => reached,
+    };
+    interrupted?;
+    let host = host.restart().await?;
+    let again = host.cli(&credit).await?.expect(0)?.json()?;
+    assert_eq!(again["repeated"], point.ends_with("after_commit"), "{again}");
+    assert_eq!(host.consumer(&key).balances().await?, (CREDIT + 2_500_000, 0));
     let stopped = host.sigterm().await?;
     audit::check(stopped.data())?;
     stopped.cli(&["ledger", "audit"]).await?.expect(0)?;

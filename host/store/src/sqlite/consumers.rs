@@ -1,13 +1,12 @@
 //! Consumers and their keys.
 
-use super::ledger;
+use super::keys;
+use super::ledger::{self, Subject};
 use super::rows;
 use super::writer::Work;
 use crate::store::{Balances, Consumer, ConsumerSummary, NewConsumer};
 use ripost_domain::id::ConsumerId;
 use ripost_domain::ledger::{Account, Kind};
-use ripost_domain::money::Amount;
-use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 /// False if the name is taken.
@@ -19,41 +18,14 @@ pub(super) fn add(work: &mut Work<'_>, consumer: &NewConsumer) -> rusqlite::Resu
     if added == 0 {
         return Ok(false);
     }
-    connection.prepare_cached("INSERT INTO keys (hash, consumer_id, public) VALUES (?1, ?2, ?3)")?.execute(params![
-        &consumer.key.hash[..],
-        consumer.id.as_bytes(),
-        consumer.key.public
-    ])?;
+    keys::insert(connection, consumer.id, &consumer.key, consumer.created_at)?;
     if !consumer.credit.is_zero() {
-        credit_known(work, consumer.id, consumer.credit, consumer.created_at)?;
+        let entries = ripost_domain::ledger::credit(consumer.id, consumer.credit);
+        // Nothing refuses what comes in.
+        let credited = ledger::transfer(work, Kind::Credit, Subject::Beginning, consumer.created_at, &entries)?;
+        credited.map_err(|_| rusqlite::Error::StatementChangedRows(0))?;
     }
     Ok(true)
-}
-
-/// `None`: there is no such consumer.
-pub(super) fn credit(
-    work: &mut Work<'_>,
-    id: ConsumerId,
-    amount: Amount,
-    at: Timestamp,
-) -> rusqlite::Result<Option<Balances>> {
-    let mut known = work.connection.prepare_cached("SELECT 1 FROM consumers WHERE id = ?1")?;
-    if !known.exists([id.as_bytes()])? {
-        return Ok(None);
-    }
-    if !amount.is_zero() {
-        credit_known(work, id, amount, at)?;
-    }
-    balances(work.connection, id).map(Some)
-}
-
-fn credit_known(work: &mut Work<'_>, id: ConsumerId, amount: Amount, at: Timestamp) -> rusqlite::Result<()> {
-    let entries = ripost_domain::ledger::credit(id, amount);
-    match ledger::transfer(work, Kind::Credit, None, at, &entries)? {
-        Ok(()) => Ok(()),
-        // More than fits into the account.
-        Err(_) => Err(rusqlite::Error::StatementChangedRows(0)),
-    }
 }
 
 pub(super) fn balances(connection: &Connection, id: ConsumerId) -> rusqlite::Result<Balances> {
@@ -68,6 +40,7 @@ fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
         id: ConsumerId::from_bytes(rows::id(row, "id")?),
         name: row.get("name")?,
         key_is_public: row.get("public")?,
+        key_expires_at: rows::some_timestamp(row, "expires_at")?,
         sealed_secret: rows::bytes(row, "sealed_secret")?,
         created_at: rows::timestamp(row, "created_at")?,
     })
@@ -76,7 +49,7 @@ fn consumer(row: &Row<'_>) -> rusqlite::Result<Consumer> {
 pub(super) fn by_key(connection: &Connection, hash: &[u8; 32]) -> rusqlite::Result<Option<Consumer>> {
     connection
         .prepare_cached(
-            "SELECT consumers.id, name, public, sealed_secret, created_at FROM keys JOIN consumers ON consumers.id = consumer_id WHERE hash = ?1",
+            "SELECT consumers.id, consumers.name, public, keys.expires_at, sealed_secret, consumers.created_at FROM keys JOIN consumers ON consumers.id = consumer_id WHERE hash = ?1",
         )?
         .query_row([&hash[..]], consumer)
         .optional()
@@ -84,7 +57,7 @@ pub(super) fn by_key(connection: &Connection, hash: &[u8; 32]) -> rusqlite::Resu
 
 pub(super) fn by_id(connection: &Connection, id: ConsumerId) -> rusqlite::Result<Option<Consumer>> {
     connection
-        .prepare_cached("SELECT id, name, FALSE AS public, sealed_secret, created_at FROM consumers WHERE id = ?1")?
+        .prepare_cached("SELECT id, name, FALSE AS public, NULL AS expires_at, sealed_secret, created_at FROM consumers WHERE id = ?1")?
         .query_row([id.as_bytes()], consumer)
         .optional()
 }

@@ -5,7 +5,7 @@ use super::writer::Work;
 use crate::store::{Reservation, Reservations};
 use ripost_domain::api::Name;
 use ripost_domain::id::{ConsumerId, RequestId};
-use ripost_domain::ledger::{Account, Entry, Kind};
+use ripost_domain::ledger::{Account, Entry, Kind, Reference};
 use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -57,11 +57,22 @@ pub(super) struct Refused {
     pub(super) available: Amount,
 }
 
+/// What a transfer belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// A request that is paid for.
+    Request(RequestId),
+    /// What the operator calls it by.
+    Reference(&'a Reference),
+    /// The first balance of a consumer.
+    Beginning,
+}
+
 /// Writes one transfer. The balance condition is part of the first write: if it refuses, nothing was written.
 pub(super) fn transfer(
     work: &mut Work<'_>,
     kind: Kind,
-    request: Option<RequestId>,
+    cause: Subject<'_>,
     at: Timestamp,
     entries: &[Entry],
 ) -> rusqlite::Result<Result<(), Refused>> {
@@ -87,9 +98,14 @@ pub(super) fn transfer(
         }
         ids.push(id);
     }
+    let (request, reference) = match &cause {
+        Subject::Request(id) => (Some(id.as_bytes()), None),
+        Subject::Reference(reference) => (None, Some(reference.as_str())),
+        Subject::Beginning => (None, None),
+    };
     connection
-        .prepare_cached("INSERT INTO transfers (kind, request_id, created_at) VALUES (?1, ?2, ?3)")?
-        .execute(params![kind.as_str(), request.as_ref().map(RequestId::as_bytes), at.as_millis()])?;
+        .prepare_cached("INSERT INTO transfers (kind, request_id, created_at, reference) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![kind.as_str(), request, at.as_millis(), reference])?;
     let transfer = connection.last_insert_rowid();
     let mut insert =
         connection.prepare_cached("INSERT INTO entries (transfer_id, account_id, micros) VALUES (?1, ?2, ?3)")?;

@@ -3,7 +3,7 @@
 use super::begun::Left;
 use super::callbacks;
 use super::journal;
-use super::ledger::{self, Refused};
+use super::ledger::{self, Refused, Subject};
 use super::rows;
 use super::runs;
 use super::writer::Work;
@@ -42,7 +42,7 @@ pub(super) fn accept(work: &mut Work<'_>, accept: &Accept) -> rusqlite::Result<R
     if !price.is_zero() {
         let entries = ripost_domain::ledger::hold(accept.consumer, price);
         if let Err(Refused { available }) =
-            ledger::transfer(work, Kind::Hold, Some(accept.id), accept.created_at, &entries)?
+            ledger::transfer(work, Kind::Hold, Subject::Request(accept.id), accept.created_at, &entries)?
         {
             return Ok(Err(AcceptError::InsufficientBalance { available, price }));
         }
@@ -357,7 +357,7 @@ fn settle(
         }
         None => (Kind::Release, ripost_domain::ledger::release(consumer, split.price)),
     };
-    match ledger::transfer(work, kind, Some(finish.id), finish.finished_at, &entries)? {
+    match ledger::transfer(work, kind, Subject::Request(finish.id), finish.finished_at, &entries)? {
         Ok(()) => Ok(finish.ending.settlement()),
         // Less is held than this request's own hold: our books are wrong, and the operation must not go on.
         Err(Refused { .. }) => Err(rusqlite::Error::StatementChangedRows(0)),

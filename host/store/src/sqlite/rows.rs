@@ -23,6 +23,11 @@ pub(super) fn timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Timesta
     row.get(column).map(Timestamp::from_millis)
 }
 
+/// A column that is null for none.
+pub(super) fn some_timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
 pub(super) fn amount(row: &Row<'_>, column: &str) -> rusqlite::Result<Amount> {
     Amount::from_micros(row.get(column)?).ok_or_else(|| unreadable("a negative amount"))
 }

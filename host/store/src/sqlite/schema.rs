@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_even_deadlines.sql"),
     include_str!("migrations/0012_marks.sql"),
     include_str!("migrations/0013_capture.sql"),
+    include_str!("migrations/0014_balances_and_keys.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.
@@ -226,5 +227,42 @@ mod tests {
             })
             .unwrap();
         assert_eq!(row, (2, "unknown".to_owned(), 3, b"{}\n".to_vec()));
+    }
+
+    #[test]
+    fn ledger_and_keys_of_earlier_versions_are_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(&folder);
+        let connection = Connection::open(&path).unwrap();
+        for script in &MIGRATIONS[..9] {
+            connection.execute_batch(script).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 9).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO consumers (id, name, sealed_secret, created_at) VALUES (x'01', 'acme', x'00', 77);
+                 INSERT INTO keys VALUES (x'aa', x'01', 1);
+                 INSERT INTO transfers VALUES (1, 'credit', NULL, 5), (4, 'hold', x'02', 6), (9, 'capture', x'02', 7)",
+            )
+            .unwrap();
+        drop(connection);
+        let connection = open_writer(&path).unwrap();
+        let transfers: Vec<String> = connection
+            .prepare("SELECT id || ' ' || kind || ' ' || coalesce(nullif(hex(request_id), ''), '-') || ' ' || created_at || ' ' || coalesce(reference, '-') FROM transfers ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert_eq!(transfers, ["1 credit - 5 -", "4 hold 02 6 -", "9 capture 02 7 -"]);
+        for sql in ["UPDATE transfers SET kind = 'hold'", "DELETE FROM transfers"] {
+            let error = connection.execute_batch(sql).unwrap_err().to_string();
+            assert!(error.contains("append-only"), "{sql}: {error}");
+        }
+        let twice = connection.execute_batch("INSERT INTO transfers VALUES (NULL, 'capture', x'02', 8, NULL)");
+        assert!(twice.is_err(), "a hold is captured once");
+        let sql = "SELECT name || ' ' || coalesce(hint, '-') || ' ' || public || ' ' || created_at || ' ' || coalesce(expires_at, '-') FROM keys";
+        let key: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(key, "key-1 - 1 77 -");
     }
 }

@@ -1,5 +1,6 @@
 //! Consumers: keys, balances, what their webhooks are signed with.
 
+use super::Key;
 use bytes::Bytes;
 use ripost_domain::id::ConsumerId;
 use ripost_domain::money::Amount;
@@ -53,6 +54,8 @@ pub struct Consumer {
     pub name: String,
     /// A public key gets no secret, listing, feed, cancel or redeliver.
     pub key_is_public: bool,
+    /// From then on the key opens nothing.
+    pub key_expires_at: Option<Timestamp>,
     /// The webhook secret, encrypted by the host.
     pub sealed_secret: Bytes,
     /// When it was added.
@@ -70,15 +73,6 @@ pub struct ConsumerSummary {
     pub balances: Balances,
     /// When it was added.
     pub created_at: Timestamp,
-}
-
-/// A key at rest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// SHA-256 of the key.
-    pub hash: [u8; 32],
-    /// Whether it is printed where anybody can read it.
-    pub public: bool,
 }
 
 /// A consumer to add.

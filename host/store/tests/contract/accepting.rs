@@ -94,7 +94,7 @@ async fn consumers_are_known_by_key_and_their_names_are_unique() {
     let taken = ripost_store::NewConsumer {
         id: ripost_domain::id::ConsumerId::new(crate::fixture::NOW, [255; 10]),
         name: consumer.name,
-        key: ripost_store::Key { hash: [3; 32], public: true },
+        key: ripost_store::Key { public: true, ..crate::fixture::key([3; 32], "key-1") },
         sealed_secret: bytes::Bytes::new(),
         credit: amount(9),
         created_at: crate::fixture::NOW,

@@ -76,7 +76,7 @@ impl Fixture {
         let consumer = NewConsumer {
             id,
             name: id.to_string(),
-            key: Key { hash: key_hash(id), public: false },
+            key: key(key_hash(id), "key-1"),
             sealed_secret: Bytes::from_static(b"sealed"),
             credit: amount(micros),
             created_at: NOW,
@@ -89,6 +89,10 @@ impl Fixture {
     pub(crate) async fn sound(&self) {
         assert_eq!(self.audit().await.unwrap(), []);
     }
+}
+
+pub(crate) fn key(hash: [u8; 32], name: &str) -> Key {
+    Key { hash, name: name.to_owned(), hint: "ck_…abcd".to_owned(), public: false, expires_at: None }
 }
 
 pub(crate) fn key_hash(id: ConsumerId) -> [u8; 32] {

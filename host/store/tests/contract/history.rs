@@ -2,14 +2,18 @@
 
 use crate::fixture::{Fixture, NOW, accept, again, amount, answer, completed, failed, runs};
 use proptest::prelude::*;
+use ripost_domain::id::ConsumerId;
+use ripost_domain::ledger::Adjustment;
 use ripost_domain::money::{Capture, FeeRate};
 use ripost_domain::request::State;
-use ripost_store::{Accept, AcceptError, Accepted, Ending, Finish, RunAgain, Store as _, WriteError};
+use ripost_store::{Accept, AcceptError, Accepted, Adjust, Adjusted, Ending, Finish, RunAgain, Store as _, WriteError};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
 enum Step {
     Credit(i64),
+    Debit(i64),
+    Repeat(usize),
     Accept(i64),
     Complete(usize),
     CompleteFor(usize, i64),
@@ -22,6 +26,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1_i64..500).prop_map(Step::Credit),
+        (1_i64..300).prop_map(Step::Debit),
+        any::<usize>().prop_map(Step::Repeat),
         (0_i64..300).prop_map(Step::Accept),
         any::<usize>().prop_map(Step::Complete),
         (any::<usize>(), 0_i64..300).prop_map(|(pick, micros)| Step::CompleteFor(pick, micros)),
@@ -42,6 +48,11 @@ struct Known {
     attempt: u32,
 }
 
+fn adjustment(consumer: ConsumerId, adjustment: Adjustment, micros: i64, number: usize) -> Adjust {
+    let reference = format!("ref-{number}").parse().unwrap();
+    Adjust { consumer, adjustment, amount: amount(micros), reference, at: NOW }
+}
+
 async fn follow(steps: Vec<Step>) {
     let store = Fixture::new();
     // As the host does at its start: from then on it is known which runs have begun, here none.
@@ -49,11 +60,35 @@ async fn follow(steps: Vec<Step>) {
     let consumer = store.consumer(0).await;
     let (mut available, mut held, mut earned) = (0_i64, 0_i64, 0_i64);
     let mut known: Vec<Known> = Vec::new();
+    let mut adjusted: Vec<Adjust> = Vec::new();
     for step in steps {
         match step {
             Step::Credit(micros) => {
-                store.credit(consumer, amount(micros), NOW).await.unwrap().unwrap();
+                let adjust = adjustment(consumer, Adjustment::Credit, micros, adjusted.len());
+                assert!(matches!(store.adjust(adjust.clone()).await.unwrap(), Adjusted::Done(_)));
                 available += micros;
+                adjusted.push(adjust);
+            }
+            Step::Debit(micros) => {
+                let adjust = adjustment(consumer, Adjustment::Debit, micros, adjusted.len());
+                match store.adjust(adjust.clone()).await.unwrap() {
+                    Adjusted::Done(_) => {
+                        assert!(micros <= available);
+                        available -= micros;
+                        adjusted.push(adjust);
+                    }
+                    Adjusted::Insufficient(balances) => {
+                        assert!(micros > available);
+                        assert_eq!((balances.available, balances.held), (amount(available), amount(held)));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            Step::Repeat(pick) if !adjusted.is_empty() => {
+                let adjust = adjusted[pick % adjusted.len()].clone();
+                let again = Adjust { at: NOW.after(Duration::from_secs(60)), ..adjust };
+                let again = store.adjust(again).await.unwrap();
+                assert!(matches!(again, Adjusted::Before { at, .. } if at == NOW), "{again:?}");
             }
             Step::Accept(price) => {
                 let mut call = Accept { split: FeeRate::DEFAULT.split(amount(price)), ..accept(consumer) };
@@ -120,7 +155,7 @@ async fn follow(steps: Vec<Step>) {
                     .filter(|request| request.state == State::Running)
                     .for_each(|request| request.state = State::Accepted);
             }
-            Step::Complete(_) | Step::CompleteFor(..) | Step::Fail(_) | Step::PutBack(..) => {}
+            Step::Complete(_) | Step::CompleteFor(..) | Step::Fail(_) | Step::PutBack(..) | Step::Repeat(_) => {}
         }
     }
     let balances = store.balances(consumer).await.unwrap();

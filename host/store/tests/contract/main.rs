@@ -5,6 +5,7 @@
 
 mod accepting;
 mod access;
+mod adjusting;
 mod audit;
 mod callbacks;
 mod concurrency;
@@ -14,6 +15,7 @@ mod fixture;
 mod folder;
 mod history;
 mod journal;
+mod keys;
 mod kv;
 mod lanes;
 mod limits;

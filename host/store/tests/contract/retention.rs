@@ -9,7 +9,7 @@ use ripost_domain::limit::Setting;
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_store::{
-    Accept, Answer, ConsumerLimits, Ending, Erased, Finish, Lease, OldPage, OldRequests, Part, Redeliver, Redelivered,
+    Accept, Answer, ConsumerLimits, Erased, Finish, Lease, OldPage, OldRequests, Part, Redeliver, Redelivered,
     Store as _, UndeliveredFilter,
 };
 use sha2::{Digest as _, Sha256};
