@@ -33,7 +33,7 @@ use crate::gateway::stream::Streams;
 use crate::gateway::{Gateway, TrustedProxies, cors};
 use crate::keyring::{self, AdminToken};
 use crate::live::Live;
-use crate::plugins::Plugins;
+use crate::plugins::{Look, Plugins};
 use crate::readiness;
 use crate::reconcile::{Every, Reconcile};
 use crate::retention::Retention;
@@ -53,6 +53,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A start reads plugins for so long before it listens; the rest it reads afterwards.
+const READ_MAX: Duration = Duration::from_secs(10);
 /// Where the data plane says where it listens.
 const ADDRESS_FILE: &str = "address";
 
@@ -157,9 +159,16 @@ impl App {
         revisions::mark(&*store, &plugins).await;
         // Before anything runs: what was rolled back shortly before a crash takes its requests along now.
         plugins.set_pins(Arc::new(pins::PinsOfStore(store.clone()))).await;
-        if tokio::time::timeout(config.plugins.start_wait, plugins.scan()).await.is_err() {
-            // It goes on by itself.
-            tracing::warn!("Some plugins are still being made ready; calls are answered without them until they are");
+        // What needs no compiling; the rest goes on by itself.
+        let reading = plugins.look(Look::settled());
+        if tokio::time::timeout(READ_MAX.max(config.plugins.start_wait), reading).await.is_err()
+            || tokio::time::timeout(config.plugins.start_wait, plugins.settled()).await.is_err()
+        {
+            let apis = plugins.registry().awaited().len();
+            tracing::warn!(
+                apis_that_served_before = apis,
+                "Some plugins are still being made ready; their calls are answered 503 until they are"
+            );
         }
 
         let url_policy = parts::url_policy(&config)?;

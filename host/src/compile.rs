@@ -2,20 +2,25 @@
 //!
 //! **process** starts this program again as a compile worker and bounds what it takes → **worker** is what runs there,
 //! behind walls → **cache** keeps the artefact, authenticated, until others need the room. A component that makes the
-//! compiler run for ever, eat memory or break down costs its owner a refusal and the gateway nothing.
+//! compiler run for ever, eat memory or break down costs its owner a refusal and the gateway nothing. **turns** says whose
+//! component is next, and **budget** how much an owner may have compiled in an hour.
 
+mod budget;
 mod cache;
 mod frame;
 mod process;
+mod turns;
 pub(crate) mod worker;
 
+pub(crate) use self::budget::Budget;
 pub use self::cache::{Cache, CacheError, Found};
 pub use self::process::Process;
+pub(crate) use self::turns::{Claim, Turns, Urgency};
 
 use crate::config;
 use crate::telemetry::metrics::{Metrics, Outcome};
 use camino::Utf8Path;
-use ripost_runtime::{CompileError, Compiler, Key, Scheme, Target};
+use ripost_runtime::{CompileError, Compiler, Job, Key, Scheme, Target};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -90,19 +95,20 @@ impl Compiler for Compile {
         }
     }
 
-    fn compile(&self, key: &Key, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
+    fn compile(&self, key: &Key, wasm: &[u8], job: &Job) -> Result<Vec<u8>, CompileError> {
         if self.cache.is_some() {
             self.count("miss");
         }
         let started = Instant::now();
-        let made = self.process.compile(key.target, wasm);
+        let made = self.process.compile(key.target, wasm, job);
         let outcome = match &made {
             Ok(_) => "ok",
             Err(CompileError::Refused(_)) => "refused",
-            Err(CompileError::Time { .. }) => "time",
+            Err(CompileError::CpuTime { .. } | CompileError::Time { .. }) => "time",
             Err(CompileError::Memory { .. }) => "memory",
             Err(CompileError::Crashed(_)) => "crashed",
             Err(CompileError::Unavailable(_)) => "unavailable",
+            Err(CompileError::Interrupted) => "interrupted",
         };
         self.metrics.compilations.get_or_create(&Outcome { outcome }).inc();
         self.metrics.compile_seconds.observe(started.elapsed().as_secs_f64());
@@ -118,7 +124,7 @@ pub fn self_test(config: &config::Config) -> Result<Duration, String> {
     let started = Instant::now();
     let process = Process::of(&config.compile, CancellationToken::new());
     let target = Target { scheme: Scheme::Small, memory_reservation_bytes: 64 << 20 };
-    process.compile(target, &TINY).map_err(|error| error.to_string())?;
+    process.compile(target, &TINY, &Job::default()).map_err(|error| error.to_string())?;
     Ok(started.elapsed())
 }
 

@@ -1,5 +1,6 @@
 //! The data plane: what consumers speak to.
 
+mod absent;
 mod accepted;
 pub mod access;
 pub mod answer;

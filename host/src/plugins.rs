@@ -2,10 +2,12 @@
 //!
 //! **watch** what changes ([`Plugins::run`]) → **read** it whole → **manifest** → **admit** and **compile** → **keep**
 //! the revision in the data folder → **swap** the whole [`Registry`]. File events are only hints: every way in ends
-//! in the same scan, which reads what is there. Whatever is wrong on that way leaves the last good revision serving,
+//! in the same scan, which reads what is there. What has to be compiled or tried goes on by itself, by turns of the owners,
+//! and nobody who scans, pushes or decides waits for it. Whatever is wrong on that way leaves the last good revision serving,
 //! and is told in the log and in [`Plugins::status`].
 
 mod collect;
+mod errand;
 mod loaded;
 mod manifest;
 mod operate;
@@ -35,21 +37,25 @@ pub use manifest::{
 };
 pub use probation::Ran;
 pub use push::{PushError, PushKey};
-pub use registry::{ActiveApi, NamedTransform, Registry, Target, Transforms};
+pub use registry::{Absent, ActiveApi, NamedTransform, Registry, Target, Transforms};
 pub use revision::RevisionError;
 pub use revisions::{Kept, KeptRevision};
 pub use rollback::{Pins, RolledBack};
-pub use scan::{Activated, Rejected, ScanReport};
+pub(crate) use scan::Look;
+pub use scan::{Rejected, ScanReport};
 pub(crate) use source::read_files;
 pub use source::{Bare, Files, ReadError, read_folder};
 pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 
 use crate::capability::Granting;
+use crate::compile::{Budget, Claim, Turns, Urgency};
 pub use crate::config::WatchMode;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use camino::{Utf8Path, Utf8PathBuf};
-use loaded::{Loaded, Older};
+use loaded::{Assembly, Failure, Loaded, Older};
 use permits::Permits;
+use pipeline::Obstacle;
+use plan::Plan;
 use probation::Probation;
 use record::Record;
 pub use record::{FILE_NAME as RECORD_FILE, RecordError};
@@ -57,15 +63,23 @@ use revision::Revisions;
 use ripost_domain::address::PlainHttp;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::time::Clock;
-use ripost_runtime::{Limits, Runtime};
+use ripost_runtime::{FairSemaphore, Job, Limits, Runtime};
 use rollback::Successors;
-use scan::{Look, Turn};
+use scan::Turn;
 use shared::Shared;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Smoke cases of so many revisions are tried at once, of one owner's of one.
+const TRIALS_AT_ONCE: u32 = 2;
+/// So many older revisions are read for requests at once, of one owner one.
+const RECALLS_AT_ONCE: u32 = 4;
 
 /// How plugins are found, judged and kept.
 #[derive(Debug, Clone)]
@@ -106,6 +120,10 @@ pub struct PluginsConfig {
     pub smoke_wall: Duration,
     /// Pushed plugins of one owner.
     pub pushed_per_owner_max: usize,
+    /// Components compiled at once.
+    pub compile_workers: usize,
+    /// CPU time that compiling what one owner pushes may take in an hour; zero: no bound.
+    pub compile_budget: Duration,
 }
 
 impl PluginsConfig {
@@ -131,6 +149,8 @@ impl PluginsConfig {
             quarantine_after: 5,
             smoke_wall: Duration::from_secs(30),
             pushed_per_owner_max: 100,
+            compile_workers: 2,
+            compile_budget: Duration::from_mins(10),
         }
     }
 }
@@ -163,6 +183,14 @@ pub enum PluginError {
     /// The revision is there and cannot be made ready.
     #[error("revision {} cannot be made ready: {reason}", .digest.short())]
     Load {
+        /// The revision.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
+    /// The revision is there and cannot be made ready now: the compiler cannot be started, or the gateway stops.
+    #[error("revision {} cannot be made ready now: {reason}", .digest.short())]
+    NotNow {
         /// The revision.
         digest: Digest,
         /// Why not.
@@ -251,11 +279,30 @@ pub struct Plugins {
     folder_error: ArcSwapOption<String>,
     /// Held for a whole scan, on blocking threads only.
     scanning: Mutex<()>,
-    /// Held while what is known is looked at or changed, on blocking threads only, and never while one compiles.
+    /// Held while what is known is looked at or changed, for a moment, and never while one compiles.
     turn: Mutex<Turn>,
+    /// What is on its way. Locked after the turn, never before it.
+    plan: Mutex<Plan>,
+    /// Whose component is compiled next.
+    turns: Turns,
+    /// The same for what somebody waits for: the revision before, or an older one that a request names. It has a worker of
+    /// its own, so that taking something back waits for nobody's new component.
+    recalls: Turns,
+    recalling: FairSemaphore,
+    budget: Budget,
+    trials: FairSemaphore,
+    /// How much is being made ready.
+    errands: Sender<usize>,
+    /// Grows with each pass.
+    changes: Sender<u64>,
+    tasks: TaskTracker,
+    /// The host stops: nothing more is begun.
+    stopping: CancellationToken,
+    pass_is_due: AtomicBool,
+    passed_at: Mutex<Option<Instant>>,
     older: Mutex<Older>,
-    /// Held while an older revision is made ready: whoever else wants it waits here, and not on a thread.
-    older_turn: tokio::sync::Mutex<()>,
+    /// Held while an older revision is made ready: whoever else wants that one waits here, and not on a thread.
+    older_turns: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
     permits: Mutex<Permits>,
     shared: Shared,
     no_transforms: Arc<Transforms>,
@@ -306,6 +353,8 @@ impl Plugins {
         let revisions = Revisions::open(config.revisions_folder.clone())?;
         let record = Record::read_or_set_aside(revisions.folder())?;
         let older_max = config.older_max;
+        let (turns, recalls) = (Turns::new(config.compile_workers), Turns::new(1));
+        let budget = Budget::new(config.compile_budget);
         let no_transforms = Arc::new(Transforms::none(Arc::new(config.transform.clone())));
         let plugins = Self {
             config,
@@ -318,8 +367,20 @@ impl Plugins {
             folder_error: ArcSwapOption::empty(),
             scanning: Mutex::default(),
             turn: Mutex::default(),
+            plan: Mutex::default(),
+            turns,
+            recalls,
+            recalling: FairSemaphore::new(RECALLS_AT_ONCE, 1),
+            budget,
+            trials: FairSemaphore::new(TRIALS_AT_ONCE, 1),
+            errands: Sender::new(0),
+            changes: Sender::new(0),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            pass_is_due: AtomicBool::new(false),
+            passed_at: Mutex::default(),
             older: Mutex::new(Older::new(older_max)),
-            older_turn: tokio::sync::Mutex::new(()),
+            older_turns: Mutex::default(),
             permits: Mutex::default(),
             shared: Shared::default(),
             no_transforms,
@@ -395,15 +456,22 @@ impl Plugins {
         Reloads { ok: self.reloads_ok.load(Ordering::Relaxed), rejected: self.reloads_rejected.load(Ordering::Relaxed) }
     }
 
-    /// Reads the folder and puts into service what is new and good. A folder that cannot be read, a bad plugin and a
-    /// missing one leave what served before; at the start that is what served when the host was stopped.
+    /// Reads the folder and puts into service what is new and good, and returns when nothing is on its way any more. A
+    /// folder that cannot be read, a bad plugin and a missing one leave what served before; at the start that is what
+    /// served when the host was stopped.
     pub async fn scan(self: &Arc<Self>) -> ScanReport {
-        self.scan_with(Look::settled()).await
+        self.look_until_settled(Look::settled()).await
     }
 
     /// Like [`Plugins::scan`], and judges again what was rejected before.
     pub async fn reload(self: &Arc<Self>) -> ScanReport {
-        self.scan_with(Look::again()).await
+        self.look_until_settled(Look::again()).await
+    }
+
+    async fn look_until_settled(self: &Arc<Self>, look: Look) -> ScanReport {
+        let report = self.look(look).await;
+        self.settled().await;
+        ScanReport { rejected: self.rejected(), ..report }
     }
 
     /// An API as it was in a revision: the active one, or one that a request was accepted under. If that one was put aside
@@ -453,15 +521,42 @@ impl Plugins {
         if let Some(found) = self.ready(digest, api) {
             return found;
         }
-        let _turn = self.older_turn.lock().await;
+        let one = self.older_turn(digest);
+        let _turn = one.lock().await;
         if let Some(found) = self.ready(digest, api) {
             return found;
         }
-        let plugins = self.clone();
-        let loading = tokio::task::spawn_blocking(move || plugins.load_kept(digest, Above::Lower));
-        let loaded = Arc::new(loading.await.map_err(|_| PluginError::Lost)??);
+        // What served before the start is being made ready anyway.
+        let mut changes = self.changes.subscribe();
+        while self.is_underway(digest) {
+            tokio::select! {
+                changed = changes.changed() => changed.expect("the sender lives in `self`"),
+                () = self.stopping.cancelled() => return Err(stopping(digest)),
+            }
+        }
+        if let Some(found) = self.ready(digest, api) {
+            return found;
+        }
+        // Each holds its revision in memory.
+        let _place = self.recalling.acquire(&Arc::from(api.owner.as_str()), 1).await;
+        let loaded = Arc::new(self.recall(digest).await?);
         lock(&self.older).insert(loaded.clone());
         find(&loaded, api)
+    }
+
+    fn older_turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = lock(&self.older_turns);
+        if let Some(turn) = turns.get(&digest).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(digest, Arc::downgrade(&turn));
+        turn
+    }
+
+    fn is_underway(&self, digest: Digest) -> bool {
+        lock(&self.plan).is_underway(digest)
     }
 
     /// Whether a revision was put aside, or its plugin stopped, since somebody was given it. Once for each run; no lock.
@@ -483,14 +578,43 @@ impl Plugins {
         Some(find(&loaded, api))
     }
 
-    /// Makes a revision ready from the data folder. Blocking.
-    fn load_kept(&self, digest: Digest, above: Above) -> Result<Loaded, PluginError> {
-        let revision = self.revisions.load(&digest)?;
-        let failed = |reason: String| PluginError::Load { digest, reason };
-        let text = revision.manifest().ok_or_else(|| failed(format!("it has no {FILE_NAME}")))?;
-        let manifest =
-            Manifest::parse(FILE_NAME, text, &self.bounds(above)).map_err(|error| failed(error.to_string()))?;
-        self.load(&revision, Arc::new(manifest)).map_err(|failure| failed(failure.reason))
+    /// Makes a revision ready from the data folder, under the ceiling of today.
+    async fn recall(self: &Arc<Self>, digest: Digest) -> Result<Loaded, PluginError> {
+        let failed = |Failure { reason, obstacle, .. }: Failure| match obstacle {
+            Obstacle::Bad | Obstacle::Others => PluginError::Load { digest, reason },
+            Obstacle::Passing | Obstacle::For(_) | Obstacle::Interrupted => PluginError::NotNow { digest, reason },
+        };
+        let plugins = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let revision = plugins.revisions.load(&digest)?;
+            let failed = |reason: String| PluginError::Load { digest, reason };
+            let text = revision.manifest().ok_or_else(|| failed(format!("it has no {FILE_NAME}")))?;
+            let manifest = Manifest::parse(FILE_NAME, text, &plugins.bounds(Above::Lower));
+            let manifest = manifest.map_err(|error| failed(error.to_string()))?;
+            Ok::<_, PluginError>((Arc::new(revision), Arc::new(manifest)))
+        });
+        let (revision, manifest) = reading.await.map_err(|_| PluginError::Lost)??;
+        let owner: Arc<str> = manifest.apis.first().map_or("", |api| api.name.owner.as_str()).into();
+        let mut made = Vec::new();
+        loop {
+            let (of, manifest, there) = (revision.clone(), manifest.clone(), made.clone());
+            let assembly = self.blocking(move |plugins| plugins.assemble(&of, &manifest, &there)).await;
+            let lacks = match assembly.map_err(failed)? {
+                Assembly::Whole(loaded) => return Ok(loaded),
+                Assembly::Lacks(lacks) => lacks,
+            };
+            for want in lacks {
+                let (owner, component) = (owner.clone(), *want.digest.as_bytes());
+                let claim = Claim { owner, urgency: Urgency::Missed, bytes: want.bytes, component };
+                let _worker = tokio::select! {
+                    worker = self.recalls.worker(claim) => worker,
+                    () = self.stopping.cancelled() => return Err(stopping(digest)),
+                };
+                let of = revision.clone();
+                let making = self.blocking(move |plugins| plugins.make(&of, &want, &Job::default()));
+                made.push(making.await.map_err(failed)?);
+            }
+        }
     }
 
     fn bounds(&self, above: Above) -> Bounds {
@@ -513,6 +637,10 @@ impl std::fmt::Debug for Plugins {
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
+}
+
+fn stopping(digest: Digest) -> PluginError {
+    PluginError::NotNow { digest, reason: "the gateway is stopping".to_owned() }
 }
 
 fn find(loaded: &Loaded, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {

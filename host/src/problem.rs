@@ -100,6 +100,7 @@ kinds! {
     CallbackExpired,
     ConsumerError,
     RevisionUnavailable,
+    ApiCompiling,
     PluginStopped,
     PluginConflict,
     RunLost,
@@ -202,6 +203,7 @@ impl Kind {
                 (502, "revision-unavailable", "The revision that this request was accepted under cannot be run")
             }
             Self::PluginConflict => (409, "plugin-conflict", "The plugin cannot be changed like that"),
+            Self::ApiCompiling => (503, "api-compiling", "The API is still being compiled"),
             Self::PluginStopped => (503, "plugin-stopped", "The operator stopped the plugin"),
             Self::Cancelled => (409, "cancelled", "The request was cancelled"),
             Self::TooLateToCancel => (409, "too-late-to-cancel", "The request cannot be cancelled any more"),

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use ripost::compile::Process;
-use ripost_runtime::{CompileError, Scheme, Target};
+use ripost_runtime::{CompileError, Job, Scheme, Target};
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ impl Lab {
     /// What comes of a component, with everything checked that holds for all of them.
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
         let (started, before) = (Instant::now(), memory("VmRSS"));
-        let made = self.process.compile(target(), wasm);
+        let made = self.process.compile(target(), wasm, &Job::default());
         let (took, grown) = (started.elapsed(), memory("VmHWM").saturating_sub(before));
         assert!(took < self.wall + GRACE, "{took:?} with a limit of {:?}", self.wall);
         let artefact = made.as_ref().map_or(0, Vec::len) as u64;
@@ -101,7 +101,8 @@ impl Lab {
     /// For bombs that some machines may be quick enough for.
     fn compile_or_refuse(&self, wasm: &[u8]) {
         if let Err(error) = self.compile(wasm) {
-            let limit = matches!(error, CompileError::Time { .. } | CompileError::Memory { .. });
+            let limit =
+                matches!(error, CompileError::CpuTime { .. } | CompileError::Time { .. } | CompileError::Memory { .. });
             assert!(limit || matches!(error, CompileError::Refused(_)), "{error:?}");
         }
     }
@@ -165,7 +166,10 @@ fn a_function_of_many_branches_ends_at_the_limit_of_memory() {
 fn blocks_nested_two_million_deep_end_at_a_limit() {
     let bomb = function(&[BLOCK.repeat(2_000_000), END.repeat(2_000_000)].concat());
     let made = lab(3000, 256 * MIB).compile(&bomb);
-    assert!(matches!(made, Err(CompileError::Time { .. } | CompileError::Memory { .. })), "{made:?}");
+    assert!(
+        matches!(made, Err(CompileError::CpuTime { .. } | CompileError::Time { .. } | CompileError::Memory { .. })),
+        "{made:?}"
+    );
 }
 
 #[test]
@@ -212,7 +216,7 @@ fn a_worker_has_no_environment_no_folder_and_no_files_but_its_pipes() {
     nix::fcntl::fcntl(&left_open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let bomb = fifty_thousand_functions();
     std::thread::scope(|scope| {
-        let compiling = scope.spawn(|| lab.process.compile(target(), &bomb));
+        let compiling = scope.spawn(|| lab.process.compile(target(), &bomb, &Job::default()));
         let pid = wait_for_worker();
         let of = |name: &str| format!("/proc/{pid}/{name}");
         // The limit is set when the walls are up.
@@ -242,16 +246,12 @@ fn a_worker_has_no_environment_no_folder_and_no_files_but_its_pipes() {
 }
 
 #[test]
-fn one_component_is_compiled_at_a_time_and_stopping_ends_it_at_once() {
+fn stopping_ends_all_that_is_being_compiled_at_once() {
     let lab = lab(60_000, 1024 * MIB);
     let bomb = fifty_thousand_functions();
     std::thread::scope(|scope| {
-        let compiling = [(); 2].map(|()| scope.spawn(|| lab.process.compile(target(), &bomb)));
-        let pid = wait_for_worker();
-        let looked = Instant::now();
-        while looked.elapsed() < Duration::from_millis(300) {
-            assert_eq!(workers(), [pid]);
-        }
+        let compiling = [(); 2].map(|()| scope.spawn(|| lab.process.compile(target(), &bomb, &Job::default())));
+        wait_for_worker();
         lab.stopping.cancel();
         let stopped = Instant::now();
         for compiling in compiling {
@@ -261,4 +261,39 @@ fn one_component_is_compiled_at_a_time_and_stopping_ends_it_at_once() {
         assert!(stopped.elapsed() < Duration::from_secs(2), "{:?}", stopped.elapsed());
     });
     assert!(workers().is_empty());
+}
+
+#[test]
+fn one_that_is_interrupted_ends_at_once_and_another_goes_on() {
+    let lab = lab(3000, 1024 * MIB);
+    let bomb = fifty_thousand_functions();
+    let (first, second) = (Job::default(), Job::default());
+    std::thread::scope(|scope| {
+        let goes_on = scope.spawn(|| lab.process.compile(target(), &bomb, &first));
+        let interrupted = scope.spawn(|| lab.process.compile(target(), &bomb, &second));
+        while workers().len() < 2 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let asked = Instant::now();
+        second.interrupt();
+        assert_eq!(interrupted.join().unwrap(), Err(CompileError::Interrupted));
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        assert_eq!(goes_on.join().unwrap(), Err(CompileError::Time { limit: Duration::from_secs(3) }));
+    });
+    assert!(first.cpu() > second.cpu(), "{:?}, {:?}", first.cpu(), second.cpu());
+}
+
+#[test]
+fn what_used_too_much_cpu_time_is_told_so_and_the_time_is_counted() {
+    let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = Duration::from_secs(1);
+    let process = Process::new(Duration::from_secs(60), 1024 * MIB, CancellationToken::new());
+    let process = process.program(env!("CARGO_BIN_EXE_ripost")).cpu(limit);
+    let job = Job::default();
+    let made = process.compile(target(), &fifty_thousand_functions(), &job);
+    assert_eq!(made, Err(CompileError::CpuTime { limit }));
+    assert!((limit..limit * 3 / 2).contains(&job.cpu()), "{:?}", job.cpu());
+    let text = CompileError::CpuTime { limit }.to_string();
+    assert!(text.contains("1 s of CPU time, the operator's limit `compile.cpu`"), "{text}");
+    drop(turn);
 }

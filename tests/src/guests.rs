@@ -361,6 +361,21 @@ pub fn compile_bomb() -> Vec<u8> {
     source.handler()
 }
 
+/// Answers as [`echo`] does, with loops in loops beside it that take the compiler long for their size: a quarter of a
+/// second for each of `functions` (the time grows with the cube of the depth). Another `mark` gives other bytes.
+#[must_use]
+pub fn compiles_slowly(functions: usize, mark: u32) -> Vec<u8> {
+    const DEPTH: usize = 500;
+    let mut source = Source::handle("(call $echo (local.get $request))");
+    let function = |number: usize| {
+        let open = "loop local.get $n br_if 0 ".repeat(3) + &"loop local.get $n br_if 3 ".repeat(DEPTH);
+        let close = "end ".repeat(DEPTH + 3);
+        format!("(func (param $n i32) i32.const {} drop {open}{close})", mark as usize * 1000 + number)
+    };
+    source.items = (0..functions).map(function).collect();
+    source.handler()
+}
+
 /// A core module: WebAssembly, but no component.
 #[must_use]
 pub fn no_component() -> Vec<u8> {

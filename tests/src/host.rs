@@ -197,7 +197,7 @@ impl Host {
     }
 
     /// Waits until an API is served, as its consumers see it: a call that is not the JSON it claims to be is 400 once
-    /// there is such an API, and 404 before; either way nothing is accepted.
+    /// there is such an API, and 404 or 503 before; either way nothing is accepted.
     ///
     /// # Errors
     /// It is not within ten seconds.
@@ -276,6 +276,9 @@ impl Host {
         }
         host.url = host.address("address").await?;
         host.admin_url = host.address("admin-address").await?;
+        if wait == builder::WaitFor::Listening {
+            return Ok(host);
+        }
         let anybody = Consumer::new(&host.url, None);
         let start_max = host.settings.start_max.unwrap_or(START_MAX);
         until("readiness", start_max, async || {
@@ -283,6 +286,14 @@ impl Host {
             Ok(anybody.get("/readyz").await.is_ok_and(|answer| answer.status == 200).then_some(()))
         })
         .await?;
+        if wait == builder::WaitFor::Plugins {
+            let what = "what is in the plugins folder is ready or rejected";
+            until(what, start_max, async || {
+                host.check_alive()?;
+                Ok((!host.is_compiling().await?).then_some(()))
+            })
+            .await?;
+        }
         Ok(host)
     }
 
@@ -297,6 +308,16 @@ impl Host {
         })
         .await?;
         Ok(host)
+    }
+
+    /// Whether a plugin is being compiled or tried.
+    ///
+    /// # Errors
+    /// The status is not answered.
+    pub async fn is_compiling(&self) -> Result<bool> {
+        let status = self.admin(Method::GET, "/admin/v1/status").await?.expect(200)?.json()?;
+        let plugins = status["plugins"].as_array().context("a status without plugins")?;
+        Ok(plugins.iter().any(|plugin| plugin["state"] == "compiling"))
     }
 
     async fn address(&mut self, name: &str) -> Result<String> {
@@ -363,6 +384,14 @@ impl Stopped {
     /// # Errors
     /// It does not start.
     pub async fn start(self) -> Result<Host> {
+        Host::start(self.settings, self.folder, builder::WaitFor::Plugins).await
+    }
+
+    /// Another process on the same folder, waiting until it says that it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_ready(self) -> Result<Host> {
         Host::start(self.settings, self.folder, builder::WaitFor::Readiness).await
     }
 
@@ -375,6 +404,14 @@ impl Stopped {
         let address = self.url.strip_prefix("http://").context("it never listened")?;
         let settings = self.settings.listen(address);
         Host::start(settings, self.folder, builder::WaitFor::Life).await
+    }
+
+    /// Another process on the same folder, waiting until it listens.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_listening(self) -> Result<Host> {
+        Host::start(self.settings, self.folder, builder::WaitFor::Listening).await
     }
 
     /// Another process on the same folder, without waiting until it is ready.

@@ -5,7 +5,8 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
@@ -58,14 +59,20 @@ pub enum CompileError {
     /// The compiler says why.
     #[error("{0}")]
     Refused(String),
-    /// It took too long: a compile bomb, or far too large.
-    #[error("compiling took longer than the limit of {} s: make the component smaller, or split its largest functions", .limit.as_secs_f64())]
+    /// It used too much CPU time: a compile bomb, or far too large.
+    #[error("compiling took more than {} s of CPU time, the operator's limit `compile.cpu`: make the component smaller, split its largest functions, or have the operator raise the limit", .limit.as_secs_f64())]
+    CpuTime {
+        /// The most it may use.
+        limit: Duration,
+    },
+    /// It took too long, perhaps because the machine was busy.
+    #[error("compiling took longer than {} s by the clock, the operator's limit `compile.wall`: make the component smaller, split its largest functions, or have the operator raise the limit", .limit.as_secs_f64())]
     Time {
         /// Wall time.
         limit: Duration,
     },
     /// It took too much memory, as far as can be told.
-    #[error("compiling needed more memory than the limit of {} MiB: make the component smaller, or split its largest functions", .limit_bytes >> 20)]
+    #[error("compiling needed more than {} MiB of memory, the operator's limit `compile.memory`: make the component smaller, split its largest functions, or have the operator raise the limit", .limit_bytes >> 20)]
     Memory {
         /// Memory.
         limit_bytes: u64,
@@ -78,6 +85,40 @@ pub enum CompileError {
     /// There was no compiler. Not the component's fault.
     #[error("the compiler could not be started ({0}): the operator finds more in the log")]
     Unavailable(String),
+    /// Whoever asked for it took it back ([`Job::interrupt`]).
+    #[error("compiling was interrupted; it begins again by itself")]
+    Interrupted,
+}
+
+/// One compilation as whoever asks for it sees it.
+#[derive(Debug, Default)]
+pub struct Job {
+    interrupted: AtomicBool,
+    cpu_nanos: AtomicU64,
+}
+
+impl Job {
+    /// Ends it as soon as the compiler notices.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to end.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Adds to what it has used.
+    pub fn add_cpu(&self, cpu: Duration) {
+        self.cpu_nanos.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The CPU time it has used, once it has ended.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed))
+    }
 }
 
 /// Makes machine code, and may keep it. What it returns is run as it is: an implementation must return nothing but what
@@ -91,11 +132,11 @@ pub trait Compiler: Send + Sync {
     /// Keeps an artefact. Whether that worked is nobody's business but its own.
     fn keep(&self, _key: &Key, _artefact: &[u8]) {}
 
-    /// Machine code of a component. Blocking.
+    /// Machine code of a component. Blocking. `job` says when to stop, and is told what it took.
     ///
     /// # Errors
     /// [`CompileError`].
-    fn compile(&self, key: &Key, wasm: &[u8]) -> Result<Vec<u8>, CompileError>;
+    fn compile(&self, key: &Key, wasm: &[u8], job: &Job) -> Result<Vec<u8>, CompileError>;
 }
 
 /// Compiles in this process and keeps nothing: for tests and for bytes that are trusted.
@@ -103,8 +144,12 @@ pub trait Compiler: Send + Sync {
 pub struct InProcess;
 
 impl Compiler for InProcess {
-    fn compile(&self, key: &Key, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-        compile(key.target, wasm).map_err(CompileError::Refused)
+    /// Cannot be interrupted, and takes its wall time for CPU time: it has one thread.
+    fn compile(&self, key: &Key, wasm: &[u8], job: &Job) -> Result<Vec<u8>, CompileError> {
+        let started = Instant::now();
+        let made = compile(key.target, wasm).map_err(CompileError::Refused);
+        job.add_cpu(started.elapsed());
+        made
     }
 }
 

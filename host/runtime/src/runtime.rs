@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 use crate::aside::Aside;
 use crate::call::{Call, Problem, Request, Response, Run, Usage};
 use crate::capability;
-use crate::compiler::{Compiler, InProcess, Key, Target, compatibility};
+use crate::compiler::{Compiler, InProcess, Job, Key, Target, compatibility};
 use crate::component::{
     Compiled, Facts, Handler, Inspection, Linked, LoadError, Transform, inspect, kind, pack, unpack,
 };
@@ -45,6 +45,23 @@ struct Platform {
     linker: Linker<State>,
     description: SchemeDescription,
     compatibility: u64,
+}
+
+/// What a look at a component's bytes brought.
+enum Looked<'r> {
+    /// It was compiled before.
+    Compiled(Box<Linked>),
+    /// It may be compiled, for this engine.
+    Admitted { facts: Box<Facts>, platform: &'r Platform, digest: [u8; 32] },
+}
+
+impl Looked<'_> {
+    fn compiled(self) -> Option<Linked> {
+        match self {
+            Looked::Compiled(linked) => Some(*linked),
+            Looked::Admitted { .. } => None,
+        }
+    }
 }
 
 impl Platform {
@@ -127,7 +144,24 @@ impl Runtime {
     /// # Errors
     /// One sentence for the owner of the component.
     pub fn load(&self, wasm: &[u8], limits: &Limits) -> Result<Handler, LoadError> {
-        self.load_as(Role::Handler, wasm, limits).map(Handler::from)
+        self.load_within(wasm, limits, &Job::default())
+    }
+
+    /// The same, and whoever holds `job` can interrupt the compiler and sees what it took.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub fn load_within(&self, wasm: &[u8], limits: &Limits, job: &Job) -> Result<Handler, LoadError> {
+        self.load_as(Role::Handler, wasm, limits, job).map(Handler::from)
+    }
+
+    /// [`Runtime::load`] without the compiler: what was compiled before, or is refused. `None`: it is fine so far, and is
+    /// still to be compiled. **Blocking**, for a look at its bytes.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub fn load_compiled(&self, wasm: &[u8], limits: &Limits) -> Result<Option<Handler>, LoadError> {
+        Ok(self.look(Role::Handler, wasm, limits)?.compiled().map(Handler::from))
     }
 
     /// The same of a transform. **Blocking**.
@@ -136,23 +170,59 @@ impl Runtime {
     /// One sentence for the owner of the component: also for a handler, for a transform of another kind, and for one that
     /// imports more than `log`.
     pub fn load_transform(&self, wasm: &[u8], kind: TransformKind, limits: &Limits) -> Result<Transform, LoadError> {
-        self.load_as(Role::Transform(kind), wasm, limits).map(Transform::from)
+        self.load_transform_within(wasm, kind, limits, &Job::default())
     }
 
-    fn load_as(&self, wanted: Role, wasm: &[u8], limits: &Limits) -> Result<Linked, LoadError> {
+    /// As [`Runtime::load_within`].
+    ///
+    /// # Errors
+    /// As [`Runtime::load_transform`].
+    pub fn load_transform_within(
+        &self,
+        wasm: &[u8],
+        kind: TransformKind,
+        limits: &Limits,
+        job: &Job,
+    ) -> Result<Transform, LoadError> {
+        self.load_as(Role::Transform(kind), wasm, limits, job).map(Transform::from)
+    }
+
+    /// As [`Runtime::load_compiled`]. **Blocking**, for a look at its bytes.
+    ///
+    /// # Errors
+    /// As [`Runtime::load_transform`].
+    pub fn load_compiled_transform(
+        &self,
+        wasm: &[u8],
+        kind: TransformKind,
+        limits: &Limits,
+    ) -> Result<Option<Transform>, LoadError> {
+        Ok(self.look(Role::Transform(kind), wasm, limits)?.compiled().map(Transform::from))
+    }
+
+    fn load_as(&self, wanted: Role, wasm: &[u8], limits: &Limits, job: &Job) -> Result<Linked, LoadError> {
+        let (facts, platform, digest) = match self.look(wanted, wasm, limits)? {
+            Looked::Compiled(linked) => return Ok(*linked),
+            Looked::Admitted { facts, platform, digest } => (facts, platform, digest),
+        };
+        let key = platform.key(digest);
+        let code = self.0.compiler.compile(&key, wasm, job).map_err(LoadError::Compile)?;
+        let linked = platform.link(&code, (*facts).clone(), digest, limits)?;
+        self.0.compiler.keep(&key, &pack(&facts, &code));
+        Ok(linked)
+    }
+
+    /// All that comes before the compiler.
+    fn look(&self, wanted: Role, wasm: &[u8], limits: &Limits) -> Result<Looked<'_>, LoadError> {
         kind(wasm, limits)?;
         let digest: [u8; 32] = Sha256::digest(wasm).into();
         let platforms = [&self.0.small, &self.0.large];
         if let Some(found) = platforms.iter().find_map(|platform| self.find(platform, digest, wanted, limits)) {
-            return found;
+            return Ok(Looked::Compiled(Box::new(found?)));
         }
         let facts = inspect(wasm, self.0.large.engine.get_wasm_features(), wanted)?;
         let platform = self.platform(facts.admit(limits, self.0.config.small_first_memory_bytes_max)?);
-        let key = platform.key(digest);
-        let code = self.0.compiler.compile(&key, wasm).map_err(LoadError::Compile)?;
-        let linked = platform.link(&code, facts.clone(), digest, limits)?;
-        self.0.compiler.keep(&key, &pack(&facts, &code));
-        Ok(linked)
+        Ok(Looked::Admitted { facts: Box::new(facts), platform, digest })
     }
 
     /// What was compiled before, if these limits put it into that engine again. One that cannot be used is compiled anew.

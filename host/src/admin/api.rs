@@ -19,7 +19,7 @@ use crate::gateway::{Gateway, documents, identity, refuse_methods_of_proxies};
 use crate::keyring::Keyring;
 use crate::live::Live;
 use crate::openapi::{self, Scope};
-use crate::plugins::Plugins;
+use crate::plugins::{Look, Plugins};
 use crate::problem::{Kind, Problem, pages};
 use crate::readiness;
 use crate::retention::Retention;
@@ -163,7 +163,7 @@ impl Admin {
             Endpoint::Metrics => self.metrics_page().await,
             Endpoint::Status => json(200, &status::read(self, principal).await?),
             Endpoint::Reload => {
-                self.plugins.reload().await;
+                self.plugins.look(Look::again()).await;
                 json(200, &status::read(self, principal).await?)
             }
             Endpoint::Apis => json(200, &apis::list(self, principal)),

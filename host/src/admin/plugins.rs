@@ -80,7 +80,9 @@ fn problem(error: PluginError) -> Problem {
         | PluginError::Changed(_)
         | PluginError::Taken { .. }
         | PluginError::Stopped(_) => Problem::new(Kind::PluginConflict, detail),
-        PluginError::Revision(_) | PluginError::Load { .. } => Problem::new(Kind::RevisionUnavailable, detail),
+        PluginError::Revision(_) | PluginError::Load { .. } | PluginError::NotNow { .. } => {
+            Problem::new(Kind::RevisionUnavailable, detail)
+        }
         PluginError::Requests(_) | PluginError::Record(_) => {
             tracing::error!(error = detail, "A decision about a plugin could not be written down");
             let detail = "The gateway cannot write or read at the moment; its log says why. Nothing was changed.";

@@ -50,6 +50,8 @@ pub(super) fn plugins_config(config: &Config) -> PluginsConfig {
         quarantine_after: config.plugins.quarantine_after,
         smoke_wall: config.plugins.smoke_wall,
         pushed_per_owner_max: config.push.plugins_per_owner_max,
+        compile_workers: config.compile.workers,
+        compile_budget: config.compile.budget,
         bare: if config.dev { Bare::Serve } else { Bare::Refuse },
         limits: config.sandbox.handler.clone(),
         ceiling: config.sandbox.ceiling.clone(),

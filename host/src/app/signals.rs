@@ -1,6 +1,6 @@
 //! What the process is told by signals: to stop, and to read the plugins folder again.
 
-use crate::plugins::Plugins;
+use crate::plugins::{Look, Plugins};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ pub(super) async fn reload_on_hangup(plugins: Arc<Plugins>, stopping: Cancellati
             heard = hangup.recv() => if heard.is_none() { return },
         }
         tracing::info!(signal = "SIGHUP", "Reading the plugins folder");
-        plugins.reload().await;
+        plugins.look(Look::again()).await;
     }
 }
 

@@ -93,6 +93,11 @@ impl Table {
             ("runs.queued_bytes_max", Value::Bytes(config.runs.queued_bytes_max), "bodies of those requests"),
             ("compile.cpu", Value::Time(config.compile.cpu), "CPU time of compiling a component"),
             ("compile.wall", Value::Time(config.compile.wall), "time of compiling a component"),
+            (
+                "compile.budget",
+                Value::Time(config.compile.budget),
+                "CPU time of compiling what an owner pushes, an hour",
+            ),
             ("compile.memory", Value::Bytes(config.compile.memory), "memory of compiling a component"),
             ("compile.cache", Value::Bytes(config.compile.cache), "compiled components that are kept"),
             ("outbound.in_flight", count(config.outbound.in_flight), "outbound calls at once"),

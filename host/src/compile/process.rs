@@ -4,13 +4,12 @@ use super::frame::{self, ARTEFACT_BYTES_MAX, Answer};
 use crate::config;
 use nix::sys::signal::Signal;
 use nix::unistd::{SysconfVar, sysconf};
-use ripost_runtime::{CompileError, Target};
+use ripost_runtime::{CompileError, Job, Target};
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -34,14 +33,13 @@ const STDERR_BYTES_MAX: u64 = 16 << 10;
 /// What Rust says before it aborts for want of memory.
 const NO_MEMORY: &str = "memory allocation of";
 
-/// Starts compile workers, one at a time: on few cores a second one only takes from the calls.
+/// Starts compile workers, one for each call; how many there are at once is for `turns` to say.
 pub struct Process {
     program: PathBuf,
     cpu: Duration,
     wall: Duration,
     memory_bytes: u64,
     stopping: CancellationToken,
-    turn: Mutex<()>,
 }
 
 /// How a worker ended, and what is known of it.
@@ -53,14 +51,18 @@ struct End {
     stderr: String,
     /// The largest address space it was seen with.
     seen_bytes: u64,
+    /// The CPU time it used.
+    cpu: Duration,
 }
 
 /// Why we killed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
     Late,
+    Busy,
     Large,
     Stopping,
+    Interrupted,
 }
 
 /// Killed and reaped when dropped, whatever happens in between.
@@ -79,7 +81,7 @@ impl Process {
     /// cancelled.
     #[must_use]
     pub fn new(wall: Duration, memory_bytes: u64, stopping: CancellationToken) -> Self {
-        Self { program: PROGRAM.into(), cpu: wall, wall, memory_bytes, stopping, turn: Mutex::new(()) }
+        Self { program: PROGRAM.into(), cpu: wall, wall, memory_bytes, stopping }
     }
 
     /// With another program than this one: `ripost`, for tests that are not it.
@@ -102,20 +104,19 @@ impl Process {
         self
     }
 
-    /// Machine code of a component for a target. **Blocking**, for `wall` at most, and before that until earlier ones
-    /// are done.
+    /// Machine code of a component for a target. **Blocking**, for `wall` at most.
     ///
     /// # Errors
     /// [`CompileError`].
-    pub fn compile(&self, target: Target, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn compile(&self, target: Target, wasm: &[u8], job: &Job) -> Result<Vec<u8>, CompileError> {
         if self.stopping.is_cancelled() {
             return Err(stopping());
         }
-        let end = self.work(target, wasm).map_err(|error| {
+        let end = self.work(target, wasm, job).map_err(|error| {
             tracing::error!(program = %self.program.display(), %error, "The compile worker cannot be started");
             CompileError::Unavailable(error.to_string())
         })?;
+        job.add_cpu(end.cpu);
         if !end.stderr.is_empty() {
             tracing::debug!(stderr = end.stderr, status = %end.status, "What a compile worker said");
         }
@@ -146,7 +147,7 @@ impl Process {
         command
     }
 
-    fn work(&self, target: Target, wasm: &[u8]) -> io::Result<End> {
+    fn work(&self, target: Target, wasm: &[u8], job: &Job) -> io::Result<End> {
         let mut worker = Worker(self.command(target).spawn()?);
         let deadline = Instant::now() + self.wall;
         let (stdin, stdout, stderr) = (worker.0.stdin.take(), worker.0.stdout.take(), worker.0.stderr.take());
@@ -177,7 +178,7 @@ impl Process {
                     return Err(error);
                 }
             };
-            let mut seen_bytes = 0;
+            let (mut seen_bytes, mut cpu) = (0, Duration::ZERO);
             let (answer, killed) = loop {
                 match answer.recv_timeout(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now()))) {
                     Ok(answer) => break (Some(answer), None),
@@ -189,13 +190,22 @@ impl Process {
                 if memory_bytes > self.memory_bytes {
                     break (None, Some(Killed::Large));
                 }
+                cpu = cpu_time(worker.0.id()).unwrap_or(cpu);
+                if cpu > self.cpu {
+                    break (None, Some(Killed::Busy));
+                }
                 if self.stopping.is_cancelled() {
                     break (None, Some(Killed::Stopping));
+                }
+                if job.is_interrupted() {
+                    break (None, Some(Killed::Interrupted));
                 }
                 if Instant::now() >= deadline {
                     break (None, Some(Killed::Late));
                 }
             };
+            // Nobody has waited for it yet, so that the kernel still knows.
+            cpu = cpu_time(worker.0.id()).unwrap_or(cpu);
             let status = match killed {
                 Some(_) => worker.0.kill().and_then(|()| worker.0.wait()),
                 None => ended(&mut worker.0),
@@ -204,7 +214,7 @@ impl Process {
                 let _ = worker.0.kill();
             }
             let status = status?;
-            Ok(End { answer, killed, status, stderr: said.join().unwrap_or_default(), seen_bytes })
+            Ok(End { answer, killed, status, stderr: said.join().unwrap_or_default(), seen_bytes, cpu })
         })
     }
 
@@ -213,6 +223,8 @@ impl Process {
             (CompileError::Time { limit: self.wall }, CompileError::Memory { limit_bytes: self.memory_bytes });
         match (end.killed, end.answer) {
             (Some(Killed::Late), _) => return Err(time),
+            (Some(Killed::Busy), _) => return Err(CompileError::CpuTime { limit: self.cpu }),
+            (Some(Killed::Interrupted), _) => return Err(CompileError::Interrupted),
             (Some(Killed::Large), _) => return Err(memory),
             (Some(Killed::Stopping), _) => return Err(stopping()),
             (None, Some(Ok(answer))) => {
@@ -237,7 +249,7 @@ impl Process {
         // A stack that cannot grow any more ends the same way as any other, so its size tells.
         let full = end.seen_bytes >= self.address_space_bytes() / 16 * 15;
         Err(match Signal::try_from(signal) {
-            Ok(Signal::SIGXCPU) => CompileError::Time { limit: self.cpu },
+            Ok(Signal::SIGXCPU) => CompileError::CpuTime { limit: self.cpu },
             Ok(Signal::SIGABRT) if end.stderr.contains(NO_MEMORY) => memory,
             Ok(Signal::SIGABRT | Signal::SIGSEGV | Signal::SIGBUS) if full => memory,
             Ok(Signal::SIGKILL | Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP) => {
@@ -284,6 +296,16 @@ fn sizes(pid: u32) -> Option<(u64, u64)> {
     Some((pages.next()??.saturating_mul(page_bytes), pages.next()??.saturating_mul(page_bytes)))
 }
 
+/// The CPU time that a process has used, also of one that has ended and that nobody has waited for.
+fn cpu_time(pid: u32) -> Option<Duration> {
+    let ticks_per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|ticks| *ticks > 0)?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After its name, which may have anything in it, begins the third field; user and system time are the 14th and 15th.
+    let mut fields = stat.rsplit(") ").next()?.split(' ').skip(11).map(|ticks| ticks.parse::<u64>().ok());
+    let ticks = fields.next()??.saturating_add(fields.next()??);
+    Some(Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,13 +324,14 @@ mod tests {
     fn judged(signal: i32, stderr: &str, seen_bytes: u64) -> CompileError {
         let answer = Some(Err(io::ErrorKind::UnexpectedEof.into()));
         let status = ExitStatus::from_raw(signal);
-        process().judge(End { answer, killed: None, status, stderr: stderr.to_owned(), seen_bytes }).unwrap_err()
+        let (stderr, cpu) = (stderr.to_owned(), Duration::ZERO);
+        process().judge(End { answer, killed: None, status, stderr, seen_bytes, cpu }).unwrap_err()
     }
 
     #[test]
     fn how_a_worker_ended_says_whose_fault_it_was() {
-        let (time, memory) =
-            (CompileError::Time { limit: Duration::from_secs(2) }, CompileError::Memory { limit_bytes: MEMORY_BYTES });
+        let memory = CompileError::Memory { limit_bytes: MEMORY_BYTES };
+        let time = CompileError::CpuTime { limit: Duration::from_secs(2) };
         let (xcpu, abort, segv, kill) = (24, 6, 11, 9);
         assert_eq!(judged(xcpu, "", 0), time);
         assert_eq!(judged(abort, "memory allocation of 7 bytes failed\n", 0), memory);
@@ -335,15 +358,28 @@ mod tests {
     }
 
     #[test]
+    fn the_time_that_a_process_has_used_can_be_told_until_somebody_has_waited_for_it() {
+        let mut spins = Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let pid = spins.id();
+        while cpu_time(pid).unwrap() < Duration::from_millis(50) {
+            thread::sleep(LOOK_EVERY);
+        }
+        spins.kill().unwrap();
+        assert!(cpu_time(pid).unwrap() >= Duration::from_millis(50));
+        spins.wait().unwrap();
+        assert_eq!(cpu_time(pid), None);
+    }
+
+    #[test]
     fn a_program_that_is_not_there_is_no_fault_of_the_component() {
-        let made = process().program("/nowhere/ripost").compile(target(), b"");
+        let made = process().program("/nowhere/ripost").compile(target(), b"", &Job::default());
         assert!(matches!(made, Err(CompileError::Unavailable(_))), "{made:?}");
     }
 
     #[test]
     fn a_program_that_is_another_one_is_not_believed() {
         for (program, what) in [("/bin/true", "exit status: 0"), ("/bin/false", "exit status: 1")] {
-            let made = process().program(program).compile(target(), &[0; 1 << 20]);
+            let made = process().program(program).compile(target(), &[0; 1 << 20], &Job::default());
             let Err(CompileError::Unavailable(reason)) = made else { panic!("{made:?}") };
             assert!(reason.starts_with(what), "{reason}");
         }
@@ -353,7 +389,7 @@ mod tests {
     fn nothing_is_started_once_the_gateway_stops() {
         let stopping = CancellationToken::new();
         stopping.cancel();
-        let made = Process::new(Duration::from_secs(2), MEMORY_BYTES, stopping).compile(target(), b"");
+        let made = Process::new(Duration::from_secs(2), MEMORY_BYTES, stopping).compile(target(), b"", &Job::default());
         assert_eq!(made, Err(super::stopping()));
     }
 }

@@ -17,8 +17,8 @@ pub struct Plugins {
     /// How often the folder is read without an event. Default 5 s.
     #[serde(with = "duration_text")]
     pub rescan: Duration,
-    /// How long a start waits for new revisions to be made ready before it answers calls without them; what served before
-    /// serves at once. Default 30 s.
+    /// How long a start waits for what has to be compiled or tried before it answers calls. Default 0 s: not at all; APIs
+    /// that are not ready are answered 503 until they are. What was compiled before serves from the start.
     #[serde(with = "duration_text")]
     pub start_wait: Duration,
     /// How changes are noticed. Default "auto": by file events, and by reading the folder from time to time. "poll": by
@@ -58,7 +58,7 @@ impl Default for Plugins {
             quiet: Duration::from_millis(250),
             rename_settle: Duration::from_millis(20),
             rescan: Duration::from_secs(5),
-            start_wait: Duration::from_secs(30),
+            start_wait: Duration::ZERO,
             watch: WatchMode::Auto,
             probation: Duration::from_mins(10),
             quarantine_after: 5,

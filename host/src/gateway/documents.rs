@@ -1,6 +1,7 @@
 //! What the gateway says about itself: the pages about its problems, and its OpenAPI documents.
 
 use super::Gateway;
+use super::absent::absent;
 use super::reply::Reply;
 use super::requests::allow_get;
 use super::status::Known;
@@ -62,7 +63,7 @@ impl Gateway {
         allow_get(request.method())?;
         let registry = self.plugins.registry();
         let Some(api) = registry.api(owner, slug) else {
-            return Err(Problem::new(Kind::UnknownApi, "There is no such API here. Check owner and slug."));
+            return Err(absent(&registry, owner, slug));
         };
         Ok(served(request.headers(), openapi::of_api(api)))
     }

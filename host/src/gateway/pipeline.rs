@@ -1,5 +1,6 @@
 //! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, schema, price, accept, answer.
 
+use super::absent::absent;
 use super::accepted::{accepted_response, accepted_with, answer_ended, with_preference};
 use super::body::Arriving;
 use super::depth::depth;
@@ -130,14 +131,7 @@ impl Gateway {
         // One snapshot for the whole call: a reload never changes a request half way.
         let registry = self.plugins.registry();
         let Some(api) = registry.api(owner, slug).cloned() else {
-            if registry.is_stopped(owner, slug) {
-                let detail = format!(
-                    "The operator stopped the plugin of `{owner}/{slug}`. Nothing was accepted; call again later."
-                );
-                return Err(Problem::new(Kind::PluginStopped, detail).retry_after(Duration::from_secs(60)));
-            }
-            let detail = format!("`{owner}` offers no API `{slug}` here. Check both names.");
-            return Err(Problem::new(Kind::UnknownApi, detail));
+            return Err(absent(&registry, owner, slug));
         };
         self.access.check(&consumer, &api)?;
         self.limiter.call_of(&consumer, &api, standing)?;

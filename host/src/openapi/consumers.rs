@@ -54,6 +54,7 @@ pub(super) const OF_A_CALL: &[Kind] = &[
     Kind::RunLost,
     Kind::Cancelled,
     Kind::PluginStopped,
+    Kind::ApiCompiling,
     Kind::StorageFull,
     Kind::DeadlineExceeded,
     Kind::LoopDetected,
@@ -319,6 +320,7 @@ fn public() -> Vec<Operation> {
             Kind::UnknownApi,
             Kind::NotFound,
             Kind::PluginStopped,
+            Kind::ApiCompiling,
         ]),
         open("GET", "/healthz", "getHealth", "Whether the process is there.").answers_as(
             "200",

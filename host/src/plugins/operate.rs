@@ -2,7 +2,7 @@
 
 use super::manifest::Manifest;
 use super::record::Record;
-use super::scan::Turn;
+use super::scan::{Look, Turn};
 use super::state::{News, Origin, Stopped};
 use super::{Above, FILE_NAME, PluginError, Plugins, lock, source};
 use ripost_domain::api::Digest;
@@ -34,7 +34,12 @@ impl Plugins {
         work: impl FnOnce(&Arc<Self>) -> Result<T, PluginError> + Send + 'static,
     ) -> Result<T, PluginError> {
         let plugins = self.clone();
-        tokio::task::spawn_blocking(move || work(&plugins)).await.map_err(|_| PluginError::Lost)?
+        let done = tokio::task::spawn_blocking(move || work(&plugins)).await.map_err(|_| PluginError::Lost)?;
+        // What was under way of the plugin is given up.
+        if lock(&self.turn).started {
+            self.pass_soon();
+        }
+        done
     }
 
     /// Ends a plugin that was pushed, or whose folder is gone: its APIs are unknown from now on, and requests that were
@@ -138,7 +143,7 @@ impl Plugins {
     pub async fn start(self: &Arc<Self>, key: &str) -> Result<(), PluginError> {
         let key = key.to_owned();
         self.decide(move |plugins| plugins.start_now(&key)).await?;
-        self.scan().await;
+        self.look(Look::settled()).await;
         Ok(())
     }
 

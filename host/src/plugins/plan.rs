@@ -1,4 +1,5 @@
-//! What a scan is about to change, and who may have which name.
+//! What is about to change, and who may have which name. It outlives the scans that add to it: what is compiled meanwhile
+//! is in it until it serves or is rejected.
 
 use super::loaded::Loaded;
 use super::manifest::Manifest;
@@ -9,20 +10,30 @@ use super::state::State;
 use ripost_domain::api::{ApiName, Digest};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A plugin as it was read, on its way into service.
 pub(super) struct Candidate {
+    /// Tells it from others of the same plugin.
+    pub(super) number: u64,
     pub(super) digest: Digest,
     pub(super) manifest: Arc<Manifest>,
     /// The fingerprint to go by once it is judged; none if it is too young for that.
     pub(super) judged: Option<Fingerprint>,
     /// The plugin's decisions when it was read.
     pub(super) decisions: u64,
+    /// The size of its components.
+    pub(super) bytes: u64,
     pub(super) step: Step,
+    /// Ends what is done for it once it has left the plan.
+    pub(super) withdrawn: CancellationToken,
+    _withdraws: DropGuard,
 }
 
 pub(super) enum Step {
     Read(Arc<Revision>),
+    /// Somebody makes it ready.
+    Underway,
     Ready(Arc<Loaded>),
 }
 
@@ -30,33 +41,89 @@ impl Candidate {
     pub(super) fn new(source: Source, judged: Option<Fingerprint>, decisions: u64) -> Self {
         let Source { manifest, revision } = source;
         let (digest, manifest) = (revision.digest(), Arc::new(manifest));
-        Self { digest, manifest, judged, decisions, step: Step::Read(Arc::new(revision)) }
+        let bytes = manifest.components(0).into_keys().filter_map(|file| Some(revision.file(file)?.len() as u64)).sum();
+        let withdrawn = CancellationToken::new();
+        let _withdraws = withdrawn.clone().drop_guard();
+        let step = Step::Read(Arc::new(revision));
+        Self { number: 0, digest, manifest, judged, decisions, bytes, step, withdrawn, _withdraws }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.step, Step::Ready(_))
     }
+
+    /// Nobody has looked at it yet.
+    pub(super) fn is_unread(&self) -> bool {
+        matches!(self.step, Step::Read(_))
+    }
+
+    /// Whether it is this revision, and nothing was decided about the plugin since.
+    pub(super) fn is(&self, digest: Digest, decisions: u64) -> bool {
+        self.digest == digest && self.decisions == decisions
+    }
+}
+
+/// A last good revision that nothing serves yet, and that is to serve again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Revival {
+    /// Somebody makes it ready.
+    Underway(Digest),
+    /// It is to be compiled, and so is what is to take its place: that comes first.
+    Yields(Digest),
 }
 
 /// What is to change.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) candidates: BTreeMap<String, Candidate>,
+    pub(super) revivals: BTreeMap<String, Revival>,
     /// Plugins that end.
     pub(super) retired: BTreeSet<String>,
-    /// A last good revision was made ready.
-    pub(super) revived: bool,
+    /// Something is known that the registry does not say yet: a last good revision was made ready, or what is expected
+    /// to serve is another.
+    pub(super) is_news: bool,
     claims: Claims,
     /// The turn's decisions that the claims are of.
     decisions: Option<u64>,
+    numbers: u64,
 }
 
 impl Plan {
-    /// The candidates that are what served when the host was stopped.
-    pub(super) fn split_off_what_served(&mut self, turn: &Turn) -> Self {
-        let held = |key: &String| Some(turn.entries.get(key)?.held.as_ref()?.digest);
-        let candidates = self.candidates.extract_if(.., |key, candidate| held(key) == Some(candidate.digest)).collect();
-        Self { candidates, ..Self::default() }
+    /// Takes a candidate up, in the place of an earlier one of that plugin. The same that is under way goes on.
+    pub(super) fn insert(&mut self, key: &str, mut candidate: Candidate) {
+        if let Some(before) = self.candidates.get_mut(key)
+            && before.is(candidate.digest, candidate.decisions)
+        {
+            before.judged = candidate.judged.or_else(|| before.judged.take());
+            return;
+        }
+        self.numbers += 1;
+        candidate.number = self.numbers;
+        self.candidates.insert(key.to_owned(), candidate);
+        self.decisions = None;
+    }
+
+    /// What is there of a plugin is not what was to serve: that is given up.
+    pub(super) fn drop_candidate(&mut self, key: &str) {
+        if self.candidates.remove(key).is_some() {
+            self.decisions = None;
+        }
+    }
+
+    /// The candidate of this number, unless it has left the plan.
+    pub(super) fn candidate(&mut self, key: &str, number: u64) -> Option<&mut Candidate> {
+        self.candidates.get_mut(key).filter(|candidate| candidate.number == number)
+    }
+
+    /// Whether somebody makes this revision ready.
+    pub(super) fn is_underway(&self, digest: Digest) -> bool {
+        self.candidates.values().any(|candidate| candidate.digest == digest)
+            || self.revivals.values().any(|revival| *revival == Revival::Underway(digest))
+    }
+
+    /// The claims are to be reckoned anew: plugins have come or gone.
+    pub(super) fn outdate(&mut self) {
+        self.decisions = None;
     }
 
     /// Brings the plan up to what was decided meanwhile: candidates from before a decision about their plugin are dropped.
@@ -67,6 +134,7 @@ impl Plan {
         self.candidates
             .retain(|key, candidate| turn.entries.get(key).is_some_and(|entry| entry.decisions == candidate.decisions));
         self.retired.retain(|key| turn.entries.contains_key(key));
+        self.revivals.retain(|key, _| turn.entries.contains_key(key));
         self.claims = Claims::default();
         for (key, entry) in turn.entries.iter().filter(|(key, _)| !self.retired.contains(*key)) {
             let candidate = self.candidates.get(key).map(|candidate| &candidate.manifest);

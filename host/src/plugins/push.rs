@@ -107,7 +107,11 @@ impl Plugins {
         let digest = taking.await.map_err(|_| PushError::Lost)??;
         let plugins = self.clone();
         // To its end, whoever waits.
-        tokio::task::spawn_blocking(move || plugins.scan_now(&Look::pushed()));
+        let busy = self.busy();
+        tokio::task::spawn_blocking(move || {
+            let _busy = busy;
+            plugins.scan_now(&Look::pushed())
+        });
         Ok(digest)
     }
 
@@ -150,6 +154,10 @@ impl Plugins {
             self.tell(entry, &key, News::compiling(digest, Stage::Compile, &manifest));
         }
         turn.decide(&key);
+        if turn.entries.get(&key).is_some_and(|entry| self.decided(entry, digest).is_none()) {
+            turn.coming.insert(key, (digest, Arc::new(manifest)));
+            self.renew_registry(&turn);
+        }
         self.publish(&mut turn);
         Ok(digest)
     }

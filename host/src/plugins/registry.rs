@@ -119,29 +119,51 @@ pub struct Registry {
     awaited: Vec<ApiName>,
     /// Whose pages may call any of them.
     origins: Origins,
-    /// By owner.
-    stopped: HashMap<Box<str>, HashSet<Box<str>>>,
+    stopped: Names,
+    coming: Names,
+}
+
+/// Slugs by owner.
+type Names = HashMap<Box<str>, HashSet<Box<str>>>;
+
+/// Why a name is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// The operator has stopped the plugin that offers it.
+    Stopped,
+    /// It is being made ready, for the first time or after a start.
+    Coming,
+    /// Nobody offers it.
+    Unknown,
 }
 
 impl Registry {
-    /// Of these APIs, and the names of those that the operator has stopped, and that served before; of two with one name the later counts, which
+    /// Of these APIs, and the names of those that the operator has stopped, that served before, and that are being made
+    /// ready; of two with one name the later counts, which
     /// the caller has ruled out.
     pub(super) fn new<'a>(
         apis: impl IntoIterator<Item = &'a Arc<ActiveApi>>,
         stopped: impl IntoIterator<Item = &'a ApiName>,
         awaited: impl IntoIterator<Item = &'a ApiName>,
+        coming: impl IntoIterator<Item = &'a ApiName>,
     ) -> Self {
-        let mut registry = Self { awaited: awaited.into_iter().cloned().collect(), ..Self::default() };
-        registry.awaited.sort_unstable();
+        let mut registry = Self::default();
         for api in apis {
             registry.origins.add(&api.origins);
             let slugs = registry.by_owner.entry(api.name.owner.as_str().into()).or_default();
             slugs.insert(api.name.slug.as_str().into(), api.clone());
         }
         for name in stopped {
-            let slugs = registry.stopped.entry(name.owner.as_str().into()).or_default();
-            slugs.insert(name.slug.as_str().into());
+            insert(&mut registry.stopped, name);
         }
+        for name in coming {
+            insert(&mut registry.coming, name);
+        }
+        for name in awaited {
+            insert(&mut registry.coming, name);
+            registry.awaited.push(name.clone());
+        }
+        registry.awaited.sort_unstable();
         registry
     }
 
@@ -157,11 +179,18 @@ impl Registry {
         &self.origins
     }
 
-    /// Whether the operator has stopped the plugin that offers it. Its callers are told to come back (503) rather than that
-    /// there is no such API (404): their URL is right, and it is for the operator to end that.
+    /// Why there is no API of this name. Callers of one that is stopped or on its way are told to come back (503) rather
+    /// than that there is no such API (404): their URL is right.
     #[must_use]
-    pub fn is_stopped(&self, owner: &str, slug: &str) -> bool {
-        self.stopped.get(owner).is_some_and(|slugs| slugs.contains(slug))
+    pub fn absent(&self, owner: &str, slug: &str) -> Absent {
+        let has = |names: &Names| names.get(owner).is_some_and(|slugs| slugs.contains(slug));
+        if has(&self.stopped) {
+            Absent::Stopped
+        } else if has(&self.coming) {
+            Absent::Coming
+        } else {
+            Absent::Unknown
+        }
     }
 
     /// The APIs that served when the host was stopped and do not yet again, in the order of their names.
@@ -177,4 +206,8 @@ impl Registry {
         apis.sort_unstable_by(|left, right| left.name.cmp(&right.name));
         apis
     }
+}
+
+fn insert(names: &mut Names, name: &ApiName) {
+    names.entry(name.owner.as_str().into()).or_default().insert(name.slug.as_str().into());
 }

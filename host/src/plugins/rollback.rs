@@ -100,7 +100,7 @@ impl Plugins {
 
     /// Blocking, for as long as the revision before takes to be made ready.
     pub(super) fn put_aside(
-        &self,
+        self: &Arc<Self>,
         key: &str,
         from: Digest,
         why: Why,
@@ -113,7 +113,7 @@ impl Plugins {
         let ready = lock(&self.older).get(to);
         let loaded = match ready {
             Some(loaded) => loaded,
-            None => Arc::new(self.load_kept(to, Above::Lower)?),
+            None => Arc::new(tokio::runtime::Handle::current().block_on(self.recall(to))?),
         };
         let now = self.clock.now();
         let aside = Aside { digest: from, why, reason, since: now };

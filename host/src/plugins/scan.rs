@@ -1,8 +1,8 @@
-//! One scan: read what is there, tell what is new from what is known, judge it, swap.
+//! One scan: read what is there, tell what is new from what is known, and hand it on to the pipeline.
 //!
 //! It runs from its first line to its last on one blocking thread, and one at a time: a caller that goes away stops none
-//! half way. What is known is locked only while it is looked at or changed, never while a component is compiled: an
-//! operator who takes something back does not wait for that.
+//! half way. It waits for no compiler and no case: what needs them is under way when it ends, and serves or is rejected
+//! later. What is known is locked only while it is looked at or changed.
 
 use super::manifest::{Above, Manifest};
 use super::plan::{Candidate, Plan};
@@ -20,11 +20,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// What a scan did.
+/// What a scan found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ScanReport {
-    /// Revisions that this scan put into service.
-    pub activated: Vec<Activated>,
     /// Plugins that cannot serve as they are, whether found out now or before.
     pub rejected: Vec<Rejected>,
     /// Why the plugins folder itself could not be read.
@@ -32,15 +30,6 @@ pub struct ScanReport {
     /// When there is a reason to look again without an event: something is being written, or may come back.
     #[serde(skip)]
     pub(super) again_in: Option<Duration>,
-}
-
-/// A revision that was put into service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Activated {
-    /// The plugin.
-    pub key: String,
-    /// The revision.
-    pub digest: Digest,
 }
 
 /// A plugin that cannot serve as it is.
@@ -62,7 +51,7 @@ impl ScanReport {
 
 /// What the events say about the plugins folder.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// Judge again what was found bad.
     again: bool,
     settled: Settled,
@@ -84,11 +73,11 @@ enum Settled {
 }
 
 impl Look {
-    pub(super) fn settled() -> Self {
+    pub(crate) fn settled() -> Self {
         Self { again: false, settled: Settled::All }
     }
 
-    pub(super) fn again() -> Self {
+    pub(crate) fn again() -> Self {
         Self { again: true, settled: Settled::All }
     }
 
@@ -124,6 +113,8 @@ pub(super) struct Turn {
     /// Revisions that the last [`Plugins::collect`] found unused.
     pub(super) unused: BTreeSet<Digest>,
     pub(super) started: bool,
+    /// What is being made ready or will be tried again by itself, by plugin.
+    pub(super) coming: BTreeMap<String, (Digest, Arc<Manifest>)>,
     /// Requests that are still to be moved from one revision to another.
     pub(super) moves: Vec<Move>,
     /// Grows with each decision from outside a scan.
@@ -147,7 +138,16 @@ pub(super) enum Finding {
     Moving,
     Gone,
     Bad(Stage, String),
+    /// It was judged before, and found bad.
+    Judged,
     Changed(Box<Candidate>),
+}
+
+impl Finding {
+    /// Whether it says anything about what is under way.
+    fn is_final(&self) -> bool {
+        !matches!(self, Self::Same | Self::Moving | Self::Changed(_))
+    }
 }
 
 impl Plugins {
@@ -189,7 +189,9 @@ impl Plugins {
         Ok(Source { manifest, revision })
     }
 
-    pub(super) async fn scan_with(self: &Arc<Self>, look: Look) -> ScanReport {
+    /// Reads what is there and makes ready what needs no compiling; the rest is under way when it returns. See
+    /// [`Plugins::settled`].
+    pub(crate) async fn look(self: &Arc<Self>, look: Look) -> ScanReport {
         let plugins = self.clone();
         match tokio::task::spawn_blocking(move || plugins.scan_now(&look)).await {
             Ok(report) => report,
@@ -200,29 +202,29 @@ impl Plugins {
         }
     }
 
-    pub(super) fn scan_now(&self, look: &Look) -> ScanReport {
+    pub(super) fn scan_now(self: &Arc<Self>, look: &Look) -> ScanReport {
         let _scanning = lock(&self.scanning);
+        let _busy = self.busy();
         let mut report = ScanReport::default();
-        let mut plan = Plan::default();
         lock(&self.permits).settle();
-        let served = {
-            let mut turn = lock(&self.turn);
+        {
+            let (mut turn, mut plan) = (lock(&self.turn), lock(&self.plan));
             self.examine_all(&mut turn, look, &mut plan, &mut report);
-            // What served when the host was stopped comes first, and needs no compiling: whatever a new revision makes the
-            // compiler do, it keeps nobody else from being served.
-            (!turn.started).then(|| plan.split_off_what_served(&turn))
-        };
-        if let Some(served) = served {
-            self.carry_out(served, &mut report);
+            plan.outdate();
         }
-        self.carry_out(plan, &mut report);
+        self.carry_out();
         let mut turn = lock(&self.turn);
         turn.started = true;
         self.publish(&mut turn);
-        let rejected = self.status.load();
-        let rejected = rejected.iter().filter(|status| status.state == State::Rejected);
-        report.rejected = rejected.map(|status| Rejected::from(&**status)).collect();
+        report.rejected = self.rejected();
         report
+    }
+
+    /// The plugins that cannot serve as they are.
+    pub(super) fn rejected(&self) -> Vec<Rejected> {
+        let status = self.status.load();
+        let rejected = status.iter().filter(|status| status.state == State::Rejected);
+        rejected.map(|status| Rejected::from(&**status)).collect()
     }
 
     fn examine_all(&self, turn: &mut Turn, look: &Look, plan: &mut Plan, report: &mut ScanReport) {
@@ -253,19 +255,23 @@ impl Plugins {
         let taken = still_taken(&turn.entries);
         for (key, entry) in &mut turn.entries {
             let Some(pushed) = entry.pushed else { continue };
+            if plan.candidates.get(key).is_some_and(|candidate| candidate.is(pushed, entry.decisions)) {
+                continue;
+            }
             if look.again {
                 (entry.refused, entry.retry) = (None, None);
             } else if taken.contains(key) {
                 // Still somebody else's: what it is told is as it was, and it need not be read again.
                 continue;
             }
+            plan.drop_candidate(key);
             match self.decided(entry, pushed) {
                 Some(Finding::Serving) => self.tell(entry, key, News::active()),
                 Some(Finding::Aside | Finding::Stopped) => self.tell_decision(entry, key),
                 Some(_) => {}
                 None => match self.kept(pushed, Above::Refuse) {
                     Ok(source) => {
-                        plan.candidates.insert(key.clone(), Candidate::new(source, None, entry.decisions));
+                        plan.insert(key, Candidate::new(source, None, entry.decisions));
                     }
                     Err(reason) => self.tell(entry, key, News::rejected(Some(pushed), Stage::Discover, reason)),
                 },
@@ -276,8 +282,12 @@ impl Plugins {
     fn examine_places(&self, turn: &mut Turn, places: &[Place], look: &Look, plan: &mut Plan, report: &mut ScanReport) {
         for place in places {
             let entry = turn.entries.entry(place.key.clone()).or_default();
-            match self.examine(entry, place, look) {
-                Finding::Same | Finding::Waiting => {}
+            let finding = self.examine(entry, place, look, plan.candidates.get(&place.key));
+            if finding.is_final() {
+                plan.drop_candidate(&place.key);
+            }
+            match finding {
+                Finding::Same | Finding::Waiting | Finding::Judged => {}
                 Finding::Serving => {
                     entry.gone_since = None;
                     self.tell(entry, &place.key, News::active());
@@ -292,12 +302,12 @@ impl Plugins {
                     self.tell(entry, &place.key, News::rejected(None, Stage::Discover, SourceError::Gone.to_string()))
                 }
                 Finding::Bad(stage, reason) => {
-                    entry.gone_since = None;
+                    (entry.gone_since, entry.retry) = (None, None);
                     self.tell(entry, &place.key, News::rejected(None, stage, reason));
                 }
                 Finding::Changed(candidate) => {
                     entry.gone_since = None;
-                    plan.candidates.insert(place.key.clone(), *candidate);
+                    plan.insert(&place.key, *candidate);
                 }
             }
         }
@@ -309,11 +319,12 @@ impl Plugins {
             entry.origin() == Origin::Folder && entry.stopped.is_none() && !there.contains(key.as_str())
         });
         for (key, entry) in gone {
+            plan.drop_candidate(key);
             self.miss(entry, key, started, report);
         }
     }
 
-    fn examine(&self, entry: &mut Entry, place: &Place, look: &Look) -> Finding {
+    fn examine(&self, entry: &mut Entry, place: &Place, look: &Look, underway: Option<&Candidate>) -> Finding {
         if look.passes_over(&place.key) {
             return Finding::Same;
         }
@@ -326,6 +337,10 @@ impl Plugins {
             Err(error) => return finding(error),
         };
         if entry.seen.as_ref() == Some(&fingerprint) && entry.gone_since.is_none() {
+            return Finding::Same;
+        }
+        let underway = underway.filter(|candidate| candidate.decisions == entry.decisions);
+        if underway.is_some_and(|candidate| candidate.judged.as_ref() == Some(&fingerprint)) {
             return Finding::Same;
         }
         let settled = look.trusts(&place.key) || entry.observed.as_ref() == Some(&fingerprint);
@@ -376,7 +391,7 @@ impl Plugins {
             return Some(Finding::Waiting);
         }
         let refused = entry.refused == Some(digest) && entry.gone_since.is_none();
-        (refused && entry.state() == Some(State::Rejected)).then_some(Finding::Same)
+        (refused && entry.state() == Some(State::Rejected)).then_some(Finding::Judged)
     }
 
     /// Tells of what the operator or its own failures decided about a plugin.

@@ -1,12 +1,13 @@
 //! The one moment in which what serves changes: written down first, then swapped as a whole.
 
-use super::loaded::Loaded;
+use super::loaded::{Failure, Loaded};
+use super::operate::record_of;
 use super::pipeline::Obstacle;
 use super::plan::{Plan, Step};
 use super::record::{Record, Recorded};
 use super::registry::Registry;
 use super::rollback::Successors;
-use super::scan::{Activated, ScanReport, Turn};
+use super::scan::Turn;
 use super::state::{Held, News, Stage};
 use super::{Plugins, lock};
 use ripost_domain::api::Digest;
@@ -18,23 +19,29 @@ use std::sync::atomic::Ordering;
 
 impl Plugins {
     /// Writes down what is to serve, and swaps what is ready. Fails, and changes nothing, if it cannot be written down.
-    pub(super) fn swap(&self, turn: &mut Turn, plan: &mut Plan, report: &mut ScanReport) -> io::Result<()> {
-        let Some(batch) = plan.ready(turn) else { return Ok(()) };
-        if batch.is_empty() && plan.retired.is_empty() && !plan.revived {
+    pub(super) fn swap(self: &Arc<Self>, turn: &mut Turn, plan: &mut Plan) -> io::Result<()> {
+        let batch = plan.ready(turn).filter(|batch| !(batch.is_empty() && plan.retired.is_empty()));
+        let Some(batch) = batch else {
+            if std::mem::take(&mut plan.is_news) {
+                let written = self.write(turn, record_of(turn));
+                self.renew_registry(turn);
+                self.publish(turn);
+                return written;
+            }
             return Ok(());
-        }
+        };
         if let Err(error) = self.write(turn, self.planned(turn, plan, &batch)) {
             for key in &batch {
                 let reason = format!("writing down what serves: {error}");
-                self.reject(turn, plan, key, Stage::Swap, reason, Obstacle::Passing);
+                self.reject(turn, plan, key, Failure { stage: Stage::Swap, reason, obstacle: Obstacle::Passing });
             }
-            if std::mem::take(&mut plan.revived) {
+            if std::mem::take(&mut plan.is_news) {
                 self.renew_registry(turn);
             }
             return Err(error);
         }
         failpoint::hit("revision.before_swap");
-        self.apply(turn, plan, &batch, report);
+        self.apply(turn, plan, &batch);
         Ok(())
     }
 
@@ -73,14 +80,15 @@ impl Plugins {
         Record::new(lines.collect(), turn.moves.iter().filter(|step| !served.contains(&step.from)).copied().collect())
     }
 
-    fn apply(&self, turn: &mut Turn, plan: &mut Plan, batch: &BTreeSet<String>, report: &mut ScanReport) {
+    fn apply(&self, turn: &mut Turn, plan: &mut Plan, batch: &BTreeSet<String>) {
         for key in std::mem::take(&mut plan.retired) {
             if let Some(loaded) = turn.entries.remove(&key).and_then(|entry| entry.held?.loaded) {
                 self.replaced(turn, loaded);
             }
         }
-        plan.revived = false;
-        let mut activated = Vec::new();
+        plan.is_news = false;
+        plan.outdate();
+        let mut activated: Vec<(&String, Digest)> = Vec::new();
         for key in batch {
             let Some(candidate) = plan.candidates.remove(key) else { continue };
             let Step::Ready(loaded) = candidate.step else { continue };
@@ -94,23 +102,22 @@ impl Plugins {
             if let Some(loaded) = before.and_then(|held| held.loaded) {
                 self.replaced(turn, loaded);
             }
-            activated.push(Activated { key: key.clone(), digest });
+            activated.push((key, digest));
         }
         self.answer_for_themselves(turn, &activated);
         self.renew_registry(turn);
         self.reloads_ok.fetch_add(activated.len() as u64, Ordering::Relaxed);
-        for Activated { key, .. } in &activated {
-            if let Some(entry) = turn.entries.get_mut(key) {
+        for (key, _) in &activated {
+            if let Some(entry) = turn.entries.get_mut(*key) {
                 self.tell(entry, key, News::active());
             }
         }
         self.publish(turn);
-        report.activated.extend(activated);
     }
 
     /// A revision that was put aside once and serves again: what is accepted under it from now on is its own to answer.
-    fn answer_for_themselves(&self, turn: &mut Turn, activated: &[Activated]) {
-        let again: HashSet<Digest> = activated.iter().map(|activated| activated.digest).collect();
+    fn answer_for_themselves(&self, turn: &mut Turn, activated: &[(&String, Digest)]) {
+        let again: HashSet<Digest> = activated.iter().map(|(_, digest)| *digest).collect();
         turn.moves.retain(|step| !again.contains(&step.from));
         if self.successors.load().keys().any(|digest| again.contains(digest)) {
             self.successors.rcu(|successors| {
@@ -134,10 +141,14 @@ impl Plugins {
         let stopped = stopped.filter_map(|entry| entry.held.as_ref()).flat_map(|held| &held.manifest.apis);
         let awaited = turn.entries.values().filter(|entry| entry.stopped.is_none());
         let awaited = awaited.filter_map(|entry| entry.held.as_ref().filter(|held| held.loaded.is_none()));
+        let coming =
+            turn.coming.iter().filter(|(key, _)| turn.entries.get(*key).is_some_and(|entry| entry.stopped.is_none()));
+        let coming = coming.flat_map(|(_, (_, manifest))| &manifest.apis);
         let registry = Registry::new(
             serving.clone().flat_map(|loaded| &loaded.apis),
             stopped.map(|api| &api.name),
             awaited.flat_map(|held| &held.manifest.apis).map(|api| &api.name),
+            coming.map(|api| &api.name),
         );
         self.registry.store(Arc::new(registry));
         self.renew_probations(turn);

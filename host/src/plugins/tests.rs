@@ -1,5 +1,6 @@
 //! Plugins with real folders, a real watcher and the real runtime.
 
+mod compiling;
 mod fixture;
 pub(crate) mod guest;
 mod many;
@@ -25,7 +26,7 @@ async fn a_plugin_in_the_folder_serves_its_apis() {
     let plugins = folders.open();
     assert!(plugins.registry().apis().is_empty(), "nothing serves before the first scan");
     let report = plugins.scan().await;
-    assert_eq!((report.activated.len(), report.rejected.len(), report.error), (2, 0, None));
+    assert_eq!((plugins.reloads().ok, report.rejected.len(), report.error), (2, 0, None));
     let registry = plugins.registry();
     let names: Vec<String> = registry.apis().iter().map(|api| api.name.to_string()).collect();
     assert_eq!(names, ["demo/daily", "demo/kv", "demo/weekly"]);
@@ -130,7 +131,7 @@ async fn what_is_wrong_with_a_plugin_is_said_and_harms_no_other() {
     folders.write_one("k-good", &good);
     let plugins = folders.open();
     let report = plugins.scan().await;
-    assert_eq!(report.activated.len(), 1);
+    assert_eq!(plugins.reloads().ok, 1);
     assert_eq!(report.rejected.len(), table.len() + 2);
     assert_eq!(plugins.registry().apis().len(), 1);
     for (folder, .., stage, reason) in &table {

@@ -27,11 +27,17 @@ enum Hint {
 }
 
 impl Plugins {
-    /// Watches the plugins folder until `token` is cancelled, as the configuration has it. A compilation that is going on then is left to its thread.
+    /// Watches the plugins folder until `token` is cancelled, as the configuration has it. Nothing more is made ready
+    /// then.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
-        if self.config.watch == WatchMode::Off {
-            return;
+        if self.config.watch != WatchMode::Off {
+            self.watch(&token).await;
         }
+        token.cancelled().await;
+        self.stopping.cancel();
+    }
+
+    async fn watch(self: &Arc<Self>, token: &CancellationToken) {
         let (sender, mut hints) = mpsc::channel(HINTS_MAX);
         let mut watch = Watch { folder: self.config.folder.clone(), hints: sender, watcher: None, told: false };
         let wait_max = self.config.rescan.max(self.config.quiet * 4);
@@ -63,7 +69,7 @@ impl Plugins {
             let (at_rest, moving) = pending.take(now);
             let report = tokio::select! {
                 () = token.cancelled() => return,
-                report = self.scan_with(Look::by_events(at_rest, moving)) => report,
+                report = self.look(Look::by_events(at_rest, moving)) => report,
             };
             again_at = report.again_in.map(|wait| Instant::now() + wait);
         }

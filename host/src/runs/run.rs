@@ -256,6 +256,14 @@ impl Runs {
         self.put_back_now(claimed.id, RunAgain { counted: false, ..again }).await;
     }
 
+    /// What answers it cannot be made ready at the moment, through no fault of its own.
+    async fn put_back_unready(&self, claimed: &ClaimedRun, error: &PluginError) {
+        tracing::warn!(request.id = %claimed.id, %error, "A revision cannot be run now; its request is put back");
+        let run_at = decide::put_back_until(put_back(claimed), self.needs.clock.now(), claimed.expires_at);
+        let (id, epoch) = (claimed.id, claimed.epoch);
+        self.put_back(claimed, RunAgain { id, epoch, run_at, counted: false, refused: false, run: None }).await;
+    }
+
     /// What follows what a handler did.
     fn handled(&self, claimed: &ClaimedRun, active: &ActiveApi, answered: Answered) -> Handled {
         let Answered { outcome, tape, usage, mut logs, logs_dropped } = answered;
@@ -288,6 +296,7 @@ impl Runs {
     /// Ends a request whose revision is not to be run, or cannot be.
     async fn finish_without_a_run(&self, claimed: ClaimedRun, error: &PluginError, entry: &Arc<Entry>) {
         let end = match error {
+            PluginError::NotNow { .. } => return self.put_back_unready(&claimed, error).await,
             PluginError::Stopped(_) => decide::stopped(),
             error => {
                 let (id, api, revision) = (claimed.id, &claimed.api, claimed.digest.short());

@@ -228,7 +228,7 @@ pub struct Metrics {
     apis: ApiFamilies,
     /// Components given to the compiler, by what came of it.
     pub compilations: Family<Outcome, Counter>,
-    /// How long that took, the wait for another one included.
+    /// How long that took, without the wait for its turn.
     pub compile_seconds: Histogram,
     /// Looks into the cache of compiled components: `hit`, `miss`, `rejected`.
     pub artefacts: Family<Outcome, Counter>,
@@ -385,7 +385,7 @@ impl Metrics {
         registry.register("ripost_compilations", "Components compiled, by outcome", self.compilations.clone());
         registry.register(
             "ripost_compile_seconds",
-            "From asking the compiler to its answer",
+            "From starting the compiler to its answer, without the wait for its turn",
             self.compile_seconds.clone(),
         );
         registry.register(

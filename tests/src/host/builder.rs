@@ -27,9 +27,14 @@ pub struct HostBuilder {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitFor {
+    /// Until it is ready, and no plugin is being compiled or tried.
+    Plugins,
+    /// Until it says that it is ready.
     Readiness,
     /// Until it answers anything, on the address that it was told: it is not ready.
     Life,
+    /// Until it listens.
+    Listening,
     Nothing,
 }
 
@@ -173,13 +178,22 @@ impl HostBuilder {
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it is ready and no plugin is being compiled or tried.
     ///
     /// # Errors
     /// The binary or a plugin was not built, or the host ended, or was not ready within 15 s or what was said.
     pub async fn start(self) -> Result<Host> {
         let folder = self.prepare()?;
-        Host::start(self, folder, WaitFor::Readiness).await
+        Host::start(self, folder, WaitFor::Plugins).await
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// As [`HostBuilder::start`].
+    pub async fn start_listening(self) -> Result<Host> {
+        let folder = self.prepare()?;
+        Host::start(self, folder, WaitFor::Listening).await
     }
 
     /// Starts it and waits for nothing: for a host that is to stop, or to fail, on its way.

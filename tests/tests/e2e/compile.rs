@@ -1,14 +1,20 @@
-//! Compiling in a process of its own, and the cache of what came of it.
+//! Compiling in a process of its own, who waits for it, and the cache of what came of it.
 
 use crate::{Test, host};
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use camino::Utf8PathBuf;
-use ripost_tests::{Host, HostBuilder, Plugin, Stopped, guests, until};
+use http::Method;
+use ripost_tests::{Api, Consumer, Host, HostBuilder, Plugin, Stopped, guests, until};
 use serde_json::{Value, json};
-use std::time::Duration;
+use sha2::{Digest as _, Sha256};
+use std::time::{Duration, Instant};
 
 /// Long enough for a good component on a busy machine, far too short for a bomb.
 const SHORT: &str = "[compile]\nwall = \"1500 ms\"\n";
+/// The compiler has the lowest priority, and the other tests are busy.
+const COMPILED_MAX: Duration = Duration::from_secs(150);
 const LONG: &str = "[compile]\nwall = \"60 s\"\n";
 
 fn compiling(config: &str) -> HostBuilder {
@@ -95,11 +101,14 @@ async fn a_compile_bomb_is_refused_with_its_reason_while_the_last_good_revision_
     assert!(worker.runs(), "the call was answered while it was compiled");
     let (stage, reason) = rejected(&host, "word").await?;
     assert_eq!(stage, "compile");
-    assert!(reason.contains("compiling took longer than the limit of 1.5 s"), "{reason}");
+    assert!(
+        reason.contains("compiling took longer than 1.5 s by the clock, the operator's limit `compile.wall`"),
+        "{reason}"
+    );
     assert_answers(&host).await?;
     let text = host.cli(&["status"]).await?.expect(0)?.stdout;
-    assert!(text.contains("took longer than the limit"), "{text}");
-    assert!(host.log().contains("took longer than the limit"), "the log says it too");
+    assert!(text.contains("took longer than 1.5 s"), "{text}");
+    assert!(host.log().contains("took longer than 1.5 s"), "the log says it too");
     worker.wait_for_end().await?;
     let metrics = host.metrics().await?;
     assert!(metrics.sum("ripost_compilations_total", "outcome=\"time\"") > 0.5);
@@ -195,15 +204,151 @@ async fn no_compile_worker_outlives_a_gateway_that_is_killed_or_stopped() -> Tes
 
 #[tokio::test]
 async fn a_compile_bomb_found_at_the_start_keeps_nobody_from_being_served() -> Test {
-    let config = "[compile]\nwall = \"60 s\"\n[plugins]\nstart_wait = \"100 ms\"\n";
-    let stopped = compiling(config).start().await?.sigterm().await?;
+    let stopped = compiling(LONG).start().await?.sigterm().await?;
     // Before the other in every order.
     Plugin::one("a-bomb", guests::compile_bomb()).install(stopped.stage(), stopped.plugins())?;
-    let host = stopped.start().await?;
+    let host = stopped.start_ready().await?;
     assert_answers(&host).await?;
     let worker = Worker::wait_for(&host).await?;
     assert!(worker.runs(), "the bomb is still being compiled");
     assert!(host.log().contains("Some plugins are still being made ready"), "{}", host.log());
+    let answer = host.demo().call("demo/a-bomb").json(&json!({})).send().await?.expect(503)?;
+    assert_eq!(answer.json()?["type"], "urn:ripost:problem:api-compiling");
+    assert_eq!(answer.headers.get("retry-after").map(http::HeaderValue::as_bytes), Some(&b"5"[..]));
+    host.demo().get("/openapi/demo/a-bomb").await?.expect(503)?;
+    host.demo().call("demo/another").json(&json!({})).send().await?.expect(404)?;
     host.sigterm().await?;
     worker.wait_for_end().await
+}
+
+/// A plugin's folder that is to be pushed.
+fn to_push(host: &Host, owner: &str, name: &str, component: impl Into<Vec<u8>>) -> Result<String> {
+    let plugin = Plugin::new(name, [Api::new(owner, name, component)]);
+    let folder = host.stage().join(format!("of-{owner}")).join(name);
+    plugin.write(&folder)?;
+    Ok(folder.into_string())
+}
+
+/// Sends it and does not wait for what becomes of it: the plugin's key.
+async fn push(host: &Host, owner: &str, name: &str, component: impl Into<Vec<u8>>) -> Result<String> {
+    let folder = to_push(host, owner, name, component)?;
+    let (files, token) = (archive(&folder)?, std::fs::read_to_string(host.data().join("admin-token"))?);
+    let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&files)));
+    let operator = Consumer::new(host.admin_url(), None);
+    let call = operator.request(Method::PUT, &format!("/admin/v1/plugins/{owner}/{name}"));
+    let call = call.header("authorization", &format!("Bearer {}", token.trim())).header("content-digest", &digest);
+    call.raw("application/x-tar", files).send().await?.expect(202)?;
+    Ok(format!("{owner}/{name}"))
+}
+
+fn archive(folder: &str) -> Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for entry in Utf8PathBuf::from(folder).read_dir_utf8()? {
+        let entry = entry?;
+        archive.append_path_with_name(entry.path(), entry.file_name())?;
+    }
+    Ok(archive.into_inner()?)
+}
+
+async fn wait_until(host: &Host, plugin: &str, state: &str) -> Test {
+    until(&format!("{plugin} is {state}"), COMPILED_MAX, async || {
+        Ok((status(host, plugin).await?["state"] == state).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn one_owners_flood_of_slow_components_holds_up_no_other_owner_and_no_folder() -> Test {
+    let host = compiling("").start().await?;
+    let mut flood = Vec::new();
+    for mark in 0..4 {
+        flood.push(push(&host, "evil", &format!("slow-{mark}"), guests::compiles_slowly(3, mark)).await?);
+    }
+    Worker::wait_for(&host).await?;
+    let sent = Instant::now();
+    push(&host, "good", "small", guests::says("small")).await?;
+    wait_until(&host, "good/small", "active").await?;
+    let small = sent.elapsed();
+    Plugin::one("folder", guests::says("folder")).install(host.stage(), host.plugins())?;
+    wait_until(&host, "folder", "active").await?;
+    let mut waiting = 0;
+    for plugin in &flood {
+        waiting += usize::from(status(&host, plugin).await?["state"] == "compiling");
+    }
+    assert!(waiting >= 3, "only {waiting} of the flood still wait; the small one served after {small:?}");
+    for plugin in &flood {
+        wait_until(&host, plugin, "active").await?;
+    }
+    assert!(host.metrics().await?.sum("ripost_compilations_total", "outcome=\"interrupted\"") > 0.5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_without_the_cache_answers_at_once_and_says_what_is_still_compiled() -> Test {
+    let slow = Plugin::one("slow", guests::compiles_slowly(4, 1));
+    let host = compiling("").plugin(&slow).start_within(COMPILED_MAX).start().await?;
+    let stopped = host.sigterm().await?;
+    std::fs::remove_dir_all(stopped.data().join("cache"))?;
+    let started = Instant::now();
+    let host = stopped.start_listening().await?;
+    let listening = started.elapsed();
+    let not_ready = host.demo().get("/readyz").await?.expect(503)?;
+    let text = String::from_utf8(not_ready.body.to_vec())?;
+    assert!(text.starts_with("not ready\ncompiling: ") && text.contains("demo/slow"), "{text}");
+    let answer = host.demo().call("demo/slow").json(&json!({})).send().await?.expect(503)?;
+    assert_eq!(answer.json()?["type"], "urn:ripost:problem:api-compiling");
+    assert!(answer.headers.contains_key("retry-after"));
+    // The small one does not wait for it.
+    host.serves(&host.demo(), "demo/word").await?;
+    let status = host.cli(&["status"]).await?.expect(0)?.stdout;
+    assert!(status.contains("NOT READY (compiling): 1 API that served before: demo/slow"), "{status}");
+    let status = host.cli(&["status", "--json"]).await?.expect(0)?.json()?;
+    assert_eq!(status["readiness"]["reasons"][0]["code"], "compiling");
+    let compiling = |metrics: &ripost_tests::Metrics| metrics.sum("ripost_not_ready", "reason=\"compiling\"") > 0.5;
+    assert!(compiling(&host.metrics().await?));
+    assert!(!host.log().contains("is gone"), "{}", host.log());
+
+    until("readiness", COMPILED_MAX, async || Ok((host.demo().get("/readyz").await?.status == 200).then_some(())))
+        .await?;
+    assert!(listening < started.elapsed() / 2, "it listened after {listening:?}");
+    host.demo().call("demo/slow").json(&json!({})).send().await?.expect(200)?;
+    assert!(!compiling(&host.metrics().await?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_killed_while_it_compiles_goes_on_with_what_was_pushed() -> Test {
+    let host = compiling("").start().await?;
+    let pushed = push(&host, "demo", "pushed", guests::compiles_slowly(3, 2)).await?;
+    let worker = Worker::wait_for(&host).await?;
+    let stopped = host.sigkill()?;
+    worker.wait_for_end().await?;
+    let host = stopped.start_ready().await?;
+    host.demo().call("demo/pushed").json(&json!({})).send().await?.expect(503)?;
+    assert_answers(&host).await?;
+    wait_until(&host, &pushed, "active").await?;
+    host.demo().call("demo/pushed").json(&json!({})).send().await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_that_has_used_up_its_budget_is_told_when_it_goes_on() -> Test {
+    let host = compiling("[compile]\nbudget = \"1 s\"\n").start().await?;
+    let first = push(&host, "evil", "first", guests::compiles_slowly(8, 1)).await?;
+    wait_until(&host, &first, "active").await?;
+    let folder = to_push(&host, "evil", "second", guests::says("second"))?;
+    let output = host.cli(&["push", &folder]).await?.expect(1)?;
+    let said = format!("{}{}", output.stdout, output.stderr);
+    assert!(said.contains("the compile budget of evil is used up") && said.contains("compile.budget"), "{said}");
+    assert!(said.contains("it is compiled by itself at 20"), "{said}");
+    let second = host.demo().call("evil/second").json(&json!({})).send().await?.expect(503)?;
+    assert_eq!(second.json()?["type"], "urn:ripost:problem:api-compiling");
+    // What was compiled before, other owners and the folder are no part of it.
+    let again = to_push(&host, "evil", "again", guests::compiles_slowly(8, 1))?;
+    host.cli(&["push", &again]).await?.expect(0)?;
+    let other = to_push(&host, "good", "other", guests::says("second"))?;
+    host.cli(&["push", &other]).await?.expect(0)?;
+    let of_folder = Plugin::new("of-folder", [Api::new("evil", "of-folder", guests::says("folder"))]);
+    of_folder.install(host.stage(), host.plugins())?;
+    wait_until(&host, "of-folder", "active").await
 }

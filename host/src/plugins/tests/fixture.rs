@@ -5,9 +5,11 @@ use crate::plugins::{ActiveApi, PluginStatus, Plugins, PluginsConfig, State};
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::time::SystemClock;
-use ripost_runtime::{Runtime, RuntimeConfig};
+use ripost_runtime::{CompileError, Compiler, InProcess, Job, Key, Runtime, RuntimeConfig};
+use std::collections::HashMap;
 use std::fs;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +61,13 @@ impl Folders {
         Plugins::open(config, runtime(), Arc::new(NoGrants), Arc::new(SystemClock::start())).unwrap()
     }
 
+    /// With a compiler that the test holds up.
+    pub(super) fn open_gated(&self, config: PluginsConfig, gate: &Arc<Gate>) -> Arc<Plugins> {
+        let config_of_runtime = RuntimeConfig { instances_max: 4, pooling: false, ..RuntimeConfig::default() };
+        let runtime = Arc::new(Runtime::start_with(config_of_runtime, gate.clone()).unwrap());
+        Plugins::open(config, runtime, Arc::new(NoGrants), Arc::new(SystemClock::start())).unwrap()
+    }
+
     /// Opened, scanned, and watching until the guard goes.
     pub(super) async fn watching(&self) -> Watching {
         Watching::start(self.open()).await
@@ -100,6 +109,73 @@ pub(super) fn manifest(plugin: &str, slug: &str) -> String {
 
 pub(super) fn name(slug: &str) -> ApiName {
     ApiName { owner: "demo".parse().unwrap(), slug: slug.parse().unwrap() }
+}
+
+/// The real compiler, which waits at a gate with components that have [`Gate::HELD`] in them, and a cache in memory.
+#[derive(Default)]
+pub(super) struct Gate {
+    open: AtomicBool,
+    /// Components at the gate.
+    pub(super) waiting: AtomicU64,
+    pub(super) compiled: AtomicU64,
+    pub(super) interrupted: AtomicU64,
+    /// CPU time of each, in seconds, as far as the budget knows.
+    pub(super) costs_s: AtomicU64,
+    /// There is no compiler to be had.
+    pub(super) is_missing: AtomicBool,
+    cache: Mutex<HashMap<Key, Vec<u8>>>,
+}
+
+impl Gate {
+    pub(super) const HELD: &str = "held-at-the-gate";
+
+    pub(super) fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+
+    /// As if the folder of the cache had been deleted.
+    pub(super) fn forget(&self) {
+        self.cache.lock().unwrap().clear();
+    }
+
+    /// Waits until so many components are at the gate.
+    pub(super) async fn holds(&self, count: u64) {
+        let start = Instant::now();
+        while self.waiting.load(Ordering::SeqCst) != count {
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?} are held", self.waiting);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Compiler for Gate {
+    fn find(&self, key: &Key) -> Option<Vec<u8>> {
+        self.cache.lock().unwrap().get(key).cloned()
+    }
+
+    fn keep(&self, key: &Key, artefact: &[u8]) {
+        self.cache.lock().unwrap().insert(*key, artefact.to_vec());
+    }
+
+    fn compile(&self, key: &Key, wasm: &[u8], job: &Job) -> Result<Vec<u8>, CompileError> {
+        if self.is_missing.load(Ordering::SeqCst) {
+            return Err(CompileError::Unavailable("it is missing".to_owned()));
+        }
+        job.add_cpu(Duration::from_secs(self.costs_s.load(Ordering::SeqCst)));
+        if wasm.windows(Self::HELD.len()).any(|part| part == Self::HELD.as_bytes()) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            while !self.open.load(Ordering::SeqCst) && !job.is_interrupted() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            if job.is_interrupted() {
+                self.interrupted.fetch_add(1, Ordering::SeqCst);
+                return Err(CompileError::Interrupted);
+            }
+        }
+        self.compiled.fetch_add(1, Ordering::SeqCst);
+        InProcess.compile(key, wasm, &Job::default())
+    }
 }
 
 /// What a test sees of the plugins.

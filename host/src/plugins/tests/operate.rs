@@ -2,7 +2,7 @@
 
 use super::fixture::{Folders, View as _, manifest, name};
 use super::guest;
-use crate::plugins::{PluginError, State};
+use crate::plugins::{Absent, PluginError, State};
 use std::fs;
 
 #[tokio::test]
@@ -21,7 +21,10 @@ async fn a_stopped_plugin_serves_nothing_until_another_revision_comes() {
     both.sort_unstable();
     assert_eq!(revisions, both, "requests may name either");
     assert_eq!((plugins.find("a").is_none(), plugins.state("a")), (true, Some(State::Stopped)));
-    assert!(plugins.registry().is_stopped("demo", "a") && !plugins.registry().is_stopped("demo", "b"));
+    assert!(
+        plugins.registry().absent("demo", "a") == Absent::Stopped
+            && plugins.registry().absent("demo", "b") != Absent::Stopped
+    );
     plugins.reload().await;
     assert!(plugins.find("a").is_none());
     // Its names stay its own.
@@ -34,7 +37,7 @@ async fn a_stopped_plugin_serves_nothing_until_another_revision_comes() {
     let plugins = folders.open();
     plugins.scan().await;
     assert_eq!((plugins.find("a").is_none(), plugins.state("a")), (true, Some(State::Stopped)));
-    assert!(plugins.registry().is_stopped("demo", "a"));
+    assert!(plugins.registry().absent("demo", "a") == Absent::Stopped);
     for revision in [first, second] {
         assert!(matches!(plugins.api_at(revision, &name("a")).await, Err(PluginError::Stopped(_))), "its requests end");
         assert!(matches!(plugins.api_bound(revision, &name("a")).await, Err(PluginError::Stopped(_))));
@@ -43,7 +46,7 @@ async fn a_stopped_plugin_serves_nothing_until_another_revision_comes() {
     fs::write(folder.join("a.wasm"), guest::handler("4")).unwrap();
     plugins.scan().await;
     assert_eq!(plugins.state("a"), Some(State::Active));
-    assert!(!plugins.registry().is_stopped("demo", "a"));
+    assert!(plugins.registry().absent("demo", "a") != Absent::Stopped);
     assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, second);
 }
 
@@ -57,12 +60,14 @@ async fn a_stopped_plugin_is_started_again_by_the_operator() {
     plugins.stop("a").await.unwrap();
     plugins.stop("a").await.unwrap();
     plugins.start("a").await.unwrap();
+    plugins.settled().await;
     assert_eq!((plugins.digest("a"), plugins.state("a")), (first, Some(State::Active)));
     plugins.stop("a").await.unwrap();
     drop(plugins);
     let plugins = folders.open();
     plugins.scan().await;
     plugins.start("a").await.unwrap();
+    plugins.settled().await;
     assert_eq!((plugins.digest("a"), plugins.state("a")), (first, Some(State::Active)));
     assert!(matches!(plugins.stop("b").await, Err(PluginError::Unknown(_))));
     assert!(matches!(plugins.start("b").await, Err(PluginError::Unknown(_))));

@@ -101,6 +101,7 @@ async fn after_a_rollback_the_operator_can_let_the_newer_one_serve_again() {
     let (first, second) = two(&folders, &plugins).await;
     plugins.rollback(&name("a")).await.unwrap();
     plugins.start("a").await.unwrap();
+    plugins.settled().await;
     assert_eq!((plugins.digest("a"), plugins.state("a")), (second, Some(State::Active)));
     assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, second);
     assert_eq!(plugins.rollback(&name("a")).await.unwrap().to, first);
