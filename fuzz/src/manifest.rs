@@ -12,6 +12,7 @@ pub fn parse(text: &str) {
     let bounds = |above| Bounds {
         default: Limits::default(),
         ceiling: Limits::ceiling(),
+        guests_memory: None,
         transform: Limits::transform(),
         concurrency: 16,
         plain_http: PlainHttp::Refused,

@@ -31,6 +31,7 @@ use crate::gateway::limits::{Limiter, Unfinished};
 use crate::gateway::listener::{self, Serving, Shares};
 use crate::gateway::stream::Streams;
 use crate::gateway::{Gateway, TrustedProxies, cors};
+use crate::heap;
 use crate::keyring::{self, AdminToken};
 use crate::live::Live;
 use crate::plugins::{Look, Plugins};
@@ -342,6 +343,7 @@ impl App {
         tasks.spawn(room.clone().watch(store.clone(), metrics.clone(), stopping.clone()));
         tasks.spawn(plugins.clone().run(stopping.clone()));
         tasks.spawn(signals::reload_on_hangup(plugins.clone(), stopping.clone()));
+        tasks.spawn(heap::give_back(stopping.clone()));
 
         let uploads = Uploads::new(app.config.push.clone());
         let admin = |gateway: Option<Arc<Gateway>>| {

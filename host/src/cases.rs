@@ -126,7 +126,7 @@ async fn answer(runtime: &Runtime, subject: &Subject<'_>, case: &Case, tried: &m
         let Run { outcome, usage, logs, .. } = runtime.run(handler, call).await;
         match outcome {
             // Whoever tries the cases says for how long.
-            Err(RunError::PoolExhausted(_)) => tokio::time::sleep(PLACE_WAIT).await,
+            Err(RunError::PoolExhausted(_) | RunError::MemoryBusy(_)) => tokio::time::sleep(PLACE_WAIT).await,
             outcome => {
                 tried.usage = transforms::sum(&tried.usage, &usage);
                 tried.logs.extend(logs);

@@ -298,7 +298,8 @@ fn bounds(config: &Config) -> Bounds {
     let sandbox = &config.sandbox;
     Bounds {
         default: sandbox.handler.clone(),
-        ceiling: sandbox.ceiling.clone(),
+        ceiling: config.ceiling(),
+        guests_memory: config.memory_that_bounds_runs(),
         transform: sandbox.transform.clone(),
         concurrency: sandbox.concurrency,
         plain_http: config.outbound.plain_http(config.dev),

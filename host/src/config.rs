@@ -44,6 +44,7 @@ pub use upstream::Upstream;
 pub use wall::{Wall, WallMode};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use ripost_runtime::MemoryPlan;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use url::Url;
@@ -214,6 +215,30 @@ impl Config {
         Ok(config)
     }
 
+    /// Instances at once: runs, and transforms of calls that are not accepted yet.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.runs.concurrency + self.runs.transforms()
+    }
+
+    /// What guests may have of the machine's memory.
+    #[must_use]
+    pub fn memory_plan(&self) -> MemoryPlan {
+        self.sandbox.memory_plan(self.instances())
+    }
+
+    /// The most that a manifest may ask for.
+    #[must_use]
+    pub fn ceiling(&self) -> ripost_runtime::Limits {
+        self.sandbox.ceiling(self.instances())
+    }
+
+    /// The memory of all guests, where it leaves one run less than `sandbox.ceiling` would.
+    #[must_use]
+    pub fn memory_that_bounds_runs(&self) -> Option<usize> {
+        (self.ceiling().memory_bytes < self.sandbox.ceiling.memory_bytes).then(|| self.sandbox.memory())
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let contradiction = |text: String| Err(ConfigError::Contradiction(text));
         if self.dev && !self.dev_expose && !self.listen.ip().is_loopback() {
@@ -237,6 +262,7 @@ impl Config {
             .and_then(|()| self.cors.origins().map(|_| ()))
             .and_then(|()| self.runs.check())
             .and_then(|()| self.sandbox.check(self.runs.concurrency))
+            .and_then(|()| self.sandbox.check_memory(self.instances()))
             .and_then(|()| self.delivery.check())
             .and_then(|()| self.outbound.check())
             .and_then(|()| self.upstream.check())

@@ -102,6 +102,8 @@ pub struct PluginsConfig {
     pub limits: Limits,
     /// The most an API may ask for.
     pub ceiling: Limits,
+    /// The memory of all guests, if it is what bounds the memory of one run.
+    pub guests_memory: Option<usize>,
     /// What each transform has.
     pub transform: Limits,
     /// Runs at once of an API that asks for nothing.
@@ -140,6 +142,7 @@ impl PluginsConfig {
             bare: Bare::Refuse,
             limits: Limits::default(),
             ceiling: Limits::ceiling(),
+            guests_memory: None,
             transform: Limits::transform(),
             concurrency: 16,
             plain_http: PlainHttp::Refused,
@@ -618,10 +621,11 @@ impl Plugins {
     }
 
     fn bounds(&self, above: Above) -> Bounds {
-        let PluginsConfig { limits, ceiling, transform, concurrency, plain_http, .. } = &self.config;
+        let PluginsConfig { limits, ceiling, guests_memory, transform, concurrency, plain_http, .. } = &self.config;
         Bounds {
             default: limits.clone(),
             ceiling: ceiling.clone(),
+            guests_memory: *guests_memory,
             transform: transform.clone(),
             concurrency: *concurrency,
             plain_http: *plain_http,

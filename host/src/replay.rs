@@ -80,7 +80,7 @@ pub(crate) async fn run(record: &Record, files: &Files, steps: Steps, config: &C
         past: Some(Arc::new(past)),
     };
     let Run { outcome, mut usage, mut logs, .. } = runtime.run(&handler, call).await;
-    if let Err(error @ RunError::PoolExhausted(_)) = &outcome {
+    if let Err(error @ (RunError::PoolExhausted(_) | RunError::MemoryBusy(_))) = &outcome {
         bail!("{error}");
     }
     let of = Of { id: &record.id, owner: name.owner.as_str(), seed, now_ms: record.created_at_ms };

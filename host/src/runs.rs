@@ -39,7 +39,7 @@ use backlog::Backlog;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
 use ripost_domain::time::Clock;
-use ripost_runtime::{FairPermit, FairSemaphore, NoProgress, Runtime};
+use ripost_runtime::{FairPermit, FairSemaphore, MemoryUse, NoProgress, Runtime};
 use ripost_store::{ClaimedRun, PinnedRun, Store};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -289,6 +289,12 @@ impl Runs {
     /// There is more than could be claimed: the end of a run is a reason to look again.
     pub(crate) fn store_has_more(&self) {
         self.waiting_in_store.store(true, Ordering::Release);
+    }
+
+    /// How much of the memory for guests is set aside.
+    #[must_use]
+    pub(crate) fn memory(&self) -> MemoryUse {
+        self.needs.runtime.memory()
     }
 
     pub(crate) fn live(&self) -> &Arc<Live> {

@@ -27,6 +27,8 @@ struct Source {
     /// WAT of the handler's body: `$request` points to the record; leaves the pointer to a result.
     handle: String,
     data: Vec<u8>,
+    /// Of memory at the start, in place of the prelude's.
+    first_pages: Option<u32>,
 }
 
 impl Source {
@@ -62,8 +64,14 @@ impl Source {
 
     fn module(&self) -> Vec<u8> {
         let escaped: String = self.data.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let prelude = match self.first_pages {
+            Some(pages) => {
+                PRELUDE.replace("(memory (export \"memory\") 2)", &format!("(memory (export \"memory\") {pages})"))
+            }
+            None => PRELUDE.to_owned(),
+        };
         let text = format!(
-            "(module {} {PRELUDE} (data (i32.const {DATA_AT}) \"{escaped}\") {}
+            "(module {} {prelude} (data (i32.const {DATA_AT}) \"{escaped}\") {}
              (func $handle (export \"ripost:plugin/handle@1.0.0#handle\") (param $request i32) (result i32) {}))",
             self.imports, self.items, self.handle
         );
@@ -202,6 +210,74 @@ pub fn reports_progress(ms: u64) -> Vec<u8> {
         nanos(ms)
     );
     source.component(SLEEPER)
+}
+
+/// Echoes, and has more functions, which nobody calls.
+#[must_use]
+pub fn with_items(wat: &str) -> Vec<u8> {
+    let mut source = Source::handle("(call $echo (local.get $request))");
+    source.items.push_str(wat);
+    source.handler()
+}
+
+/// How a guest writes all over much memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// In one instruction.
+    AtOnce,
+    /// A word of each page of the machine, in a loop.
+    InALoop,
+}
+
+/// Grows by so many MiB, writes all over them, then echoes.
+#[must_use]
+pub fn fills(mib: u32, touch: Touch) -> Vec<u8> {
+    filling(mib, touch, "(call $echo (local.get $request))").handler()
+}
+
+/// Fills so many MiB in one instruction, waits so long with all of it, then echoes.
+#[must_use]
+pub fn fills_and_sleeps(mib: u32, ms: u64) -> Vec<u8> {
+    let source = filling(mib, Touch::AtOnce, &format!("(call $sleep {}) (call $echo (local.get $request))", nanos(ms)));
+    sleeping(&source.handle).component(SLEEPER)
+}
+
+/// The same in one instruction, then executes `unreachable`: it ends before anything could interrupt it.
+#[must_use]
+pub fn fills_and_traps(mib: u32) -> Vec<u8> {
+    filling(mib, Touch::AtOnce, "unreachable").handler()
+}
+
+/// The same, with the memory that it starts with.
+#[must_use]
+pub fn starts_with_and_fills(mib: u32) -> Vec<u8> {
+    let mut source = Source::handle(
+        "(memory.fill (i32.const 65536) (i32.const 1) (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 65536)))
+         unreachable",
+    );
+    source.first_pages = Some(mib * 16);
+    source.handler()
+}
+
+fn filling(mib: u32, touch: Touch, then: &str) -> Source {
+    let (pages, bytes) = (mib * 16, mib << 20);
+    let touch = match touch {
+        Touch::AtOnce => format!("(memory.fill (local.get $at) (i32.const 1) (i32.const {bytes}))"),
+        Touch::InALoop => format!(
+            "(local.set $end (i32.add (local.get $at) (i32.const {bytes})))
+             (loop $page
+               (i32.store (local.get $at) (i32.const 1))
+               (br_if $page (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (local.get $end))))"
+        ),
+    };
+    Source::handle(&format!(
+        "(local $at i32) (local $end i32)
+         (local.set $at (memory.grow (i32.const {pages})))
+         (if (i32.eq (local.get $at) (i32.const -1)) (then unreachable))
+         (local.set $at (i32.shl (local.get $at) (i32.const 16)))
+         {touch}
+         {then}"
+    ))
 }
 
 /// Executes `unreachable`.

@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod many;
 mod memory;
+mod neighbours;
 mod peers;
 mod reload;
 mod sandbox;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 pub(crate) use peers::serve_echo;
 
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "accept",
     "deliver",
     "memory",
@@ -43,6 +44,7 @@ const PARTS: [&str; 13] = [
     "streams",
     "upstreams",
     "flood",
+    "neighbours",
 ];
 
 /// What `--only` takes.
@@ -114,6 +116,9 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
         }
         if wanted("flood") {
             flood::measure(size, &mut table).await.context("measuring a flood")?;
+        }
+        if wanted("neighbours") {
+            neighbours::measure(size, &mut table).await.context("measuring neighbours")?;
         }
         anyhow::Ok(())
     })?;

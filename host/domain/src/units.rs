@@ -118,6 +118,31 @@ pub mod size_text {
     }
 }
 
+/// For `#[serde(with = "…")]`: a size in bytes as text, or nothing.
+pub mod size_text_or_none {
+    use serde::Deserialize as _;
+
+    /// Reads `"64 MiB"`. What is not there at all is for `#[serde(default)]`.
+    ///
+    /// # Errors
+    /// See [`super::parse_size`].
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| super::parse_size(&text).map_err(serde::de::Error::custom)).transpose()
+    }
+
+    /// Writes `"64 MiB"`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: serde::Serializer>(bytes: &Option<usize>, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => serializer.collect_str(&super::format_size(*bytes)),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

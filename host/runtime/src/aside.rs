@@ -1,7 +1,9 @@
 //! Threads of low priority for runs that compute for long.
 //!
 //! A run begins on the async thread that asked for it; most end there, within a fraction of their first tick. One that
-//! goes on is moved here. The kernel then gives it what the accept path, the sender, the writer and short runs leave,
+//! goes on, or that is about to take much memory, is moved here: an instruction that fills or copies memory cannot be
+//! interrupted, and on fresh pages the kernel clears them meanwhile, at 0.5 ms a MiB. The memory of such a run is given back
+//! here as well. The kernel then gives it what the accept path, the sender, the writer and short runs leave,
 //! which on an idle machine is everything: with equal priorities, one owner's guests in a loop took half of the CPU
 //! time that all others needed.
 

@@ -8,6 +8,7 @@ mod linked;
 mod load_error;
 
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 
 use wasmtime::Engine;
 use wasmtime::component::types::{self, ComponentFunc, ComponentItem};
@@ -79,6 +80,8 @@ impl Compiled {
             scheme: self.scheme,
             memory_bytes_max,
             weight: self.weight,
+            first_memory_bytes: usize::try_from(self.facts.first_memory_bytes).unwrap_or(usize::MAX),
+            has_stretched: AtomicBool::new(false),
         })
     }
 }

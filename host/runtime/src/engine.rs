@@ -17,6 +17,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use crate::backtrace::FRAMES_MAX;
 use crate::compiler::Target;
 use crate::limits::Limits;
+use crate::memory::MemoryPlan;
 
 /// The engine's version; a test compares it with the lock file.
 pub(crate) const WASMTIME_VERSION: &str = "48.0.8";
@@ -24,6 +25,9 @@ pub(crate) const WASMTIME_VERSION: &str = "48.0.8";
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const GIB: u64 = 1024 * 1024 * 1024;
+
+/// Of all guests together, unless the host says what the machine has.
+const MEMORY_BYTES: usize = 4096 * MIB;
 
 /// Components whose first memory is at most this go to [`Scheme::Small`]. A Rust guest with the SDK's 64 KiB stack has 2
 /// to 6 pages; with Rust's default stack of 1 MiB it has 17 and goes to [`Scheme::Large`]. Measured with guests that grow
@@ -40,9 +44,10 @@ const SMALL_KEEP_RESIDENT_BYTES: usize = 512 * KIB;
 const LARGE_KEEP_RESIDENT_BYTES: usize = 2 * MIB;
 /// Without it, a call of any guest that has a table pays for another fault: 12 against 8 µs. More brings nothing.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 32 * KIB;
-/// Freed slots are given back to the kernel in groups: one lock on the address space for all of them. Guests that fit
-/// into what is kept do not notice: 1, 8 and 32 measured the same.
-const DECOMMIT_BATCH: usize = 8;
+/// A freed slot is given back to the kernel at once, by the thread that ran the guest. With larger groups what the guests
+/// have touched stays until the next ones end, with no bound in bytes or time (seven guests of 512 MiB: 3.5 GB), and a
+/// thread that answers calls may find itself giving back what others have left.
+const DECOMMIT_BATCH: usize = 1;
 /// .NET needs 10 511 table elements, and a limit of a run may be raised above the default.
 const POOL_TABLE_ELEMENTS: usize = 100_000;
 const POOL_INSTANCE_BYTES: usize = 10 * MIB;
@@ -58,8 +63,10 @@ pub(crate) const POOL_TABLES: usize = 3;
 pub struct RuntimeConfig {
     /// Runs at the same time in each of the two engines. Must be above what any one owner may have.
     pub instances_max: u32,
-    /// The most memory any run can have, whatever its limits say.
+    /// The most memory any run can have, whatever its limits say; at most [`MemoryPlan::run_bytes_max`].
     pub memory_bytes_ceiling: usize,
+    /// What all runs together can have.
+    pub memory: MemoryPlan,
     /// How often the CPU budget is looked at, and the longest a guest runs before it takes turns with others.
     pub tick: Duration,
     /// Runs beyond their first tick at the same time. Keep it below the number of async worker threads.
@@ -79,6 +86,7 @@ impl Default for RuntimeConfig {
         RuntimeConfig {
             instances_max: 200,
             memory_bytes_ceiling: Limits::ceiling().memory_bytes,
+            memory: MemoryPlan::new(MEMORY_BYTES, 200),
             tick: Duration::from_millis(2),
             heavy_runs_max: workers.saturating_sub(1).max(1),
             components: Limits::ceiling(),

@@ -1,14 +1,17 @@
 //! What the host keeps for one run. Small, and what most guests never ask for is made when they ask.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
+use wasmtime::ResourceLimiterAsync;
 
 use crate::call::{Call, Clock, NoProgress, ProgressSink, Request, fixed_clock};
 use crate::capability::http::Http;
 use crate::capability::wasi::Wasi;
+use crate::component::Linked;
 use crate::gate::Gate;
 use crate::grants::Grants;
 use crate::journal::{Entries, Journal};
@@ -82,6 +85,8 @@ impl Given {
 pub(crate) struct State {
     pub(crate) meters: Meters,
     pub(crate) meter: Arc<Meter>,
+    /// More memory than this makes a run heavy.
+    light_memory_bytes: usize,
     pub(crate) log: Log,
     pub(crate) host_calls: u64,
     /// Guest code has run: what goes wrong from here on is the guest's doing.
@@ -103,11 +108,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(given: Given, meter: Arc<Meter>, memory_bytes_max: usize) -> Self {
+    pub(crate) fn new(given: Given, meter: Arc<Meter>, linked: &Linked) -> Self {
         let Given { id: _, limits, config, seed, now, steady, progress, grants, journal, past } = given;
         State {
-            meters: Meters::new(&limits, memory_bytes_max.min(limits.memory_bytes)),
+            meters: Meters::new(&limits, linked.memory_bytes_max().min(limits.memory_bytes)),
             meter,
+            light_memory_bytes: linked.light_memory_bytes(),
             log: Log::new(limits.log_bytes),
             host_calls: 0,
             entered: false,
@@ -149,5 +155,46 @@ impl State {
         let mut random = ChaCha20Rng::from_seed(self.seed);
         random.set_stream(stream as u64);
         random
+    }
+}
+
+type Deciding<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<bool>> + Send + 'a>>;
+
+/// Written out as `async_trait` would have it, so that what is decided at once is.
+impl ResourceLimiterAsync for State {
+    fn memory_growing<'a, 'b>(&'a mut self, current: usize, desired: usize, maximum: Option<usize>) -> Deciding<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        if !self.meters.memory_may_grow(current, desired, maximum) {
+            return Box::pin(std::future::ready(Ok(false)));
+        }
+        if self.meters.memory_bytes <= self.light_memory_bytes {
+            return Box::pin(std::future::ready(Ok(true)));
+        }
+        // All of it at once: a run that held a part while it waited for more could wait for one that does the same.
+        let rest = self.meters.memory_bytes_max.saturating_sub(self.light_memory_bytes);
+        Box::pin(async move { Ok(self.meter.grow(rest).await.map(|()| true)?) })
+    }
+
+    fn table_growing<'a, 'b>(&'a mut self, current: usize, desired: usize, maximum: Option<usize>) -> Deciding<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(std::future::ready(Ok(self.meters.table_may_grow(current, desired, maximum))))
+    }
+
+    fn instances(&self) -> usize {
+        self.meters.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.meters.memories
+    }
+
+    fn tables(&self) -> usize {
+        self.meters.tables
     }
 }

@@ -1,8 +1,9 @@
 //! One call in a fresh sandbox: a store, an instance, a call, and all of it dropped.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::time::error::Elapsed;
 use wasmtime::{CallHook, Store};
 
 use crate::backtrace;
@@ -25,6 +26,13 @@ pub(crate) struct Ended<A> {
     pub(crate) remains: Option<Remains>,
 }
 
+impl<A> Ended<A> {
+    /// Nothing was run, or nothing is known of it.
+    pub(crate) fn without_a_run(error: RunError, usage: Usage) -> Self {
+        Ended { outcome: Err(error), usage, logs: Vec::new(), logs_dropped: 0, remains: None }
+    }
+}
+
 /// Cancel safety: dropping the future stops the guest and frees its place.
 pub(crate) async fn run<Q: Question>(
     meter: Arc<Meter>,
@@ -35,10 +43,11 @@ pub(crate) async fn run<Q: Question>(
     let began = Instant::now();
     let limits = Arc::clone(&given.limits);
     let id = given.id.clone();
-    let state = State::new(given, Arc::clone(&meter), linked.memory_bytes_max());
+    let state = State::new(given, Arc::clone(&meter), &linked);
     let mut store = store(&linked, state);
     // Around all of it: start functions and waiting inside host functions count as well.
-    let timed = tokio::time::timeout(limits.wall, meter.measure(question.ask(&mut store, &linked, &limits))).await;
+    let asked = meter.measure(question.ask(&mut store, &linked, &limits));
+    let timed = within(limits.wall, || meter.waited(), asked).await;
     let outcome = match timed {
         Ok(Ok(Ok(answer))) => answer,
         Ok(Ok(Err(error))) => {
@@ -67,12 +76,28 @@ pub(crate) async fn run<Q: Question>(
     Ended { outcome, usage, logs, logs_dropped, remains }
 }
 
+/// Drives `future` for so long, and for what it has `waited` besides.
+///
+/// # Cancel safety
+/// Dropping it drops `future`.
+async fn within<F: Future>(limit: Duration, waited: impl Fn() -> Duration, future: F) -> Result<F::Output, Elapsed> {
+    let began = tokio::time::Instant::now();
+    let mut future = std::pin::pin!(future);
+    let mut until = limit;
+    loop {
+        match tokio::time::timeout_at(began + until, future.as_mut()).await {
+            Err(_) if until < limit + waited() => until = limit + waited(),
+            ended => return ended,
+        }
+    }
+}
+
 /// The only way a store is made: one that lacked its epoch deadline would trap at once, and one without its limiter
 /// would have no limit.
 fn store(linked: &Linked, state: State) -> Store<State> {
     let (fuel, handles) = (state.limits.hostcall_fuel, state.limits.handles);
     let mut store = Store::new(linked.engine(), state);
-    store.limiter(|state| &mut state.meters);
+    store.limiter_async(|state| state);
     store.set_hostcall_fuel(fuel);
     store.set_max_component_handles(handles);
     store.set_epoch_deadline(1);

@@ -26,6 +26,7 @@ mod instance;
 mod journal;
 mod limits;
 mod log;
+mod memory;
 mod meter;
 mod question;
 mod role;
@@ -51,6 +52,7 @@ pub use crate::journal::{
 };
 pub use crate::limits::{LINES, Limits, Line, Value};
 pub use crate::log::{Level, LogLine, Writer, last_message};
+pub use crate::memory::{MemoryPlan, MemoryUse};
 pub use crate::role::TransformKind;
 pub use crate::run_error::RunError;
 pub use crate::runtime::Runtime;

@@ -5,8 +5,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use wasmtime::ResourceLimiter;
-
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -248,9 +246,9 @@ pub(crate) struct Meters {
     pub(crate) table_elements_max: usize,
     pub(crate) table_elements: usize,
     pub(crate) table_refused: bool,
-    instances: usize,
-    memories: usize,
-    tables: usize,
+    pub(crate) instances: usize,
+    pub(crate) memories: usize,
+    pub(crate) tables: usize,
 }
 
 impl Meters {
@@ -269,44 +267,34 @@ impl Meters {
     }
 }
 
-impl ResourceLimiter for Meters {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+impl Meters {
+    /// Counts a memory that is to grow; `false`: it may not.
+    pub(crate) fn memory_may_grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
         // The guest's own maximum is no limit of ours, and is not counted.
         if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
+            return false;
         }
         let sum = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if sum > self.memory_bytes_max {
             self.memory_refused = true;
-            return Ok(false);
+            return false;
         }
         self.memory_bytes = sum;
-        Ok(true)
+        true
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    /// Counts a table that is to grow; `false`: it may not.
+    pub(crate) fn table_may_grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
         if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
+            return false;
         }
         let sum = self.table_elements.saturating_add(desired.saturating_sub(current));
         if sum > self.table_elements_max {
             self.table_refused = true;
-            return Ok(false);
+            return false;
         }
         self.table_elements = sum;
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        self.instances
-    }
-
-    fn memories(&self) -> usize {
-        self.memories
-    }
-
-    fn tables(&self) -> usize {
-        self.tables
+        true
     }
 }
 
@@ -346,19 +334,18 @@ mod tests {
     #[test]
     fn memory_is_summed_over_all_memories_and_never_given_back() {
         let mut meters = Meters::new(&Limits::default(), 100);
-        assert!(meters.memory_growing(0, 60, None).unwrap());
-        assert!(!meters.memory_growing(0, 41, None).unwrap(), "a second memory is counted with the first");
+        assert!(meters.memory_may_grow(0, 60, None));
+        assert!(!meters.memory_may_grow(0, 41, None), "a second memory is counted with the first");
         assert!(meters.memory_refused);
-        meters.memory_grow_failed(wasmtime::Error::msg("refused")).unwrap();
-        assert!(!meters.memory_growing(0, 41, None).unwrap(), "a refused growth frees nothing");
-        assert!(meters.memory_growing(60, 100, None).unwrap());
+        assert!(!meters.memory_may_grow(0, 41, None), "a refused growth frees nothing");
+        assert!(meters.memory_may_grow(60, 100, None));
         assert_eq!(meters.memory_bytes, 100);
     }
 
     #[test]
     fn a_growth_past_the_guests_own_maximum_is_not_our_limit() {
         let mut meters = Meters::new(&Limits::default(), 100);
-        assert!(!meters.memory_growing(0, 90, Some(50)).unwrap());
+        assert!(!meters.memory_may_grow(0, 90, Some(50)));
         assert!(!meters.memory_refused);
         assert_eq!(meters.memory_bytes, 0);
     }

@@ -9,6 +9,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::guest::State;
 use crate::limits::{Limits, Value};
+use crate::memory::NoMemory;
 use crate::meter::OutOfCpu;
 
 /// The guest did not answer.
@@ -66,6 +67,8 @@ pub enum RunError {
     Transform(Box<RunError>),
     /// All places are taken. Nobody's fault: run it again later.
     PoolExhausted(String),
+    /// The guest grew, and there was no memory for too long. Nobody's fault: run it again later, with what it has done.
+    MemoryBusy(String),
     /// We failed. Nobody else's fault.
     Host(String),
 }
@@ -106,6 +109,7 @@ impl RunError {
             RunError::Exit { .. } => format!("{guest} ended itself without an answer (exit)"),
             RunError::InvalidResponse(_) => format!("{guest}'s answer is not valid"),
             RunError::PoolExhausted(_) => format!("no free place to run {guest}"),
+            RunError::MemoryBusy(_) => format!("no free memory for {guest} to go on"),
             RunError::Host(_) => format!("the gateway failed to run {guest}"),
             RunError::Transform(error) => error.public_of("the transform"),
             RunError::MemoryLimit { .. }
@@ -161,6 +165,7 @@ impl RunError {
             RunError::Exit { code } => write!(formatter, "{guest} exited with code {code} and gave no answer"),
             RunError::Transform(error) => error.tell("the transform", formatter),
             RunError::PoolExhausted(why) => write!(formatter, "no free place to run {guest}: {why}"),
+            RunError::MemoryBusy(why) => write!(formatter, "{guest} was stopped for want of memory: {why}"),
             RunError::Host(why) => write!(formatter, "the host failed to run {guest}: {why}"),
         }
     }
@@ -181,6 +186,7 @@ impl RunError {
             RunError::Exit { .. } => "handler-exited",
             RunError::Transform(error) => error.kind(),
             RunError::PoolExhausted(_) => "pool-exhausted",
+            RunError::MemoryBusy(_) => "memory-busy",
             RunError::Host(_) => "host-failed",
         }
     }
@@ -188,7 +194,7 @@ impl RunError {
     /// Whether it is the owner's doing: final, and counted against the handler. If not, it may be run again.
     #[must_use]
     pub fn is_owners(&self) -> bool {
-        !matches!(self, RunError::PoolExhausted(_) | RunError::Host(_))
+        !matches!(self, RunError::PoolExhausted(_) | RunError::MemoryBusy(_) | RunError::Host(_))
     }
 }
 
@@ -199,6 +205,9 @@ pub(crate) fn classify(error: &wasmtime::Error, state: &State) -> RunError {
     }
     if let Some(error) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return RunError::PoolExhausted(error.to_string());
+    }
+    if let Some(error) = error.downcast_ref::<NoMemory>() {
+        return RunError::MemoryBusy(error.to_string());
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {

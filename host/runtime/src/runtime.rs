@@ -19,7 +19,8 @@ use crate::fair::FairSemaphore;
 use crate::guest::{Given, State};
 use crate::instance::{self, Ended};
 use crate::limits::Limits;
-use crate::meter::Meter;
+use crate::memory::{Memory, MemoryUse};
+use crate::meter::{Measures, Meter};
 use crate::question::{Question, ToHandle, ToRewrite, ToSend, ToTransform};
 use crate::role::{Role, TransformKind};
 use crate::run_error::RunError;
@@ -37,6 +38,7 @@ struct Parts {
     large: Platform,
     ticker: Ticker,
     heavy: FairSemaphore,
+    memory: Memory,
     aside: Aside,
 }
 
@@ -105,8 +107,9 @@ impl Runtime {
             .map_err(RuntimeError::Ticker)?;
         let heavy_runs = u32::try_from(config.heavy_runs_max.max(1)).unwrap_or(u32::MAX);
         let heavy = FairSemaphore::new(heavy_runs, heavy_runs);
+        let memory = Memory::new(&config.memory, config.memory_bytes_ceiling);
         let aside = Aside::start(config.heavy_runs_max.max(1)).map_err(RuntimeError::Heavy)?;
-        Ok(Runtime(Arc::new(Parts { config, compiler, small, large, ticker, heavy, aside })))
+        Ok(Runtime(Arc::new(Parts { config, compiler, small, large, ticker, heavy, memory, aside })))
     }
 
     /// The part of [`Runtime::load`] that comes before the compiler: size, kind, validity, world, imports, what it starts
@@ -327,16 +330,34 @@ impl Runtime {
     }
 
     async fn ask<Q: Question>(&self, linked: &Arc<Linked>, owner: &str, given: Given, question: Q) -> Ended<Q::Answer> {
+        let owner: Arc<str> = Arc::from(owner);
+        let reserve = self.0.memory.reserve(&owner);
+        if linked.reserved_bytes() > 0
+            && let Err(error) = reserve.first(linked.reserved_bytes()).await
+        {
+            return Ended::without_a_run(RunError::PoolExhausted(error.to_string()), Usage::default());
+        }
         let _ticking = self.0.ticker.ticking();
-        let meter = Meter::new(given.limits.cpu, self.0.config.tick, owner, self.0.heavy.clone());
+        let measures = Measures { tick: self.0.config.tick, ticks: self.0.ticker.ticks(), heavy: self.0.heavy.clone() };
+        let meter = Meter::new(given.limits.cpu, measures, owner, reserve, linked.is_heavy());
         let run = Box::pin(instance::run(Arc::clone(&meter), Arc::clone(linked), given, question));
-        self.0.aside.drive(&meter, run).await.unwrap_or_else(|| Ended {
-            outcome: Err(RunError::Host("the threads for long runs have ended".to_owned())),
-            usage: Usage { cpu: meter.spent(), ..Usage::default() },
-            logs: Vec::new(),
-            logs_dropped: 0,
-            remains: None,
-        })
+        let ended = self.0.aside.drive(&meter, run).await.unwrap_or_else(|| {
+            let error = RunError::Host("the threads for long runs have ended".to_owned());
+            Ended::without_a_run(error, Usage { cpu: meter.spent(), ..Usage::default() })
+        });
+        if meter.has_stretched() && linked.becomes_heavy() {
+            tracing::info!(
+                component = linked.digest(),
+                "A component held a thread inside one instruction or host call; from now on its runs have low priority from the beginning"
+            );
+        }
+        ended
+    }
+
+    /// How much of the memory for guests is set aside.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        self.0.memory.usage()
     }
 
     /// How it was built, for logs and `ripost doctor`.

@@ -2,7 +2,7 @@
 //! and that is when the tick is needed. It sleeps while nothing runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,9 +21,20 @@ pub(crate) struct Ticker {
 
 #[derive(Debug, Default)]
 struct Shared {
+    ticks: AtomicU64,
     running: AtomicUsize,
     parked: AtomicBool,
     stop: AtomicBool,
+}
+
+/// How many ticks there have been.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticks(Arc<Shared>);
+
+impl Ticks {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.ticks.load(Ordering::Relaxed)
+    }
 }
 
 /// While one of these lives, the epoch advances.
@@ -48,6 +59,10 @@ impl Ticker {
             self.wake();
         }
         Ticking(&self.shared)
+    }
+
+    pub(crate) fn ticks(&self) -> Ticks {
+        Ticks(Arc::clone(&self.shared))
     }
 
     fn wake(&self) {
@@ -94,6 +109,7 @@ impl Shared {
             for engine in engines {
                 engine.increment_epoch();
             }
+            self.ticks.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -194,5 +194,13 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
         metrics.not_ready.get_or_create(&Reason { reason: code.as_str() }).set(i64::from(readiness.has(*code)));
     }
     metrics.quarantines.set(gauge(admin.plugins.quarantines()));
+    let memory = admin.runs.memory();
+    for (state, bytes) in [("limit", memory.bytes_max), ("reserved", memory.reserved_bytes)] {
+        metrics.guest_memory_bytes.get_or_create(&State { state }).set(gauge(bytes));
+    }
+    metrics.memory_waiting.set(gauge(memory.waiting));
+    for (outcome, count) in [("waited", memory.waited), ("put_back", memory.given_up)] {
+        metrics.memory_waits.get_or_create(&Outcome { outcome }).set(gauge(count));
+    }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(super) async fn open_store(data: &camino::Utf8Path) -> Result<SqliteStore, S
 }
 
 pub(crate) fn start_runtime(config: &Config, compile: Compile) -> Result<Runtime, StartError> {
-    let runtime = config.sandbox.runtime(config.runs.concurrency + config.runs.transforms());
+    let runtime = config.sandbox.runtime(config.instances());
     Ok(Runtime::start_with(runtime, Arc::new(compile)).context("starting the sandbox")?)
 }
 
@@ -54,7 +54,8 @@ pub(super) fn plugins_config(config: &Config) -> PluginsConfig {
         compile_budget: config.compile.budget,
         bare: if config.dev { Bare::Serve } else { Bare::Refuse },
         limits: config.sandbox.handler.clone(),
-        ceiling: config.sandbox.ceiling.clone(),
+        ceiling: config.ceiling(),
+        guests_memory: config.memory_that_bounds_runs(),
         transform: config.sandbox.transform.clone(),
         concurrency: config.sandbox.concurrency,
         ..PluginsConfig::new(config.plugins_folder.clone(), config.data.join("revisions"))

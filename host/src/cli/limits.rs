@@ -64,7 +64,7 @@ struct HostRow {
 
 impl Table {
     fn of(config: &Config) -> Self {
-        let sandbox = &config.sandbox;
+        let (sandbox, most) = (&config.sandbox, config.ceiling());
         let limits = LINES.iter().map(|line| {
             let handler = line.get(&sandbox.handler);
             Row {
@@ -72,7 +72,7 @@ impl Table {
                 unit: unit(handler),
                 handler,
                 transform: line.get(&sandbox.transform),
-                ceiling: line.get(&sandbox.ceiling),
+                ceiling: line.get(&most),
                 what: line.what,
             }
         });
@@ -84,6 +84,7 @@ impl Table {
             ("sandbox.owner_concurrency", count(sandbox.owner_concurrency(runs)), "runs of one owner at once"),
             ("sandbox.concurrency", count(sandbox.concurrency), "runs of one API at once, unless its manifest says it"),
             ("sandbox.heavy", Value::Count(runtime.heavy_runs_max), "runs beyond their first tick at once"),
+            ("sandbox.memory", Value::Bytes(sandbox.memory() >> 20 << 20), "memory of all guests; runs wait for it"),
             ("sandbox.tick", Value::Time(runtime.tick), "how often the CPU time of a run is looked at"),
             ("limits.body", Value::Bytes(config.limits.body), "body of a request"),
             ("limits.bodies_in_memory", Value::Bytes(config.limits.bodies_in_memory), "bodies being read at once"),

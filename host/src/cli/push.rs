@@ -104,6 +104,7 @@ fn bounds() -> Bounds {
     Bounds {
         default: sandbox.handler,
         ceiling: sandbox.ceiling,
+        guests_memory: None,
         transform: sandbox.transform,
         concurrency: sandbox.concurrency,
         plain_http: PlainHttp::Everywhere,

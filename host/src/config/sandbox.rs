@@ -2,8 +2,9 @@
 
 mod limits;
 
-use ripost_domain::units::duration_text;
-use ripost_runtime::{LINES, Limits, Line, RuntimeConfig};
+use crate::machine;
+use ripost_domain::units::{duration_text, format_size, size_text_or_none};
+use ripost_runtime::{LINES, Limits, Line, MemoryPlan, RuntimeConfig};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,6 +12,10 @@ use std::time::Duration;
 /// Runs of one API at once that a manifest or the configuration may say.
 pub(crate) const CONCURRENCY: RangeInclusive<u32> = 1..=1000;
 const OWNER_CONCURRENCY_DEFAULT: u32 = 64;
+/// With less not even the limits of a handler that asks for nothing fit.
+const MEMORY_DEFAULT_MIN: usize = 256 << 20;
+/// Where the machine does not say what it has.
+const MEMORY_DEFAULT: usize = 1 << 30;
 
 /// Section `[sandbox]`: what handlers and transforms may use, and how they are run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +29,10 @@ pub struct Sandbox {
     /// Runs at once that have computed for longer than a tick; keep it below the number of cores. Not set: one less than
     /// there are cores.
     pub heavy: Option<u32>,
+    /// Memory of all guests together; runs that need more wait for their turn. Not set: half of what the machine, or the
+    /// control group around this process, has, and 256 MiB at least. See [`Sandbox::memory()`].
+    #[serde(with = "size_text_or_none")]
+    pub memory: Option<usize>,
     /// How often the CPU budget is looked at, and the longest a guest computes before it takes turns. Default 2 ms.
     #[serde(with = "duration_text")]
     pub tick: Duration,
@@ -47,6 +56,7 @@ impl Default for Sandbox {
             concurrency: 16,
             owner_concurrency: None,
             heavy: None,
+            memory: None,
             tick: Duration::from_millis(2),
             spectre_barriers: false,
             handler: Limits::default(),
@@ -64,6 +74,26 @@ impl Sandbox {
         self.owner_concurrency.unwrap_or(OWNER_CONCURRENCY_DEFAULT.min(runs.saturating_sub(1)).max(1))
     }
 
+    /// Memory of all guests together.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let half = || machine::memory_bytes().and_then(|bytes| usize::try_from(bytes / 2).ok());
+        self.memory.unwrap_or_else(|| half().map_or(MEMORY_DEFAULT, |half| half.max(MEMORY_DEFAULT_MIN)))
+    }
+
+    /// What guests may have of the machine, with so many runs at once.
+    #[must_use]
+    pub fn memory_plan(&self, runs: u32) -> MemoryPlan {
+        MemoryPlan::new(self.memory(), runs)
+    }
+
+    /// The most that a manifest may ask for: no more memory than there is for one run.
+    #[must_use]
+    pub fn ceiling(&self, runs: u32) -> Limits {
+        let memory_bytes = self.ceiling.memory_bytes.min(self.memory_plan(runs).run_bytes_max());
+        Limits { memory_bytes, ..self.ceiling.clone() }
+    }
+
     /// How the runtime is built, for so many runs at once.
     #[must_use]
     pub fn runtime(&self, runs: u32) -> RuntimeConfig {
@@ -72,7 +102,8 @@ impl Sandbox {
         let heavy = self.heavy.and_then(|heavy| usize::try_from(heavy).ok());
         RuntimeConfig {
             instances_max: runs,
-            memory_bytes_ceiling: self.ceiling.memory_bytes,
+            memory_bytes_ceiling: self.ceiling(runs).memory_bytes,
+            memory: self.memory_plan(runs),
             components: self.ceiling.clone(),
             heavy_runs_max: heavy.unwrap_or(default.heavy_runs_max),
             tick: self.tick,
@@ -108,6 +139,22 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Whether what an API has that asks for nothing fits into the memory of all guests.
+    pub(super) fn check_memory(&self, runs: u32) -> Result<(), String> {
+        let most = self.memory_plan(runs).run_bytes_max();
+        for (table, limits) in [("handler", &self.handler), ("transform", &self.transform)] {
+            if limits.memory_bytes > most {
+                return Err(format!(
+                    "sandbox.{table}.memory is {} and one run can have {} of the {} that all guests share: lower it, or raise sandbox.memory",
+                    format_size(limits.memory_bytes),
+                    format_size(most),
+                    format_size(self.memory()),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn above_ceiling(&self, table: &str, line: &Line, limits: &Limits) -> String {
         let (key, value, ceiling) = (line.key, line.get(limits), line.get(&self.ceiling));
         format!(
@@ -122,7 +169,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Sandbox, String> {
         let sandbox: Sandbox = toml::from_str(text).map_err(|error| error.to_string())?;
-        sandbox.check(200).map(|()| sandbox)
+        sandbox.check(200).and_then(|()| sandbox.check_memory(200)).map(|()| sandbox)
     }
 
     #[test]
@@ -150,6 +197,11 @@ mod tests {
             ("concurrency = 0", ["sandbox.concurrency", "between 1 and 1000", ""]),
             ("tick = \"1 s\"", ["sandbox.tick", "", ""]),
             ("heavy = 0", ["sandbox.heavy", "", ""]),
+            ("memory = \"1 GB\"", ["line 1", "`1 GB` is not a size", ""]),
+            (
+                "memory = \"160 MiB\"",
+                ["sandbox.handler.memory is 64 MiB", "one run can have 60 MiB of the 160 MiB", "raise sandbox.memory"],
+            ),
             ("concurency = 1", ["concurency", "concurrency", ""]),
         ] {
             let error = read(text).unwrap_err();
@@ -166,12 +218,29 @@ mod tests {
 
     #[test]
     fn the_runtime_is_built_as_the_section_says() {
-        let sandbox =
-            read("heavy = 3\ntick = \"5 ms\"\nspectre_barriers = true\n[ceiling]\nmemory = \"1 GiB\"").unwrap();
+        let sandbox = read(
+            "heavy = 3\nmemory = \"4 GiB\"\ntick = \"5 ms\"\nspectre_barriers = true\n[ceiling]\nmemory = \"1 GiB\"",
+        )
+        .unwrap();
         let runtime = sandbox.runtime(9);
         assert_eq!((runtime.instances_max, runtime.heavy_runs_max, runtime.tick), (9, 3, Duration::from_millis(5)));
         assert_eq!((runtime.memory_bytes_ceiling, runtime.small_first_memory_bytes_max), (1 << 30, 0));
         assert_eq!(runtime.components, sandbox.ceiling);
-        assert_eq!(Sandbox::default().runtime(200), RuntimeConfig::default());
+        assert_eq!(runtime.memory, MemoryPlan::new(4 << 30, 9));
+        let sandbox = read("memory = \"4 GiB\"").unwrap();
+        assert_eq!(sandbox.runtime(200), RuntimeConfig::default());
+    }
+
+    #[test]
+    fn no_run_is_promised_more_memory_than_guests_have() {
+        let sandbox = read("memory = \"1 GiB\"\n[ceiling]\nmemory = \"2 GiB\"").unwrap();
+        // A quarter for small runs, and half of the rest for what a run starts with.
+        assert_eq!(sandbox.ceiling(200), Limits { memory_bytes: 384 << 20, ..Limits::ceiling() });
+        assert_eq!(sandbox.runtime(200).memory_bytes_ceiling, 384 << 20);
+        let sandbox = read("memory = \"64 GiB\"").unwrap();
+        assert_eq!(sandbox.ceiling(200), Limits::ceiling());
+        // Not set: whatever this machine has, what is built in fits.
+        let sandbox = Sandbox::default();
+        assert!(sandbox.check_memory(1250).is_ok() && sandbox.memory() >= MEMORY_DEFAULT_MIN);
     }
 }

@@ -2,28 +2,39 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::machine;
 use ripost_domain::time::{Clock as _, SystemClock, Timestamp};
+use ripost_domain::units::format_size;
 use std::fs;
 use std::time::UNIX_EPOCH;
 
-/// The gateway itself takes some 100 MiB; the rest is for guests.
-const MEMORY_MIN_KIB: u64 = 512 << 10;
+/// What the gateway itself takes, with something to spare.
+const OWN_BYTES: u64 = 150 << 20;
 /// 2025-01-01: this program is younger, so a clock before it was never set.
 const EARLIEST_MS: i64 = 1_735_689_600_000;
 /// How far the data may be ahead of the clock: that of two machines that share a disk.
 const AHEAD_MAX_MS: i64 = 60_000;
 
-pub(super) fn memory(_: &Config) -> Finding {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let (Some(total), Some(available)) = (meminfo(&text, "MemTotal"), meminfo(&text, "MemAvailable")) else {
-        return Finding::warn("cannot be told", "see free -m");
+pub(super) fn memory(config: &Config) -> Finding {
+    let (Some(total), Some(available)) = (machine::memory_bytes(), machine::available_bytes()) else {
+        return Finding::warn("cannot be told", "see free -m, and set sandbox.memory");
     };
-    // Of a control group, if one bounds us.
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let most = group.map_or(total, |bytes| total.min(bytes >> 10));
-    let says = format!("{} MiB, {} MiB available", most >> 10, available.min(most) >> 10);
-    if most < MEMORY_MIN_KIB {
-        return Finding::warn(says, "lower runs.concurrency, so that guests cannot use up all of it");
+    let plan = config.memory_plan();
+    let mib = |bytes: u64| bytes >> 20;
+    let says = format!(
+        "{} MiB, {} MiB available; guests share {}, one run can have {}",
+        mib(total),
+        mib(available.min(total)),
+        format_size(plan.bytes),
+        format_size(config.ceiling().memory_bytes),
+    );
+    if plan.bytes as u64 + OWN_BYTES > total {
+        return Finding::warn(says, "lower sandbox.memory, or the kernel ends the gateway when guests use all of it");
+    }
+    let more = plan.light_bytes_wanted.saturating_sub(plan.light_bytes);
+    if (plan.bytes + more) as u64 + OWN_BYTES > total {
+        let light = format_size(plan.light_bytes_wanted);
+        return Finding::warn(says, format!("lower runs.concurrency: so many small runs can have {light} besides"));
     }
     Finding::ok(says)
 }
@@ -61,11 +72,6 @@ fn judge(now: Timestamp, written_ms: Option<i64>) -> Finding {
     Finding::ok(now.to_string())
 }
 
-fn meminfo(text: &str, name: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    value.trim().strip_suffix(" kB")?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,13 +84,5 @@ mod tests {
         assert_eq!(judge(at(EARLIEST_MS), None).level, Level::Ok);
         assert_eq!(judge(at(EARLIEST_MS), Some(EARLIEST_MS + AHEAD_MAX_MS)).level, Level::Ok);
         assert_eq!(judge(at(EARLIEST_MS), Some(EARLIEST_MS + AHEAD_MAX_MS + 1)).level, Level::Warn);
-    }
-
-    #[test]
-    fn memory_is_read_from_what_the_kernel_writes() {
-        let text = "MemTotal:       24684232 kB\nMemFree:        19499000 kB\nMemAvailable:   23998000 kB\n";
-        assert_eq!(meminfo(text, "MemTotal"), Some(24_684_232));
-        assert_eq!(meminfo(text, "Mem"), None);
-        assert_eq!(meminfo("", "MemTotal"), None);
     }
 }

@@ -167,6 +167,8 @@ pub struct Bounds {
     pub default: Limits,
     /// The most an API may ask for.
     pub ceiling: Limits,
+    /// The memory of all guests, if it is what bounds the memory of one run.
+    pub guests_memory: Option<usize>,
     /// What each transform has: small, and the operator's to say.
     pub transform: Limits,
     /// Runs at once of an API that asks for nothing.
@@ -461,10 +463,17 @@ impl Reader<'_> {
         match self.bounds.above {
             Above::Lower => Ok(ceiling),
             Above::Refuse => {
-                let message = format!(
-                    "`{}` asks for {wish} and this host's ceiling is {ceiling}; ask for less, or have the operator raise it",
-                    line.key
-                );
+                let most = match self.bounds.guests_memory {
+                    Some(all) if line.key == "memory" => {
+                        format!(
+                            "one run on this host can have {ceiling} of the {} that all guests share",
+                            units::format_size(all)
+                        )
+                    }
+                    _ => format!("this host's ceiling is {ceiling}"),
+                };
+                let message =
+                    format!("`{}` asks for {wish} and {most}; ask for less, or have the operator raise it", line.key);
                 Err(self.error(at, message))
             }
         }

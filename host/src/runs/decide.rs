@@ -114,8 +114,8 @@ pub(super) fn decide(outcome: Result<RunOutcome, Stopped>, context: &Context<'_>
     match outcome {
         Ok(Ok(response)) => answered(response, context),
         Ok(Err(failure)) => refused(failure, context),
-        // Ours, and nothing of it took place: it is never failed for that.
-        Err(RunError::PoolExhausted(_)) => {
+        // Ours, and none of it took place, or as much as its journal has: it is never failed for that.
+        Err(RunError::PoolExhausted(_) | RunError::MemoryBusy(_)) => {
             Decision::PutBack(put_back_until(context.put_back, context.now, context.deadline))
         }
         // Ours: run again, whoever's turn it is.
@@ -214,6 +214,11 @@ pub(crate) fn direct(
         }
         Err(error @ RunError::PoolExhausted(_)) => {
             let detail = format!("{}. Nothing was done; send it again.", sentence(&error.public()));
+            Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1)))
+        }
+        Err(error @ RunError::MemoryBusy(_)) => {
+            let public = sentence(&error.public());
+            let detail = format!("{public}. It had begun; send the call again if doing it twice does no harm.");
             Err(Problem::new(Kind::Overloaded, detail).retry_after(Duration::from_secs(1)))
         }
         Err(error) => Err(broken(&error, id, "Nothing was charged.")),
@@ -345,7 +350,7 @@ fn kind_of(error: &RunError) -> Kind {
         RunError::ResponseTooLarge { .. } | RunError::InvalidResponse(_) => Kind::ResponseInvalid,
         RunError::Trap { .. } | RunError::Exit { .. } => Kind::HandlerTrapped,
         RunError::Transform(error) => kind_of(error),
-        RunError::PoolExhausted(_) | RunError::Host(_) => Kind::Internal,
+        RunError::PoolExhausted(_) | RunError::MemoryBusy(_) | RunError::Host(_) => Kind::Internal,
     }
 }
 
@@ -499,6 +504,8 @@ mod tests {
 
     #[test]
     fn a_run_that_found_no_room_is_put_back_for_as_long_as_the_request_lives() {
+        let grew = decide_run(Err(RunError::MemoryBusy("full".into())), &context(3));
+        assert!(matches!(grew, Decision::PutBack(_)), "{grew:?}");
         let pool = || Err(RunError::PoolExhausted("full".into()));
         let pause = |context: &Context<'_>| match decide_run(pool(), context) {
             Decision::PutBack(at) => at.since(context.now),

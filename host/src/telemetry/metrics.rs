@@ -197,6 +197,10 @@ pub struct Metrics {
     pub(crate) webhook_transforms: Family<Outcome, Counter>,
     /// Instances at this moment.
     runs_in_flight: Gauge,
+    /// Memory that is set aside for guests, and what there is.
+    pub(crate) guest_memory_bytes: Family<State, Gauge>,
+    pub(crate) memory_waiting: Gauge,
+    pub(crate) memory_waits: Family<Outcome, Gauge>,
     /// Wall time of runs.
     pub run_seconds: Histogram,
     /// Attempts by class.
@@ -253,6 +257,9 @@ impl Metrics {
             upstream_cancels: Family::default(),
             webhook_transforms: Family::default(),
             runs_in_flight: Gauge::default(),
+            guest_memory_bytes: Family::default(),
+            memory_waiting: Gauge::default(),
+            memory_waits: Family::default(),
             run_seconds: seconds(),
             attempts: Family::default(),
             delivered_seconds: seconds(),
@@ -325,6 +332,17 @@ impl Metrics {
             self.webhook_transforms.clone(),
         );
         registry.register("ripost_runs_in_flight", "Instances at this moment", self.runs_in_flight.clone());
+        registry.register(
+            "ripost_guest_memory_bytes",
+            "Memory set aside for guests that start with much or grow, and what there is",
+            self.guest_memory_bytes.clone(),
+        );
+        registry.register("ripost_runs_waiting_for_memory", "Runs that wait for memory", self.memory_waiting.clone());
+        registry.register(
+            "ripost_memory_waits_total",
+            "Runs that waited for memory, and those of them that were put back",
+            self.memory_waits.clone(),
+        );
         registry.register("ripost_run_duration_seconds", "Wall time of a run", self.run_seconds.clone());
         registry.register("ripost_delivery_attempts", "Attempts of deliveries, by class", self.attempts.clone());
         registry.register("ripost_delivered_seconds", "From accept to the 2xx", self.delivered_seconds.clone());

@@ -46,6 +46,7 @@ impl Place {
 const CONFIG: &str = r#"
 [sandbox]
 heavy = 3
+memory = "4 GiB"
 [sandbox.handler]
 cpu = "3 s"
 [sandbox.ceiling]

@@ -36,6 +36,7 @@ mod keys;
 mod limits;
 mod listing;
 mod lost;
+mod memory;
 mod money;
 mod openapi;
 mod operator;

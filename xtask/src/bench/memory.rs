@@ -8,9 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) fn resident_mb(pid: u32) -> Result<f64> {
+    status_mb(pid, "VmRSS:")
+}
+
+/// The most there has been since the start.
+pub(super) fn peak_mb(pid: u32) -> Result<f64> {
+    status_mb(pid, "VmHWM:")
+}
+
+fn status_mb(pid: u32, field: &'static str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the gateway's memory")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context(field)?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().context(field)?;
     Ok(kib * 1024.0 / 1_000_000.0)
 }
 

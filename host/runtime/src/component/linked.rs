@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::component::{ComponentExportIndex, InstancePre, TypedFunc};
 use wasmtime::{Engine, Store};
@@ -9,6 +10,7 @@ use wasmtime::{Engine, Store};
 use crate::bindings::Export;
 use crate::engine::Scheme;
 use crate::guest::State;
+use crate::memory::{LIGHT_BYTES, LIGHT_FIRST_BYTES};
 use crate::role::{Role, TransformKind};
 
 /// Linked, and its export known to have the type of its role.
@@ -21,6 +23,9 @@ pub(crate) struct Linked {
     pub(super) scheme: Scheme,
     pub(super) memory_bytes_max: usize,
     pub(super) weight: u32,
+    pub(super) first_memory_bytes: usize,
+    /// A run of it has held a thread for longer than it should.
+    pub(super) has_stretched: AtomicBool,
 }
 
 impl Linked {
@@ -61,6 +66,26 @@ impl Linked {
 
     pub(crate) fn memory_bytes_max(&self) -> usize {
         self.memory_bytes_max
+    }
+
+    /// What has to be set aside before a run of it begins; 0 for one that starts small.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        if self.first_memory_bytes > LIGHT_BYTES { self.first_memory_bytes } else { 0 }
+    }
+
+    /// What a run of it may have before it is heavy.
+    pub(crate) fn light_memory_bytes(&self) -> usize {
+        self.reserved_bytes() + LIGHT_BYTES
+    }
+
+    /// Whether its runs are heavy from the beginning.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.first_memory_bytes > LIGHT_FIRST_BYTES || self.has_stretched.load(Ordering::Relaxed)
+    }
+
+    /// From now on its runs are. `false`: they were before.
+    pub(crate) fn becomes_heavy(&self) -> bool {
+        !self.has_stretched.swap(true, Ordering::Relaxed)
     }
 }
 

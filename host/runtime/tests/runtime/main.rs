@@ -20,6 +20,7 @@ mod incoming;
 mod leaks;
 mod limits;
 mod load;
+mod memory;
 mod older;
 mod steps;
 mod transforms;

@@ -42,6 +42,7 @@ fn bounds() -> Bounds {
     Bounds {
         default: Limits::default(),
         ceiling: Limits::ceiling(),
+        guests_memory: None,
         transform: Limits::transform(),
         concurrency: 16,
         plain_http: PlainHttp::Refused,
