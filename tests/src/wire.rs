@@ -104,7 +104,7 @@ impl Wire {
 
     /// Whether the other side ends the connection, by a close or a reset, within a time; what comes before is dropped.
     pub async fn ends_within(&mut self, time: Duration) -> bool {
-        let mut sink = [0; 65536];
+        let mut sink = vec![0; 65536];
         let end = async { while self.stream.read(&mut sink).await.is_ok_and(|bytes| bytes > 0) {} };
         tokio::time::timeout(time, end).await.is_ok()
     }

@@ -60,6 +60,7 @@ mod tests {
             default: Limits::default(),
             ceiling: Limits::ceiling(),
             transform: Limits::transform(),
+            guests_memory: None,
             concurrency: 16,
             plain_http: PlainHttp::Refused,
             above: Above::Refuse,

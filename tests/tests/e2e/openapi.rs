@@ -114,7 +114,7 @@ async fn call_with_clients(python: bool) -> Test {
         (&free, None, &in_body, None),
         (&report, None, &typed, Some(&*url)),
     ] {
-        let call = MadeCall { document, api, base: &base, key, body: body.clone(), webhook_url };
+        let call = MadeCall { document, api, base, key, body: body.clone(), webhook_url };
         if python {
             check_made(call.in_python().await?, &["openapi-python-client"], &sink).await?;
         } else {

@@ -152,19 +152,18 @@ async fn waiting_for_memory_is_no_part_of_a_runs_wall_time() {
     let keeps = Guest::new(&format!("{}(call $sleep (i64.const 1500000000)){ANSWER}", grow(5)));
     let keeps = load(&runtime, &sleeping(keeps));
     let grows = load(&runtime, &Guest::new(&format!("{}{ANSWER}", grow(5))));
-    let first = tokio::spawn({
-        let runtime = runtime.clone();
-        async move { answered(runtime.run(&keeps, call("", limits())).await).status }
-    });
-    while runtime.memory().reserved_bytes == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let began = Instant::now();
-    let short = Limits { wall: Duration::from_millis(500), ..limits() };
-    let run = runtime.run(&grows, call("", short)).await;
-    assert!(began.elapsed() > Duration::from_millis(500), "it did not wait");
-    assert_eq!(answered(run).status, 200);
-    assert_eq!(first.await.unwrap(), 200);
+    let first = async { answered(runtime.run(&keeps, call("", limits())).await).status };
+    let second = async {
+        while runtime.memory().reserved_bytes == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let began = Instant::now();
+        let short = Limits { wall: Duration::from_millis(500), ..limits() };
+        let run = runtime.run(&grows, call("", short)).await;
+        assert!(began.elapsed() > Duration::from_millis(500), "it did not wait");
+        answered(run).status
+    };
+    assert_eq!(tokio::join!(first, second), (200, 200));
 }
 
 #[tokio::test]
