@@ -280,6 +280,43 @@ async fn an_answer_that_drips_ends_with_the_deadline_and_is_in_doubt_unless_noth
 }
 
 #[tokio::test]
+async fn on_a_dead_connection_only_what_may_arrive_twice_is_sent_again() {
+    for (method, key, again) in [
+        ("GET", false, true),
+        ("HEAD", false, true),
+        ("OPTIONS", false, true),
+        ("POST", true, true),
+        ("POST", false, false),
+        ("PUT", false, false),
+        ("DELETE", false, false),
+    ] {
+        // Answers the first request of each connection, and hangs up on the second.
+        let receiver = Receiver::start(|mut stream, _, log| async move {
+            log.request(&mut stream).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            log.request(&mut stream).await;
+        })
+        .await;
+        let outside = Outside::new();
+        let grants = outside.grants("a", &[&origin(&receiver)], &[]);
+        send(&grants, get(&receiver.url())).await.unwrap();
+        let mut request = OutboundRequest { method: method.to_owned(), ..get(&receiver.url()) };
+        if key {
+            request = with(request, "idempotency-key", "k1");
+        }
+        let second = send(&grants, request).await;
+        assert_eq!(
+            (second.is_ok(), receiver.accepted()),
+            (again, 1 + usize::from(again)),
+            "{method} {key}: {second:?}"
+        );
+        if !again {
+            assert!(matches!(second, Err(OutboundError::InDoubt(_))), "{method}: {second:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_followed_and_nothing_is_decoded() {
     let elsewhere = Receiver::answering(OK).await;
     let location = format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url());
