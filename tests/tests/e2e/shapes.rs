@@ -24,6 +24,7 @@ fn redacted(mut value: Value) -> Value {
             Value::String(text) => {
                 let kept = text.split('/').map(|part| match part {
                     part if part.starts_with("127.0.0.1:") => "[address]",
+                    part if part.starts_with("req_") => "[request]",
                     part if part.starts_with("dlv_") => "[delivery]",
                     part => part,
                 });

@@ -153,7 +153,8 @@ mod tests {
         ];
         for sql in ordered.iter().chain(&others) {
             for line in plan(&connection, sql) {
-                assert!(!line.contains("SCAN"), "{sql}: {line}");
+                // What a query inside has bounded may be gone through whole.
+                assert!(!line.contains("SCAN") || line.starts_with("SCAN (subquery"), "{sql}: {line}");
                 assert!(!ordered.contains(sql) || !line.contains("TEMP B-TREE"), "{sql}: {line}");
             }
         }
