@@ -56,20 +56,21 @@ pub(super) async fn serve<A: Answer>(
         .keep_alive_interval(serving.header_time)
         .keep_alive_timeout(PONG_TIME);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Wire(line)), service));
-    tokio::select! {
+    let rest = tokio::select! {
         served = connection.as_mut() => return served,
         () = streams.flooded() => {
             serving.cut("resets");
             return Ok(());
         }
-        () = streams.idle(serving.header_time) => {}
-        () = serving.stopping.cancelled() => {}
-    }
+        // Nothing is under way, and perhaps not even the beginning is whole.
+        () = streams.idle(serving.header_time) => serving.header_time,
+        () = serving.stopping.cancelled() => serving.pace.patience,
+    };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         served = connection => served,
         // A peer that does not take the rest.
-        () = streams.stuck(serving.pace.patience) => Ok(()),
+        () = streams.stuck(rest) => Ok(()),
     }
 }
 
