@@ -259,9 +259,8 @@ impl Runs {
     /// What answers it cannot be made ready at the moment, through no fault of its own.
     async fn put_back_unready(&self, claimed: &ClaimedRun, error: &PluginError) {
         tracing::warn!(request.id = %claimed.id, %error, "A revision cannot be run now; its request is put back");
-        let run_at = decide::put_back_until(put_back(claimed), self.needs.clock.now(), claimed.expires_at);
-        let (id, epoch) = (claimed.id, claimed.epoch);
-        self.put_back(claimed, RunAgain { id, epoch, run_at, counted: false, refused: false, run: None }).await;
+        let run_at = decide::put_back_until(put_back(claimed), self.needs.clock.steady(), claimed.deadline);
+        self.put_back(claimed, RunAgain { counted: false, ..again(claimed, run_at) }).await;
     }
 
     /// What follows what a handler did.
