@@ -47,10 +47,14 @@ pub struct RequestLine {
     /// What became of the money.
     #[schemars(with = "String")]
     pub settlement: Settlement,
-    /// What the consumer pays.
+    /// What the request costs at most.
     #[schemars(with = "String")]
     pub price_usdc: Amount,
-    /// What the owner has of that.
+    /// What the consumer has paid; null while that is not decided, and for a free request.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub captured_usdc: Option<Amount>,
+    /// The owner's part: of the price until the request has ended, then of what was captured.
     #[schemars(with = "String")]
     pub owner_revenue_usdc: Amount,
 }
@@ -194,6 +198,7 @@ struct ProblemType {
 
 fn line(admin: &Admin, record: &RequestRecord, consumer: String) -> RequestLine {
     let problem = record.problem.as_ref().and_then(|json| serde_json::from_slice::<ProblemType>(json).ok());
+    let shares = record.captured.map_or(record.split, |captured| record.split.rate.split(captured));
     RequestLine {
         request_id: record.id,
         api: record.api.to_string(),
@@ -206,6 +211,7 @@ fn line(admin: &Admin, record: &RequestRecord, consumer: String) -> RequestLine 
         delivery: record.delivery.as_ref().map(|delivery| delivery.state.as_str().to_owned()),
         settlement: record.settlement,
         price_usdc: record.split.price,
-        owner_revenue_usdc: record.split.owner,
+        captured_usdc: record.captured,
+        owner_revenue_usdc: shares.owner,
     }
 }

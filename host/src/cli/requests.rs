@@ -209,7 +209,7 @@ fn status(line: &RequestLine) -> String {
 fn settlement(line: &RequestLine) -> String {
     match line.price_usdc.is_zero() {
         true => "free".to_owned(),
-        false => format!("{} {}", line.settlement.as_str(), line.price_usdc),
+        false => format!("{} {}", line.settlement.as_str(), line.captured_usdc.unwrap_or(line.price_usdc)),
     }
 }
 
@@ -225,7 +225,15 @@ fn text(shown: &RequestShown) -> String {
     }
     match line.price_usdc.is_zero() {
         true => field("price", "free".to_owned()),
-        false => field("price", format!("{} USDC, owner's part {} USDC", settlement(line), line.owner_revenue_usdc)),
+        false => {
+            let money = format!(
+                "{} USDC, {} USDC, owner's part {} USDC",
+                line.price_usdc,
+                settlement(line),
+                line.owner_revenue_usdc
+            );
+            field("price", money);
+        }
     }
     if let Some(result) = result {
         field("result", format!("status {}, {} bytes", result.status, result.bytes));
@@ -265,7 +273,7 @@ mod tests {
             "request_id": "req_01jd6g0000e0g0g0g0g0g0g0g0", "api": "alice/words", "consumer": "Blue\u{1b}[2J Bottle",
             "status": "failed", "problem": "urn:ripost:problem:handler-trapped", "attempts": 1,
             "created_at": "2026-11-24T08:00:00Z", "finished_at": "2026-11-24T08:00:01.250Z", "delivery": "delivered",
-            "settlement": "released", "price_usdc": "0.050000", "owner_revenue_usdc": "0.047500",
+            "settlement": "captured", "price_usdc": "0.050000", "captured_usdc": "0.020000", "owner_revenue_usdc": "0.019000",
             "revision": "0123456789abcdef", "expires_at": "2026-11-24T09:00:00Z",
             "error": { "title": "The handler crashed", "detail": "Ask\nthe owner." }, "result": null,
             "runs": [], "steps": [], "deliveries": [],
@@ -282,12 +290,12 @@ mod tests {
         assert_eq!(lines[1], "  accepted   2026-11-24T08:00:00.000Z, revision 0123456789ab");
         assert_eq!(lines[2], "  consumer   Blue\\u001b[2J Bottle");
         assert_eq!(lines[3], "  ended      2026-11-24T08:00:01.250Z, after 1.250 s");
-        assert_eq!(lines[4], "  price      released 0.050000 USDC, owner's part 0.047500 USDC");
+        assert_eq!(lines[4], "  price      0.050000 USDC, captured 0.020000 USDC, owner's part 0.019000 USDC");
         assert_eq!(lines[5], "  error      The handler crashed: Ask\\nthe owner.");
         let page = RequestsShown { requests: vec![shown.line], next: None, more: false };
         let list = list_text(&page);
         assert!(list.lines().count() == 2 && !list.contains('\u{1b}'), "{list}");
-        assert!(list.contains("failed: handler-trapped     released 0.050000"), "{list}");
+        assert!(list.contains("failed: handler-trapped     captured 0.020000"), "{list}");
     }
 
     #[test]
