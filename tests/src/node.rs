@@ -54,16 +54,19 @@ impl Node {
         for name in PACKAGES {
             packages += &fs::read_to_string(from.join(name)).with_context(|| format!("reading {from}/{name}"))?;
         }
+        // Where the package has it: the npm that Debian 12 has links no program of this one into `.bin`.
+        let folder = to.join("node_modules").join(format!("node-linux-{}", cpu())).join("bin");
+        let ask = || Version::of(Command::new(folder.join("node"))).with_context(by_hand);
         let stamp = to.join("installed");
         if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == packages) {
             for name in PACKAGES {
                 fs::copy(from.join(name), to.join(name)).with_context(|| format!("copying {from}/{name}"))?;
             }
             self.install(&to).with_context(|| format!("Node.js is {}, and {LEAST} is needed", self.version))?;
+            ask()?;
             fs::write(&stamp, packages).with_context(|| format!("writing {stamp}"))?;
         }
-        let folder = to.join("node_modules/.bin");
-        let version = Version::of(Command::new(folder.join("node"))).with_context(by_hand)?;
+        let version = ask()?;
         Ok(Self { folder: Some(folder), version })
     }
 
@@ -107,6 +110,15 @@ fn by_hand() -> String {
     format!("install Node.js {}.{} or newer with npm, and try again", LEAST.0, LEAST.1)
 }
 
+/// This machine's, as npm calls it.
+fn cpu() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// Packages of the lock file that are for machines of this kind and not there: native ones. Others may rightly be left
 /// out, with a package of another machine that they are for.
 fn left_out(folder: &Utf8Path) -> Result<Vec<String>> {
@@ -140,13 +152,8 @@ impl Package {
     }
 
     fn is_for_this_machine(&self) -> bool {
-        let cpu = match env::consts::ARCH {
-            "x86_64" => "x64",
-            "aarch64" => "arm64",
-            other => other,
-        };
         let libc = if cfg!(target_env = "musl") { "musl" } else { "glibc" };
-        self.os.admits(env::consts::OS) && self.cpu.admits(cpu) && self.libc.admits(libc)
+        self.os.admits(env::consts::OS) && self.cpu.admits(cpu()) && self.libc.admits(libc)
     }
 }
 
