@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, slice};
 
 /// What the packages of our lock files want at most.
-const LEAST: Version = Version(22, 18, 0);
+const LEAST: Version = Version(22, 19, 0);
 /// The first npm whose lock files are of version 3, and that Debian 12 has.
 const NPM_LEAST: Version = Version(9, 0, 0);
 /// What decides which Node.js is installed.
