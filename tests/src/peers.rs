@@ -7,7 +7,7 @@ mod openapi;
 
 pub use self::files::{FileServer, nginx, nginx_folder};
 pub use self::installed::{PYTHON_LEAST, Peers, Program};
-pub use self::openapi::{Contract, Made, MadeCall, check_contract, validate_openapi};
+pub use self::openapi::{Contract, Made, MadeCall, Operations, check_contract, validate_openapi};
 
 use crate::{Delivery, Output, cli, places, until};
 use anyhow::{Context as _, Result, bail, ensure};

@@ -3,7 +3,7 @@
 use crate::{Test, host};
 use anyhow::{Context as _, Result};
 use http::Method;
-use ripost_tests::peers::{Contract, Made, MadeCall, check_contract, validate_openapi};
+use ripost_tests::peers::{Contract, Made, MadeCall, Operations, check_contract, validate_openapi};
 use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests};
 use serde_json::{Value, json};
 
@@ -134,19 +134,20 @@ async fn clients_made_for_typescript_compile_and_call_as_they_should() -> Test {
     call_with_clients(false).await
 }
 
-/// What would send to addresses that are made up, takes a body that cannot be made up, or would erase the caller (its
-/// name is learned from the answers).
-const LEFT_OUT: &[&str] = &["testWebhook", "redeliver", "redeliverMany", "pushPlugin", "eraseConsumer"];
+/// What would send to addresses that are made up, takes a body that cannot be made up, or would lock the caller out: the
+/// names of consumers, keys and tokens are learned from the answers.
+const LEFT_OUT: &[&str] =
+    &["testWebhook", "redeliver", "redeliverMany", "pushPlugin", "eraseConsumer", "revokeConsumerKey", "removeToken"];
 
-/// Checks the document at a path, with these parameters and without these operations.
-async fn check(host: &Host, key: &str, path: &str, parameters: &[(&str, &str)], without: &[&str]) -> Test {
+/// Checks operations of the document at a path, with these parameters.
+async fn check(host: &Host, key: &str, path: &str, parameters: &[(&str, &str)], operations: Operations<'_>) -> Test {
     let token = std::fs::read_to_string(host.data().join("admin-token"))?;
     let contract = Contract {
         document: &format!("{}{path}", host.url()),
         consumer_key: key,
         admin_token: token.trim(),
         parameters,
-        without: &[LEFT_OUT, without].concat(),
+        operations,
     };
     let output = check_contract(contract).await?;
     assert_eq!(output.code, Some(0), "{path}: {}{}", output.stdout, output.stderr);
@@ -163,14 +164,15 @@ async fn offering() -> Result<(Host, Consumer, Sink)> {
 #[tokio::test]
 async fn whatever_is_sent_the_gateway_answers_as_its_document_says() -> Test {
     let (host, consumer, sink) = offering().await?;
-    let url = sink.url("/");
-    check(&host, consumer.key().context("key")?, "/openapi.json", &[("header.Ripost-Webhook-Url", &url)], &[]).await
+    let (key, url) = (consumer.key().context("key")?, sink.url("/"));
+    let parameters = [("header.Ripost-Webhook-Url", &*url)];
+    check(&host, key, "/openapi.json", &parameters, Operations::Without(LEFT_OUT)).await
 }
 
 #[tokio::test]
 async fn about_what_there_is_the_gateway_answers_as_its_document_says() -> Test {
     let (host, consumer, sink) = offering().await?;
-    let url = sink.url("/");
+    let (key, url) = (consumer.key().context("key")?, sink.url("/"));
     let call = consumer.call("demo/report").json(&json!({ "pages": 3, "webhook_url": url }));
     let id = call.accepted().await?;
     consumer.delivery(&id, "delivered").await?;
@@ -182,8 +184,16 @@ async fn about_what_there_is_the_gateway_answers_as_its_document_says() -> Test 
         ("header.Ripost-Webhook-Url", &url),
     ];
     // Or it would soon be gone, or paused.
-    let without = ["eraseRequest", "pauseApi"];
-    check(&host, consumer.key().context("key")?, "/openapi.json", &parameters, &without).await?;
+    let without = [LEFT_OUT, &["eraseRequest", "pauseApi"]].concat();
+    check(&host, key, "/openapi.json", &parameters, Operations::Without(&without)).await?;
     assert_eq!(consumer.view(&id).await?["status"], "completed", "it is there still");
-    check(&host, consumer.key().context("key")?, "/openapi/demo/report", &parameters[4..], &[]).await
+    check(&host, key, "/openapi/demo/report", &parameters[4..], Operations::Without(&[])).await
+}
+
+#[tokio::test]
+async fn what_ends_a_key_or_a_token_answers_as_its_document_says() -> Test {
+    let (host, consumer, _sink) = offering().await?;
+    let parameters = [("path.consumer", "contract"), ("path.name", "spare")];
+    let only = Operations::Only(&["revokeConsumerKey", "removeToken"]);
+    check(&host, consumer.key().context("key")?, "/openapi.json", &parameters, only).await
 }
