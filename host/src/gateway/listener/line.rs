@@ -22,6 +22,8 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 /// What asks. Every client of HTTP/1.1 skips it (RFC 9110, 15.2), Python's and others' this one only; a socket that was
 /// closed altogether answers with a reset.
 const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// More than the head and the body of a small answer.
+const JOINED_BYTES: usize = 2048;
 
 /// What a connection turned out to be by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +280,16 @@ impl AsyncRead for Wire {
     }
 }
 
+/// Parts that are together as small as most answers are: one buffer costs the kernel less than several.
+fn join<'a>(parts: &[IoSlice<'_>], joined: &'a mut [u8; JOINED_BYTES]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for part in parts {
+        joined.get_mut(length..length + part.len())?.copy_from_slice(part);
+        length += part.len();
+    }
+    joined.get(..length)
+}
+
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.0.state();
@@ -297,7 +309,11 @@ impl AsyncWrite for Wire {
         if state.refuses(slices.first().map_or(&[], |first| first)) {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        let written = Pin::new(&mut state.stream).poll_write_vectored(context, slices);
+        let mut joined = [0; JOINED_BYTES];
+        let written = match join(slices, &mut joined) {
+            Some(bytes) => Pin::new(&mut state.stream).poll_write(context, bytes),
+            None => Pin::new(&mut state.stream).poll_write_vectored(context, slices),
+        };
         state.written(self.0.pace, context, written)
     }
 
