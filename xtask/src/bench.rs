@@ -3,6 +3,7 @@
 //! The load generator is this process; it shares the cores with what it measures, and BENCHMARKS.md says so.
 
 mod accept;
+mod against;
 mod apis;
 mod deliver;
 mod figures;
@@ -23,7 +24,7 @@ mod upstreams;
 
 use crate::products;
 use anyhow::{Context as _, Result};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use figures::Table;
 use ripost_tests::Host;
 use std::time::Duration;
@@ -71,13 +72,19 @@ const WHOLE: Size = Size { round: Duration::from_secs(6), rounds: 3, requests: 1
 const QUICK: Size = Size { round: Duration::from_secs(2), rounds: 1, requests: 10_000, renames: 3, components: 100 };
 
 /// Measures, prints, and writes BENCHMARKS.md after a whole run.
-pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
+pub(crate) fn run(quick: bool, only: &[String], against: Option<&Utf8Path>) -> Result<()> {
     products::for_the_bench()?;
     let size = if quick { QUICK } else { WHOLE };
-    let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
+    let wanted = |part: &str| match against {
+        Some(_) => only.iter().any(|name| name == part),
+        None => only.is_empty() || only.iter().any(|name| name == part),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut table = Table::default();
     runtime.block_on(async {
+        if let Some(other) = against {
+            against::measure(size, other, &mut table).await.context("measuring against another build")?;
+        }
         if wanted("accept") {
             accept::measure(size, &mut table).await.context("measuring accepts")?;
         }
@@ -124,7 +131,7 @@ pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
     })?;
     let page = table.page(&machine::describe()?);
     println!("{page}");
-    if !quick && only.is_empty() {
+    if !quick && only.is_empty() && against.is_none() {
         let path = ripost_tests::places::workspace().join("BENCHMARKS.md");
         std::fs::write(&path, page).with_context(|| format!("writing {path}"))?;
         println!("written to {path}");

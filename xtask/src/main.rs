@@ -55,6 +55,9 @@ enum Task {
         /// Only these parts
         #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = bench::part_names())]
         only: Vec<String>,
+        /// Another build of `ripost`, by turns with today's, in place of the parts; BENCHMARKS.md stays as it is
+        #[arg(long, value_name = "BINARY")]
+        against: Option<camino::Utf8PathBuf>,
     },
     /// The peer that the bench starts: an HTTP server that answers what it was asked
     #[command(hide = true)]
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
         Task::Guests => build_guests(),
         Task::Demo { once, listen } => demo::run(once, listen),
         Task::Test { only, skip } => test::run(&only, &skip),
-        Task::Bench { quick, only } => bench::run(quick, &only),
+        Task::Bench { quick, only, against } => bench::run(quick, &only, against.as_deref()),
         Task::BenchEcho => bench::serve_echo(),
     };
     match done {

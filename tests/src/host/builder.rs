@@ -19,6 +19,7 @@ pub struct HostBuilder {
     arguments: Vec<String>,
     plugins: Vec<Plugin>,
     plugin_dirs: Vec<Utf8PathBuf>,
+    other_build: Option<Utf8PathBuf>,
     shows_log: bool,
     pub(super) listen: Option<String>,
     at: Option<Utf8PathBuf>,
@@ -216,8 +217,18 @@ impl HostBuilder {
         Ok(Arc::new(folder))
     }
 
+    /// Another build of the gateway, in place of this workspace's.
+    pub fn other_build(mut self, binary: &Utf8Path) -> Self {
+        self.other_build = Some(binary.to_owned());
+        self
+    }
+
     pub(super) fn binary(&self) -> Result<Utf8PathBuf> {
-        if self.failpoint.is_some() { places::ripost_failpoints() } else { places::ripost() }
+        match &self.other_build {
+            Some(binary) => Ok(binary.clone()),
+            None if self.failpoint.is_some() => places::ripost_failpoints(),
+            None => places::ripost(),
+        }
     }
 
     pub(super) fn spawn(&self, folder: &Folder) -> Result<Child> {

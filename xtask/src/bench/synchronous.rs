@@ -89,7 +89,7 @@ pub(super) async fn measure(size: Size, table: &mut Table) -> Result<()> {
 }
 
 /// CPU time of a process so far, user and system.
-fn cpu_seconds(pid: u32) -> Result<f64> {
+pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("a server's CPU time")?;
     // After the name in parentheses: state is the third field, the two times are the 14th and the 15th.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);

@@ -8,7 +8,7 @@ use super::load::{Connection, Latencies, Template, answer_each};
 use super::memory::resident_mb;
 use crate::products;
 use anyhow::{Context as _, Result, bail, ensure};
-use ripost_tests::Host;
+use ripost_tests::{Host, Plugin};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const FORWARDED_WITHIN: Duration = Duration::from_secs(120);
 
 /// What the service says to each request.
 #[derive(Clone, Copy)]
-enum Says {
+pub(super) enum Says {
     /// The result.
     Result,
     /// That the result comes later.
@@ -33,7 +33,7 @@ enum Says {
 }
 
 /// An owner's service that costs little.
-struct Service {
+pub(super) struct Service {
     address: SocketAddr,
     /// Paths of the callback URLs of those who are to be called back.
     callbacks: Arc<Mutex<Vec<String>>>,
@@ -41,7 +41,7 @@ struct Service {
 }
 
 impl Service {
-    async fn start(says: Says) -> Result<Self> {
+    pub(super) async fn start(says: Says) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let callbacks: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -89,18 +89,16 @@ async fn serve(stream: TcpStream, says: Says, callbacks: &Mutex<Vec<String>>) ->
     .await
 }
 
+/// A plugin that forwards `up/up` to the service.
+pub(super) fn forwarding(service: &Service) -> Plugin {
+    let api = format!("\n[[api]]\nowner = \"up\"\nslug = \"up\"\nupstream = \"http://{}/\"\n", service.address);
+    Plugin::new("up", []).with_manifest(|plugin| plugin + &api)
+}
+
 /// A gateway with the component `test/echo` and the service as `up/up`.
 async fn gateway(service: &Service, config: &str) -> Result<(Host, SocketAddr)> {
-    let folder = tempfile::tempdir()?;
-    let plugin = camino::Utf8Path::from_path(folder.path()).context("a path")?.join("up");
-    std::fs::create_dir(&plugin)?;
-    let manifest = format!(
-        "[plugin]\nname = \"up\"\nversion = \"1\"\n\n[[api]]\nowner = \"up\"\nslug = \"up\"\nupstream = \"http://{}/\"\n",
-        service.address
-    );
-    std::fs::write(plugin.join("plugin.toml"), manifest)?;
     let echo = products::plugins_dir().join("echo");
-    let host = Host::builder().dev().only_config(config).plugin_dir(echo).plugin_dir(plugin).start().await?;
+    let host = Host::builder().dev().only_config(config).plugin_dir(echo).plugin(&forwarding(service)).start().await?;
     let address = host.url().trim_start_matches("http://").parse().context("the gateway's address")?;
     Ok((host, address))
 }
