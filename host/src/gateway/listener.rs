@@ -18,6 +18,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 use ripost_domain::time::Clock;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ const ACCEPT_FAILED_WAIT: Duration = Duration::from_millis(50);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Fields of a request's head: what the parser has room for without allocating.
 const HEAD_FIELDS_MAX: usize = 100;
+/// What the kernel keeps of an answer beyond what is on its way to the reader.
+const UNSENT_BYTES: u32 = 128 << 10;
 
 /// What answers requests.
 pub trait Answer: Send + Sync + 'static {
@@ -88,6 +91,7 @@ impl Serving {
 /// Serves until the host stops.
 pub async fn serve<A: Answer>(listener: TcpListener, answerer: Arc<A>, serving: Serving) {
     let serving = Arc::new(serving);
+    keep_little_unsent(&listener);
     loop {
         let permit = tokio::select! {
             () = serving.stopping.cancelled() => return,
@@ -114,5 +118,13 @@ pub async fn serve<A: Answer>(listener: TcpListener, answerer: Arc<A>, serving: 
                 tokio::time::sleep(ACCEPT_FAILED_WAIT).await;
             }
         }
+    }
+}
+
+/// Else the kernel takes megabytes of each large answer at once, read or not: memory that no budget of ours counts, and
+/// copying that other answers wait for. Connections have it from the socket that accepts them.
+fn keep_little_unsent(listener: &TcpListener) {
+    if let Err(error) = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::warn!(%error, "The kernel does not bound what it keeps of answers that are not read");
     }
 }

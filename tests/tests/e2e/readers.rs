@@ -39,6 +39,21 @@ async fn begun(wire: &mut Wire) -> Result<()> {
     Ok(())
 }
 
+/// What has been written to the gateway's connections over IPv4 and has not been taken: column five of the kernel's table.
+fn kept_by_the_kernel(host: &Host) -> Result<usize> {
+    let port = host.url().rsplit(':').next().context("a port")?.parse::<u16>()?;
+    let local = format!(":{port:04X}");
+    let mut kept = 0;
+    for line in std::fs::read_to_string("/proc/net/tcp")?.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if columns[1].ends_with(&local) {
+            let (unsent, _) = columns[4].split_once(':').context("two queues")?;
+            kept += usize::from_str_radix(unsent, 16)?;
+        }
+    }
+    Ok(kept)
+}
+
 async fn cut(host: &Host, reason: &str) -> Result<f64> {
     Ok(host.metrics().await?.sum("ripost_connections_cut_total", &format!("reason=\"{reason}\"")))
 }
@@ -62,6 +77,8 @@ async fn results_that_nobody_reads_cost_little_and_end() -> Test {
     // All of them whole would be 390 MiB.
     let grown = host.rss_kib()?.saturating_sub(before);
     assert!(grown < 100 << 10, "{grown} KiB for {READERS} readers");
+    let kept = kept_by_the_kernel(&host)?;
+    assert!(kept < READERS * (512 << 10), "the kernel keeps {kept} bytes for {READERS} readers");
     until("the end of all of them", Duration::from_secs(15), async || {
         Ok((cut(&host, "unread").await? > READERS as f64 - 0.5).then_some(()))
     })
