@@ -5,7 +5,7 @@ mod report;
 mod trial;
 
 pub(crate) use report::{Component, Finding, Grade, Plugin, Report, Use};
-pub(crate) use trial::{load, sandbox, test};
+pub(crate) use trial::{Trial, load, sandbox, test};
 
 use crate::cases::{Case, CaseError};
 use crate::compile::{Compile, Process};

@@ -13,6 +13,7 @@ mod erase;
 mod ledger;
 mod limits;
 mod listen;
+mod out;
 mod owners;
 mod plugins;
 mod push;
@@ -32,8 +33,10 @@ mod verify;
 mod webhook_test;
 
 use crate::config::{Config, ConfigError, Overrides};
+use anyhow::anyhow;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
+use out::note;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use url::Url;
@@ -237,10 +240,14 @@ pub fn main() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::CompileWorker(command) => return command.run(),
     };
+    let done = done.and_then(|()| match out::failure() {
+        Some(error) => Err(Failure::new(Exit::CannotWrite, anyhow!("standard output cannot be written: {error}"))),
+        None => Ok(()),
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, error }) => {
-            eprintln!("ripost: {error:#}");
+            note!("ripost: {error:#}");
             ExitCode::from(exit as u8)
         }
     }

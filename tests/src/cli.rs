@@ -1,7 +1,7 @@
 //! The program's command line, as an operator uses it.
 
 use anyhow::{Context as _, Result};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -59,11 +59,7 @@ pub async fn ripost_with_input(
     environment: &[(&str, &str)],
     input: &str,
 ) -> Result<Output> {
-    let mut command = tokio::process::Command::new(&binary);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RIPOST_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).envs(environment.iter().copied());
+    let mut command = clean(&binary, arguments, environment);
     if input.is_empty() {
         command.stdin(Stdio::null());
     } else {
@@ -74,6 +70,36 @@ pub async fn ripost_with_input(
         command.stdin(reader);
     }
     to_the_end(command).await.with_context(|| format!("{binary} {}", arguments.join(" ")))
+}
+
+/// The same with nobody who reads its standard output: the pipe is closed before the program starts. Standard error is
+/// kept.
+///
+/// # Errors
+/// It is not there, or did not end within 15 s (it is killed then).
+pub async fn ripost_unread(binary: Utf8PathBuf, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
+    let mut command = clean(&binary, arguments, environment);
+    command.stdin(Stdio::null()).stdout(closed_pipe()?).stderr(Stdio::piped());
+    ended(command, COMMAND_MAX).await.with_context(|| format!("{binary} {}", arguments.join(" ")))
+}
+
+/// The writing end of a pipe that nobody reads.
+///
+/// # Errors
+/// The system has no pipes left.
+pub fn closed_pipe() -> Result<Stdio> {
+    let (_, writer) = std::io::pipe().context("making a pipe")?;
+    Ok(writer.into())
+}
+
+/// The program with no other `RIPOST_*` than those given.
+fn clean(binary: &Utf8Path, arguments: &[&str], environment: &[(&str, &str)]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(binary);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RIPOST_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(environment.iter().copied());
+    command
 }
 
 /// Runs any program to its end.
@@ -99,8 +125,13 @@ async fn to_the_end(command: tokio::process::Command) -> Result<Output> {
 }
 
 async fn to_the_end_within(mut command: tokio::process::Command, limit: Duration) -> Result<Output> {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(limit, command.output()).await.context("it did not end in time")??;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    ended(command, limit).await
+}
+
+async fn ended(mut command: tokio::process::Command, limit: Duration) -> Result<Output> {
+    let child = command.kill_on_drop(true).spawn()?;
+    let output = tokio::time::timeout(limit, child.wait_with_output()).await.context("it did not end in time")??;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
 }

@@ -1,6 +1,6 @@
 //! `ripost api list | pause | resume | subscribers`
 
-use super::listen::text::one_line;
+use super::out::{one_line, outln};
 use super::{Failure, client};
 use crate::admin::{ApiLine, PauseApi, SubscriberLine};
 use anyhow::Context as _;
@@ -58,7 +58,7 @@ impl Command {
             Self::List { json, gateway } => {
                 let lines: Vec<ApiLine> = gateway.ask(Method::GET, "/admin/v1/apis", None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                 } else {
                     list(&lines);
                 }
@@ -66,22 +66,22 @@ impl Command {
             Self::Pause { api, reason, gateway } => {
                 let fields = serde_json::to_value(PauseApi { reason }).context("writing the request")?;
                 gateway.ask::<Value>(Method::POST, &format!("/admin/v1/apis/{api}/pause"), Some(&fields))?;
-                println!("paused: {api}");
+                outln!("paused: {api}");
             }
             Self::Resume { api, gateway } => {
                 gateway.ask::<Value>(Method::POST, &format!("/admin/v1/apis/{api}/resume"), None)?;
-                println!("resumed: {api}");
+                outln!("resumed: {api}");
             }
             Self::Subscribers { api, json, gateway } => {
                 let path = format!("/admin/v1/apis/{api}/subscribers");
                 let lines: Vec<SubscriberLine> = gateway.ask(Method::GET, &path, None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("{:<32} {:<24} SINCE", "CONSUMER", "NAME");
+                outln!("{:<32} {:<24} SINCE", "CONSUMER", "NAME");
                 for line in lines {
-                    println!("{:<32} {:<24} {}", line.consumer.to_string(), line.name, line.since);
+                    outln!("{:<32} {:<24} {}", line.consumer.to_string(), line.name, line.since);
                 }
             }
         }
@@ -90,9 +90,14 @@ impl Command {
 }
 
 fn list(lines: &[ApiLine]) {
-    println!(
+    outln!(
         "{:<32} {:<10} {:>12} {:>11}  {:<24} {:<12} PAUSED",
-        "API", "ACCESS", "PRICE USDC", "SUBSCRIBERS", "PLUGIN", "REVISION"
+        "API",
+        "ACCESS",
+        "PRICE USDC",
+        "SUBSCRIBERS",
+        "PLUGIN",
+        "REVISION"
     );
     for line in lines {
         let paused = line.paused.as_ref().map_or_else(String::new, |paused| {
@@ -109,6 +114,6 @@ fn list(lines: &[ApiLine]) {
             format!("{} {}", line.plugin, one_line(&line.version)),
             line.revision.short(),
         );
-        println!("{}", text.trim_end());
+        outln!("{}", text.trim_end());
     }
 }

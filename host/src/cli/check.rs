@@ -1,5 +1,6 @@
 //! `ripost check FILE|DIR`
 
+use super::out::{out, outln};
 use super::{Common, Exit, Failure, Listening};
 use crate::check;
 use anyhow::{Context as _, anyhow};
@@ -33,9 +34,9 @@ impl Check {
             Failure::new(if missing { Exit::NoInput } else { Exit::Failure }, error)
         })?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&report).context("writing JSON")?);
         } else {
-            print!("{report}");
+            out!("{report}");
         }
         match report.errors() {
             0 => Ok(()),

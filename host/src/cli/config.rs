@@ -1,5 +1,6 @@
 //! `ripost config check | show`
 
+use super::out::{out, outln};
 use super::{Common, Failure, Listening};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -28,11 +29,11 @@ impl Command {
         match self {
             Self::Check { common, listening } => {
                 common.load(listening)?;
-                println!("ok");
+                outln!("ok");
             }
             Self::Show { common, listening } => {
                 let config = common.load(listening)?;
-                print!("{}", toml::to_string(&config).context("writing TOML")?);
+                out!("{}", toml::to_string(&config).context("writing TOML")?);
             }
         }
         Ok(())

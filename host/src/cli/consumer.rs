@@ -2,6 +2,7 @@
 
 mod keys;
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::admin::{
     AddConsumer, AddedConsumer, AdjustBalance, AdjustedBalance, ConsumerLine, LimitShown, LimitsShown, SetLimits,
@@ -122,17 +123,17 @@ impl Adjust {
         let fields = serde_json::to_value(AdjustBalance { amount, reference }).context("writing the request")?;
         let adjusted: AdjustedBalance = gateway.ask(Method::POST, &path, Some(&fields))?;
         if json {
-            println!("{}", serde_json::to_string_pretty(&adjusted).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&adjusted).context("writing JSON")?);
             return Ok(());
         }
         let AdjustedBalance { kind, amount, reference, at, repeated, available, held, .. } = adjusted;
         match repeated {
             true => {
-                println!("nothing changed: the {kind} of {amount} USDC with reference {reference} was made at {at}")
+                outln!("nothing changed: the {kind} of {amount} USDC with reference {reference} was made at {at}")
             }
-            false => println!("{kind}: {amount} USDC for {name}, reference {reference}"),
+            false => outln!("{kind}: {amount} USDC for {name}, reference {reference}"),
         }
-        println!("available: {available} USDC\nheld: {held} USDC");
+        outln!("available: {available} USDC\nheld: {held} USDC");
         Ok(())
     }
 }
@@ -145,13 +146,16 @@ impl Command {
                     serde_json::to_value(AddConsumer { name, credit, public }).context("writing the request")?;
                 let added: AddedConsumer = gateway.ask(Method::POST, "/admin/v1/consumers", Some(&fields))?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
                 } else {
-                    println!(
+                    outln!(
                         "consumer: {}\nname: {}\nbalance: {} USDC\nkey: {}",
-                        added.consumer, added.name, added.balance, added.key
+                        added.consumer,
+                        added.name,
+                        added.balance,
+                        added.key
                     );
-                    println!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
+                    outln!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
                 }
             }
             Self::Credit(adjust) => adjust.run("credit")?,
@@ -159,11 +163,11 @@ impl Command {
             Self::Keys(command) => command.run()?,
             Self::Subscribe { name, api, gateway } => {
                 gateway.ask::<Value>(Method::PUT, &subscription(&name, &api), None)?;
-                println!("subscribed: {name} to {api}");
+                outln!("subscribed: {name} to {api}");
             }
             Self::Unsubscribe { name, api, gateway } => {
                 gateway.ask::<Value>(Method::DELETE, &subscription(&name, &api), None)?;
-                println!("unsubscribed: {name} from {api}");
+                outln!("unsubscribed: {name} from {api}");
             }
             Self::Limits { name, rate, concurrency, daily, json, gateway } => {
                 let path = format!("/admin/v1/consumers/{}/limits", client::segment(&name));
@@ -178,27 +182,27 @@ impl Command {
                     }
                 };
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&limits).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&limits).context("writing JSON")?);
                     return Ok(());
                 }
                 let LimitsShown { consumer, rate, concurrency, daily } = limits;
-                println!("consumer: {consumer}");
+                outln!("consumer: {consumer}");
                 for (what, LimitShown { own, holds }) in
                     [("rate", rate), ("concurrency", concurrency), ("daily", daily)]
                 {
                     let whose = if own == "default" { "everybody's" } else { "its own" };
-                    println!("{what}: {holds} ({whose})");
+                    outln!("{what}: {holds} ({whose})");
                 }
             }
             Self::List { json, gateway } => {
                 let lines: Vec<ConsumerLine> = gateway.ask(Method::GET, "/admin/v1/consumers", None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("{:<32} {:<24} {:>20} {:>20}", "CONSUMER", "NAME", "AVAILABLE USDC", "HELD USDC");
+                outln!("{:<32} {:<24} {:>20} {:>20}", "CONSUMER", "NAME", "AVAILABLE USDC", "HELD USDC");
                 for line in lines {
-                    println!(
+                    outln!(
                         "{:<32} {:<24} {:>20} {:>20}",
                         line.consumer.to_string(),
                         line.name,

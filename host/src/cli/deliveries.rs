@@ -1,5 +1,6 @@
 //! `ripost deliveries list | show | redeliver | enable-url`
 
+use super::out::{out, outln};
 use super::requests::word;
 use super::{Failure, client};
 use crate::delivery::webhooks::{RedeliverMany, RedeliveredMany};
@@ -117,7 +118,7 @@ impl Command {
                 let path = format!("/admin/v1/deliveries?{}", which.query(after.as_deref()));
                 let page: Value = gateway.ask(Method::GET, &path, None)?;
                 if json {
-                    println!("{page:#}");
+                    outln!("{page:#}");
                 } else {
                     list(&page);
                 }
@@ -127,11 +128,11 @@ impl Command {
                 let shown: Value = gateway.ask(Method::GET, &path, None)?;
                 let deliveries = shown["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default();
                 if json {
-                    println!("{shown:#}");
+                    outln!("{shown:#}");
                 } else if deliveries.is_empty() {
-                    println!("no webhooks");
+                    outln!("no webhooks");
                 }
-                deliveries.iter().filter(|_| !json).for_each(|delivery| print!("{}", delivery_text(delivery)));
+                deliveries.iter().filter(|_| !json).for_each(|delivery| out!("{}", delivery_text(delivery)));
             }
             Self::Redeliver { id, which, url, gateway } => {
                 let asked = RedeliverMany {
@@ -148,7 +149,7 @@ impl Command {
                 let fields = serde_json::to_value(asked).context("writing the request")?;
                 let done: RedeliveredMany =
                     gateway.ask(Method::POST, "/admin/v1/deliveries/redeliver", Some(&fields))?;
-                println!(
+                outln!(
                     "{} to be sent again{}",
                     done.redelivered,
                     if done.more { "; there are more: run this again" } else { "" }
@@ -159,7 +160,7 @@ impl Command {
                 query.append_pair("consumer", &consumer).append_pair("url", &url);
                 let path = format!("/admin/v1/disabled-urls?{}", query.finish());
                 gateway.ask::<Value>(Method::DELETE, &path, None)?;
-                println!("enabled: {url}");
+                outln!("enabled: {url}");
             }
         }
         Ok(())
@@ -170,7 +171,7 @@ fn list(page: &Value) {
     let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     for event in events {
         let delivery = &event["delivery"];
-        println!(
+        outln!(
             "{}  {:<9}  {:<9}  {:>2} attempts  {:<12}  {}  {}",
             word(&delivery["id"]),
             word(&delivery["state"]),
@@ -182,10 +183,10 @@ fn list(page: &Value) {
         );
     }
     if events.is_empty() {
-        println!("nothing is undelivered");
+        outln!("nothing is undelivered");
     }
     if page["more"] == true {
-        println!("more: --after {}", word(&page["next"]));
+        outln!("more: --after {}", word(&page["next"]));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `ripost doctor`
 
+use super::out::outln;
 use super::{Common, Exit, Failure, Listening};
 use crate::doctor::{self, Level};
 use anyhow::{Context as _, anyhow};
@@ -22,9 +23,9 @@ impl Doctor {
         let config = self.common.load(self.listening)?;
         let lines = doctor::examine(&config);
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
         } else {
-            lines.iter().for_each(|line| println!("{line}"));
+            lines.iter().for_each(|line| outln!("{line}"));
         }
         match lines.iter().filter(|line| line.level == Level::Fail).count() {
             0 => Ok(()),

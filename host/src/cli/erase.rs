@@ -1,5 +1,6 @@
 //! `ripost erase request | consumer`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::admin::{EraseConsumer, ErasedConsumer, ErasedRequest};
 use anyhow::Context as _;
@@ -35,17 +36,17 @@ impl Command {
             Self::Request { request, gateway } => {
                 let path = format!("/admin/v1/requests/{request}");
                 let erased: ErasedRequest = gateway.ask(Method::DELETE, &path, None)?;
-                println!("erased: {}", erased.request);
+                outln!("erased: {}", erased.request);
                 if erased.undelivered > 0 {
-                    println!("webhooks that will not be delivered: {}", erased.undelivered);
+                    outln!("webhooks that will not be delivered: {}", erased.undelivered);
                 }
             }
             Self::Consumer { name, keep_balance, gateway } => {
                 let path = format!("/admin/v1/consumers/{}", client::segment(&name));
                 let fields = serde_json::to_value(EraseConsumer { keep_balance }).context("writing the request")?;
                 let erased: ErasedConsumer = gateway.ask(Method::DELETE, &path, Some(&fields))?;
-                println!("erased: {name}, in the ledger {} with {} USDC", erased.consumer, erased.available);
-                println!("Its keys are void. Its requests go now; those that have not ended go as they end.");
+                outln!("erased: {name}, in the ledger {} with {} USDC", erased.consumer, erased.available);
+                outln!("Its keys are void. Its requests go now; those that have not ended go as they end.");
             }
         }
         Ok(())

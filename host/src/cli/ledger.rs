@@ -1,5 +1,6 @@
 //! `ripost ledger audit`
 
+use super::out::outln;
 use super::{Common, Exit, Failure, Listening};
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
@@ -21,11 +22,11 @@ impl Command {
         let config = common.load(Listening::default())?;
         let violations = sqlite::audit_folder(&config.data).with_context(|| format!("auditing {}", config.data))?;
         if violations.is_empty() {
-            println!("ok");
+            outln!("ok");
             return Ok(());
         }
         for violation in &violations {
-            println!("{}: {}", violation.invariant, violation.detail);
+            outln!("{}: {}", violation.invariant, violation.detail);
         }
         Err(Failure::new(Exit::Failure, anyhow!("{} rules do not hold", violations.len())))
     }

@@ -1,5 +1,6 @@
 //! `ripost limits`
 
+use super::out::{out, outln};
 use super::{Common, Failure, Listening};
 use crate::config::Config;
 use anyhow::Context as _;
@@ -24,9 +25,9 @@ impl Limits {
     pub(super) fn run(self) -> Result<(), Failure> {
         let table = Table::of(&self.common.load(Listening::default())?);
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&table).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&table).context("writing JSON")?);
         } else {
-            print!("{table}");
+            out!("{table}");
         }
         Ok(())
     }

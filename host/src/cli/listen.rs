@@ -4,8 +4,9 @@ mod check;
 mod conduct;
 mod receiver;
 mod report;
-pub(super) mod text;
+mod text;
 
+use super::out::{is_closed, note, out};
 use super::{Exit, Failure};
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
@@ -18,7 +19,6 @@ use receiver::Receiver;
 use ripost_domain::signature::{PublicKey, Secret};
 use ripost_domain::time::SystemClock;
 use ripost_domain::units::{ParseUnitError, parse_duration};
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,7 +153,7 @@ impl Listen {
             .map_err(|error| Failure::new(Exit::Unavailable, error))?;
         let address = listener.local_addr().context("reading the address")?;
         let what = if checks.is_empty() { ", nothing is verified without --secret or --public-key" } else { "" };
-        eprintln!("listening on http://{address}{what}");
+        note!("listening on http://{address}{what}");
         let (reports, mut arrived) = mpsc::channel(REPORTS_MAX);
         let conduct = self.conduct();
         let grace = conduct.delay + GRACE;
@@ -168,8 +168,10 @@ impl Listen {
                 report = arrived.recv() => report.ok_or_else(|| anyhow!("the receiver ended"))?,
             };
             let text = if self.json { report.to_json()? + "\n" } else { report.to_string() };
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("printing")?;
+            out!("{text}");
+            if is_closed() {
+                break;
+            }
             left = left.map(|left| left - 1);
         }
         // The last answer is still on its way.

@@ -1,5 +1,6 @@
 //! `ripost owners`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::admin::OwnerLine;
 use anyhow::Context as _;
@@ -22,12 +23,12 @@ impl Owners {
     pub(super) fn run(self) -> Result<(), Failure> {
         let owners: Vec<OwnerLine> = self.gateway.ask(Method::GET, "/admin/v1/owners", None)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&owners).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&owners).context("writing JSON")?);
             return Ok(());
         }
-        println!("{:<32} {:>4} {:>20}", "OWNER", "APIS", "EARNED USDC");
+        outln!("{:<32} {:>4} {:>20}", "OWNER", "APIS", "EARNED USDC");
         for OwnerLine { owner, apis, earned_usdc } in owners {
-            println!("{:<32} {apis:>4} {:>20}", owner.as_str(), earned_usdc.to_string());
+            outln!("{:<32} {apis:>4} {:>20}", owner.as_str(), earned_usdc.to_string());
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `ripost plugins list | stop | start | remove | schema`
 
 use super::client::{self, segment};
+use super::out::outln;
 use super::{Failure, status};
 use crate::admin::{self, StoppedPlugin};
 use crate::plugins::schema;
@@ -53,7 +54,7 @@ impl Command {
             Self::List { json, gateway } => {
                 let status: admin::Status = gateway.ask(Method::GET, "/admin/v1/status", None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&status.plugins).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&status.plugins).context("writing JSON")?);
                 } else {
                     status.plugins.iter().for_each(status::print_plugin);
                 }
@@ -61,11 +62,11 @@ impl Command {
             Self::Stop { key, gateway } => {
                 let path = format!("/admin/v1/plugins/{}/stop", segment(&key));
                 let StoppedPlugin { key, requests } = gateway.ask(Method::POST, &path, None)?;
-                println!("stopped: {key}; {requests} requests failed with it");
+                outln!("stopped: {key}; {requests} requests failed with it");
             }
             Self::Start { key, gateway } => {
                 gateway.ask::<Value>(Method::POST, &format!("/admin/v1/plugins/{}/start", segment(&key)), None)?;
-                println!("started: {key}");
+                outln!("started: {key}");
             }
             Self::Remove { key, gateway } => {
                 // A pushed one by its owner's name, so that its owner may.
@@ -74,9 +75,9 @@ impl Command {
                     None => format!("/admin/v1/plugins/{}", segment(&key)),
                 };
                 gateway.ask::<Value>(Method::DELETE, &path, None)?;
-                println!("removed: {key}");
+                outln!("removed: {key}");
             }
-            Self::Schema => println!("{}", serde_json::to_string_pretty(&schema()).context("writing JSON")?),
+            Self::Schema => outln!("{}", serde_json::to_string_pretty(&schema()).context("writing JSON")?),
         }
         Ok(())
     }

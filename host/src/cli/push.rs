@@ -1,6 +1,6 @@
 //! `ripost push DIR`
 
-use super::listen::text::one_line;
+use super::out::{one_line, outln};
 use super::{Failure, client};
 use crate::admin::{CONTENT_DIGEST, CONTENT_TYPE, Pushed, content_digest};
 use crate::archive;
@@ -58,7 +58,7 @@ impl Push {
             );
             return Err(anyhow!(text).into());
         }
-        println!("sending {plugin}: {} files, {} bytes, revision {}", files.len(), archive.len(), expected[0].short());
+        outln!("sending {plugin}: {} files, {} bytes, revision {}", files.len(), archive.len(), expected[0].short());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         let digest = HeaderValue::from_str(&content_digest(&archive)).context("writing the digest")?;
@@ -77,11 +77,11 @@ impl Push {
             if let Some(status) = &status {
                 let line = progress(status, revision);
                 if line != told {
-                    println!("{line}");
+                    outln!("{line}");
                     told = line;
                 }
                 if let Some(end) = end(status, revision) {
-                    return Ok(end.map(|()| println!("{plugin} serves revision {}", revision.short()))?);
+                    return Ok(end.map(|()| outln!("{plugin} serves revision {}", revision.short()))?);
                 }
             }
             if began.elapsed() > LOOK_TIME {

@@ -1,5 +1,6 @@
 //! `ripost reload`
 
+use super::out::outln;
 use super::{Failure, client, status};
 use crate::admin;
 use crate::plugins::{Origin, PluginStatus, State};
@@ -37,7 +38,7 @@ impl Reload {
             status = gateway.ask(Method::GET, "/admin/v1/status", None)?;
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&status.plugins).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&status.plugins).context("writing JSON")?);
         } else {
             status.plugins.iter().for_each(status::print_plugin);
         }

@@ -1,5 +1,6 @@
 //! `ripost replay REQUEST`
 
+use super::out::outln;
 use super::{Common, Failure, Listening, client};
 use crate::archive;
 use crate::check;
@@ -56,7 +57,7 @@ impl Replay {
         let revision = files.digest();
         let replayed = threads.block_on(replay::run(&record, &files, steps, &config))?;
         let stored = &record.revision[..record.revision.len().min(12)];
-        println!(
+        outln!(
             "{} of {}, run {}, revision {stored}; replayed with {}",
             record.id,
             record.api,
@@ -77,22 +78,22 @@ fn unpacked(record: &Record, config: &crate::config::Config) -> anyhow::Result<F
 fn show(replayed: Replayed, logs: bool) -> Result<(), Failure> {
     let Replayed { differences, unanswered, lossy, usage, logs: lines } = replayed;
     for entry in lines.iter().filter(|_| logs) {
-        println!("  {} {}", entry.level.as_str(), entry.message.escape_debug());
+        outln!("  {} {}", entry.level.as_str(), entry.message.escape_debug());
     }
     for call in &unanswered {
-        println!("not written down, and refused: {}", call.escape_debug());
+        outln!("not written down, and refused: {}", call.escape_debug());
     }
     if lossy {
-        println!("note: not all that the stored run was told was kept; this one may have been told something else");
+        outln!("note: not all that the stored run was told was kept; this one may have been told something else");
     }
     let (cpu_ms, calls) = (usage.cpu.as_secs_f64() * 1000.0, usage.host_calls);
-    println!("cpu {cpu_ms:.2} ms, {calls} host calls");
+    outln!("cpu {cpu_ms:.2} ms, {calls} host calls");
     if differences.is_empty() {
-        println!("the same");
+        outln!("the same");
         return Ok(());
     }
     for line in &differences {
-        println!("different: {line}");
+        outln!("different: {line}");
     }
     Err(anyhow!("it does not come to what is stored").into())
 }

@@ -1,6 +1,6 @@
 //! `ripost requests list | show`
 
-use super::listen::text::one_line;
+use super::out::{one_line, out, outln};
 use super::{Failure, client, runs};
 use crate::admin::{RequestLine, RequestShown, RequestsShown};
 use anyhow::Context as _;
@@ -150,15 +150,15 @@ impl Command {
             Self::List { which, json, gateway } => {
                 let shown = which.list(&gateway)?;
                 match json {
-                    true => println!("{}", serde_json::to_string_pretty(&shown).context("writing JSON")?),
-                    false => print!("{}", list_text(&shown)),
+                    true => outln!("{}", serde_json::to_string_pretty(&shown).context("writing JSON")?),
+                    false => out!("{}", list_text(&shown)),
                 }
             }
             Self::Show { request, json, gateway } => {
                 let shown: RequestShown = gateway.ask(Method::GET, &format!("/admin/v1/requests/{request}"), None)?;
                 match json {
-                    true => println!("{}", serde_json::to_string_pretty(&shown).context("writing JSON")?),
-                    false => print!("{}", text(&shown)),
+                    true => outln!("{}", serde_json::to_string_pretty(&shown).context("writing JSON")?),
+                    false => out!("{}", text(&shown)),
                 }
             }
         }

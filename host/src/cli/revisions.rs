@@ -1,5 +1,6 @@
 //! `ripost revisions [OWNER/SLUG]`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::plugins::KeptRevision;
 use anyhow::Context as _;
@@ -29,11 +30,11 @@ impl Revisions {
         };
         let revisions: Vec<KeptRevision> = self.gateway.ask(Method::GET, &path, None)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&revisions).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&revisions).context("writing JSON")?);
             return Ok(());
         }
         if revisions.is_empty() {
-            println!("no revision is kept");
+            outln!("no revision is kept");
         }
         for revision in &revisions {
             print(revision);
@@ -52,8 +53,8 @@ fn print(revision: &KeptRevision) {
         requests => format!(", {requests} requests"),
     };
     let state = revision.state.as_str();
-    println!("{} {plugin} {version}: {state} since {}, {size}{requests}", revision.digest.short(), revision.since);
+    outln!("{} {plugin} {version}: {state} since {}, {size}{requests}", revision.digest.short(), revision.since);
     if let Some(reason) = &revision.reason {
-        println!("  {reason}");
+        outln!("  {reason}");
     }
 }

@@ -1,5 +1,6 @@
 //! `ripost rollback OWNER/SLUG`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::plugins::RolledBack;
 use clap::Args;
@@ -23,7 +24,7 @@ impl Rollback {
     pub(super) fn run(self) -> Result<(), Failure> {
         let path = format!("/admin/v1/apis/{}/rollback", self.api);
         let RolledBack { key, from, to } = self.gateway.ask(Method::POST, &path, None)?;
-        println!("{key}: {} serves in place of {}, until another revision comes", to.short(), from.short());
+        outln!("{key}: {} serves in place of {}, until another revision comes", to.short(), from.short());
         Ok(())
     }
 }

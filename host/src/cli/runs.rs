@@ -1,6 +1,6 @@
 //! `ripost runs`
 
-use super::listen::text::one_line;
+use super::out::{one_line, out, outln};
 use super::{Failure, client};
 use crate::admin::{RunShown, StepShown};
 use anyhow::Context as _;
@@ -26,19 +26,19 @@ impl Runs {
         let path = format!("/admin/v1/requests/{}/runs", self.request);
         let runs: Vec<RunShown> = self.gateway.ask(Method::GET, &path, None)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&runs).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&runs).context("writing JSON")?);
             return Ok(());
         }
         if runs.is_empty() {
-            println!("no run has ended");
+            outln!("no run has ended");
         }
         for run in &runs {
-            print!("{}", text(run));
+            out!("{}", text(run));
         }
         let path = format!("/admin/v1/requests/{}/steps", self.request);
         let steps: Vec<StepShown> = self.gateway.ask(Method::GET, &path, None)?;
         for step in &steps {
-            print!("{}", step_text(step));
+            out!("{}", step_text(step));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `ripost secrets set | list | remove`
 
+use super::out::{note, outln};
 use super::{Failure, client};
 use crate::admin::SetSecret;
 use crate::capability::secrets::VALUE_BYTES_MAX;
@@ -59,28 +60,28 @@ impl Command {
                     }
                     None => {
                         if io::stdin().is_terminal() {
-                            eprintln!("Type or paste the value, then press Ctrl-D on a line of its own.");
+                            note!("Type or paste the value, then press Ctrl-D on a line of its own.");
                         }
                         value(io::stdin().lock()).context("reading the value from standard input")?
                     }
                 };
                 let fields = serde_json::to_value(SetSecret { value }).context("writing the request")?;
                 gateway.ask::<Value>(Method::PUT, &path(&owner, &name), Some(&fields))?;
-                println!("set: {owner} {name}");
+                outln!("set: {owner} {name}");
             }
             Self::List { owner, json, gateway } => {
                 let path =
                     owner.map_or("/admin/v1/secrets".to_owned(), |owner| format!("/admin/v1/owners/{owner}/secrets"));
                 let lines: Vec<SecretLine> = gateway.ask(Method::GET, &path, None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                 } else {
                     list(&lines);
                 }
             }
             Self::Remove { owner, name, gateway } => {
                 gateway.ask::<Value>(Method::DELETE, &path(&owner, &name), None)?;
-                println!("removed: {owner} {name}");
+                outln!("removed: {owner} {name}");
             }
         }
         Ok(())
@@ -92,10 +93,10 @@ fn path(owner: &Name, name: &SecretName) -> String {
 }
 
 fn list(lines: &[SecretLine]) {
-    println!("{:<24} {:<32} SET", "OWNER", "NAME");
+    outln!("{:<24} {:<32} SET", "OWNER", "NAME");
     for line in lines {
         let note = if line.readable { "" } else { "  (sealed with another master key)" };
-        println!("{:<24} {:<32} {}{note}", line.owner.as_str(), line.name, line.updated_at);
+        outln!("{:<24} {:<32} {}{note}", line.owner.as_str(), line.name, line.updated_at);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `ripost status`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::admin;
 use crate::plugins::{Origin, PluginStatus, State};
@@ -22,25 +23,25 @@ impl Status {
     pub(super) fn run(self) -> Result<(), Failure> {
         let status: admin::Status = self.gateway.ask(Method::GET, "/admin/v1/status", None)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&status).context("writing JSON")?);
+            outln!("{}", serde_json::to_string_pretty(&status).context("writing JSON")?);
             return Ok(());
         }
-        println!("ripost {} since {}", status.version, status.started_at);
+        outln!("ripost {} since {}", status.version, status.started_at);
         if status.plugins.is_empty() {
-            println!("no plugins: put a folder with a plugin.toml into the plugins folder");
+            outln!("no plugins: put a folder with a plugin.toml into the plugins folder");
         }
         for plugin in &status.plugins {
             print_plugin(plugin);
         }
         for failures in &status.failures {
-            println!("{}", failures_text(failures));
+            outln!("{}", failures_text(failures));
         }
         for reason in status.readiness.iter().flat_map(|readiness| &readiness.reasons) {
             let state = reason.code.effect().as_str().to_uppercase();
-            println!("{state} ({}): {}", reason.code.as_str(), reason.detail);
+            outln!("{state} ({}): {}", reason.code.as_str(), reason.detail);
         }
         let Some(queues) = &status.queues else { return Ok(()) };
-        println!(
+        outln!(
             "requests: {} waiting, {} running, {} awaiting a callback; deliveries: {} waiting, {} in flight, {} exhausted",
             queues.requests_accepted,
             queues.requests_running,
@@ -68,7 +69,7 @@ pub(super) fn print_plugin(plugin: &PluginStatus) {
         Origin::Push => ", pushed",
     };
     let state = plugin.state.as_str();
-    println!("{} {version}: {state} since {}, serving {}{pushed}", plugin.key, plugin.since, digest(plugin.active));
+    outln!("{} {version}: {state} since {}, serving {}{pushed}", plugin.key, plugin.since, digest(plugin.active));
     for api in &plugin.apis {
         let state = match (api.state, api.revision) {
             (State::Active, Some(_)) => String::new(),
@@ -77,10 +78,10 @@ pub(super) fn print_plugin(plugin: &PluginStatus) {
         };
         let refused =
             if api.not_granted.is_empty() { String::new() } else { format!(" ({})", api.not_granted.join("; ")) };
-        println!("  /api/{}{state}{refused}", api.name.replacen('/', "/api/", 1));
+        outln!("  /api/{}{state}{refused}", api.name.replacen('/', "/api/", 1));
     }
     if let Some(reason) = &plugin.reason {
         let stage = plugin.stage.map_or_else(String::new, |stage| format!(" at {stage}"));
-        println!("  {}{stage}: {reason}", digest(plugin.candidate));
+        outln!("  {}{stage}: {reason}", digest(plugin.candidate));
     }
 }

@@ -1,5 +1,6 @@
 //! `ripost tokens add | list | remove`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::admin::{AddToken, AddedToken, RoleName, TokenLine};
 use anyhow::Context as _;
@@ -51,27 +52,27 @@ impl Command {
                 let fields = serde_json::to_value(AddToken { name, role, owner }).context("writing the request")?;
                 let added: AddedToken = gateway.ask(Method::POST, "/admin/v1/tokens", Some(&fields))?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("name: {}\nrole: {}\ntoken: {}", added.line.name, role_of(&added.line), added.token);
-                println!("\nThe token is not shown again. Give it to commands in RIPOST_TOKEN, with RIPOST_TO.");
+                outln!("name: {}\nrole: {}\ntoken: {}", added.line.name, role_of(&added.line), added.token);
+                outln!("\nThe token is not shown again. Give it to commands in RIPOST_TOKEN, with RIPOST_TO.");
             }
             Self::List { json, gateway } => {
                 let lines: Vec<TokenLine> = gateway.ask(Method::GET, "/admin/v1/tokens", None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("{:<24} {:<24} ADDED", "NAME", "ROLE");
+                outln!("{:<24} {:<24} ADDED", "NAME", "ROLE");
                 for line in lines {
-                    println!("{:<24} {:<24} {}", line.name, role_of(&line), line.created_at);
+                    outln!("{:<24} {:<24} {}", line.name, role_of(&line), line.created_at);
                 }
             }
             Self::Remove { name, gateway } => {
                 let path = format!("/admin/v1/tokens/{}", client::segment(&name));
                 gateway.ask::<Value>(Method::DELETE, &path, None)?;
-                println!("removed: {name}");
+                outln!("removed: {name}");
             }
         }
         Ok(())

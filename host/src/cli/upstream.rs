@@ -1,5 +1,6 @@
 //! `ripost upstream secret`
 
+use super::out::outln;
 use super::{Failure, client};
 use crate::admin::UpstreamSecret;
 use clap::Subcommand;
@@ -23,7 +24,7 @@ impl Command {
         let Self::Secret { owner, gateway } = self;
         let path = format!("/admin/v1/owners/{owner}/upstream-secret");
         let UpstreamSecret { secret } = gateway.ask(Method::GET, &path, None)?;
-        println!("{secret}");
+        outln!("{secret}");
         Ok(())
     }
 }

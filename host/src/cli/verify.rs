@@ -1,6 +1,6 @@
 //! `ripost verify FILE`
 
-use super::listen::text::one_line;
+use super::out::{one_line, out, outln};
 use super::{Exit, Failure, client};
 use anyhow::{Context as _, anyhow, bail};
 use camino::Utf8PathBuf;
@@ -52,11 +52,13 @@ impl Verify {
         let (key, source) = self.key(&receipt)?;
         let verified = receipt::verify(&receipt, &key)
             .map_err(|error| anyhow!("NOT VERIFIED: {}", one_line(&error.to_string())))?;
-        print!("{}", Summary(&receipt));
+        out!("{}", Summary(&receipt));
         let opened = if verified.opened { "; URLs and addresses are those that were committed to" } else { "" };
-        println!(
+        outln!(
             "verified: {} deliveries, {} attempts, signed with key {} ({source}){opened}",
-            verified.deliveries, verified.attempts, receipt.key_id
+            verified.deliveries,
+            verified.attempts,
+            receipt.key_id
         );
         Ok(())
     }

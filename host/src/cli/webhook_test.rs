@@ -1,5 +1,6 @@
 //! `ripost webhook-test URL`
 
+use super::out::outln;
 use super::{Exit, Failure, client};
 use anyhow::anyhow;
 use clap::Args;
@@ -34,7 +35,7 @@ impl WebhookTest {
             }
         };
         if self.json {
-            println!("{tested:#}");
+            outln!("{tested:#}");
         } else {
             show(&self.url, &tested);
         }
@@ -47,13 +48,13 @@ impl WebhookTest {
 
 fn show(url: &str, tested: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    println!("endpoint    {url}");
-    println!("delivered   {}", if tested["delivered"] == true { "yes" } else { "no" });
+    outln!("endpoint    {url}");
+    outln!("delivered   {}", if tested["delivered"] == true { "yes" } else { "no" });
     for (name, key) in
         [("status", "status"), ("class", "errorClass"), ("why", "detail"), ("address", "peer"), ("TLS", "tls")]
     {
         if !tested[key].is_null() {
-            println!("{name:<11} {}", text(&tested[key]));
+            outln!("{name:<11} {}", text(&tested[key]));
         }
     }
     let phases = [
@@ -67,13 +68,13 @@ fn show(url: &str, tested: &Value) {
         .iter()
         .filter_map(|(name, key)| Some(format!("{name} {:.1} ms", tested["phases"][key].as_f64()?)))
         .collect();
-    println!("took        {} ms ({})", tested["durationMs"], times.join(", "));
-    println!(
+    outln!("took        {} ms ({})", tested["durationMs"], times.join(", "));
+    outln!(
         "\nwebhook-id: {}\nwebhook-timestamp: {}\nwebhook-signature: {}\n",
         text(&tested["webhookId"]),
         tested["timestamp"],
         text(&tested["signature"])
     );
-    println!("{}", text(&tested["body"]));
-    println!("\n{}", text(&tested["verify"]));
+    outln!("{}", text(&tested["body"]));
+    outln!("\n{}", text(&tested["verify"]));
 }

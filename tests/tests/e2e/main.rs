@@ -48,6 +48,7 @@ mod owners;
 mod passed_on;
 mod paths;
 mod payloads;
+mod printing;
 mod push;
 mod quarantine;
 mod readers;

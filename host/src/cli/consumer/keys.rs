@@ -1,6 +1,7 @@
 //! `ripost consumers keys add | list | revoke`
 
 use crate::admin::{AddConsumerKey, AddedConsumerKey, KeyLine, RevokeKey, RevokedKey};
+use crate::cli::out::outln;
 use crate::cli::{Failure, client};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -68,25 +69,25 @@ impl Command {
                 let fields = fields.context("writing the request")?;
                 let added: AddedConsumerKey = gateway.ask(Method::POST, &path(&consumer), Some(&fields))?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&added).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("consumer: {consumer}\nname: {}\nexpires: {}", added.line.name, expires(&added.line));
-                println!("key: {}", added.key);
-                println!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
+                outln!("consumer: {consumer}\nname: {}\nexpires: {}", added.line.name, expires(&added.line));
+                outln!("key: {}", added.key);
+                outln!("\nThe key is not shown again. It goes into the header X-Consumer-Key.");
             }
             Self::List { consumer, json, gateway } => {
                 let lines: Vec<KeyLine> = gateway.ask(Method::GET, &path(&consumer), None)?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&lines).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("{:<20} {:<14} {:<8} {:<26} EXPIRES", "NAME", "KEY", "KIND", "CREATED");
+                outln!("{:<20} {:<14} {:<8} {:<26} EXPIRES", "NAME", "KEY", "KIND", "CREATED");
                 for line in &lines {
                     let hint = line.hint.as_deref().unwrap_or("-");
                     let kind = if line.public { "public" } else { "private" };
                     let created = line.created_at.to_string();
-                    println!("{:<20} {hint:<14} {kind:<8} {created:<26} {}", line.name, expires(line));
+                    outln!("{:<20} {hint:<14} {kind:<8} {created:<26} {}", line.name, expires(line));
                 }
             }
             Self::Revoke { consumer, key, after, last, json, gateway } => {
@@ -94,10 +95,10 @@ impl Command {
                 let fields = serde_json::to_value(RevokeKey { after, last }).context("writing the request")?;
                 let revoked: RevokedKey = gateway.ask(Method::DELETE, &path, Some(&fields))?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&revoked).context("writing JSON")?);
+                    outln!("{}", serde_json::to_string_pretty(&revoked).context("writing JSON")?);
                     return Ok(());
                 }
-                println!("revoked: {key} of {consumer}, from {} on", revoked.ends_at);
+                outln!("revoked: {key} of {consumer}, from {} on", revoked.ends_at);
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::check::Checks;
 use super::conduct::{Body, Conduct, Manner, full};
 use super::report::{Answered, Received, Report};
+use crate::cli::out::note;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -87,7 +88,7 @@ impl Receiver {
                     });
                 }
                 Err(error) => {
-                    eprintln!("a connection could not be accepted: {error}");
+                    note!("a connection could not be accepted: {error}");
                     tokio::time::sleep(ACCEPT_FAILED_WAIT).await;
                 }
             }

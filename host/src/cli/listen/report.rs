@@ -1,7 +1,8 @@
 //! What is shown of a delivery.
 
 use super::check::Verdict;
-use super::text::{Layout, layout, one_line, printable};
+use super::text::{Layout, layout};
+use crate::cli::out::{one_line, printable};
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;

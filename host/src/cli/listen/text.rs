@@ -1,26 +1,6 @@
-//! Text from others, made fit for a terminal.
+//! Bodies as they are shown on a terminal.
 
 use serde::de::IgnoredAny;
-
-/// The text with everything that could steer a terminal or turn the direction of reading written as `\u….`; lines stay.
-pub(in crate::cli) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        let steers = letter.is_control() && letter != '\n';
-        // All of them below U+10000, so four digits do, and inside JSON they mean the same.
-        if steers || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            out.push_str(&format!("\\u{:04x}", u32::from(letter)));
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
-/// The same on one line.
-pub(in crate::cli) fn one_line(text: &str) -> String {
-    printable(text).replace('\n', "\\n")
-}
 
 /// How JSON is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +70,7 @@ pub(super) fn layout(json: &[u8], layout: Layout, bytes_max: usize) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::out::printable;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -115,15 +96,6 @@ mod tests {
             assert!(layout(deep.as_bytes(), Layout::Lines, 500).unwrap().len() < 1000);
             assert_eq!(layout(deep.as_bytes(), Layout::Compact, usize::MAX).unwrap(), deep);
         }
-    }
-
-    #[test]
-    fn nothing_printed_steers_the_terminal() {
-        assert_eq!(
-            printable("a\u{1b}[31m\r\u{9b}\u{202e}b\n\u{e9}\u{1f600}"),
-            "a\\u001b[31m\\u000d\\u009b\\u202eb\n\u{e9}\u{1f600}"
-        );
-        assert_eq!(one_line("a\nb"), "a\\nb");
     }
 
     fn json() -> impl Strategy<Value = Value> {
