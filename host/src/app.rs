@@ -73,6 +73,8 @@ pub struct App {
     upstreams: Arc<Upstreams>,
     /// Cancelled first: no new work.
     stopping: CancellationToken,
+    /// If this start made it.
+    new_token: Option<AdminToken>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -324,6 +326,7 @@ impl App {
             outlet,
             upstreams,
             stopping: stopping.clone(),
+            new_token: (origin_of_token != keyring::Origin::File).then_some(token),
         };
 
         let reconcile = Reconcile {
@@ -386,14 +389,21 @@ impl App {
         let addresses = addresses.map(|(name, address)| (data.join(name), format!("http://{address}\n")));
         folder::write_in_time(addresses, &tasks, stopping.clone()).await;
         tracing::info!(%address, %admin_address, public_url = %base, data = %data, dev = app.config.dev, "Listening on http://{address}");
-        if origin_of_token == keyring::Origin::MadeForEmpty {
-            tracing::warn!(file = %data.join(keyring::ADMIN_TOKEN_FILE), "The file of the admin token was empty; a new token was made, and scripts need it from there");
-        }
-        if origin_of_token != keyring::Origin::File {
-            // To the terminal and not to the log: logs travel.
-            println!("admin token (also in {}): {}", data.join(keyring::ADMIN_TOKEN_FILE), token.reveal());
+        let token_file = data.join(keyring::ADMIN_TOKEN_FILE);
+        match origin_of_token {
+            keyring::Origin::File => {}
+            keyring::Origin::Made => tracing::info!(file = %token_file, "Made the admin token; it is in {token_file}"),
+            keyring::Origin::MadeForEmpty => {
+                tracing::warn!(file = %token_file, "The file of the admin token was empty; a new token was made, and scripts need it from there")
+            }
         }
         Ok(app)
+    }
+
+    /// The admin token, if this start made it. It opens everything: for a person's eyes, never for a log.
+    #[must_use]
+    pub fn new_token(&self) -> Option<&AdminToken> {
+        self.new_token.as_ref()
     }
 
     fn serving(&self) -> Serving {

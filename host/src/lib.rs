@@ -3,6 +3,9 @@
 //! **Invariant:** the packages below (`ripost-domain`, `ripost-store`, `ripost-runtime`) never import this one.
 //! Only `problem` makes an HTTP error, only `egress` opens a connection to the outside, and only `app` owns tasks.
 
+// A command prints through `cli::out`; what `serve` has to say goes to the log.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 // The shared bodies of the fuzz targets name it as its users do.
 #[cfg(test)]
 extern crate self as ripost;

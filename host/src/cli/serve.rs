@@ -1,10 +1,13 @@
 //! `ripost serve`
 
+use super::out::outln;
 use super::{Common, Exit, Failure, Listening};
 use crate::app::{self, App, GivenUp, StartError};
+use crate::keyring::ADMIN_TOKEN_FILE;
 use crate::telemetry;
 use anyhow::Context as _;
 use clap::Args;
+use std::io::{self, IsTerminal as _};
 
 /// Start the gateway.
 #[derive(Args)]
@@ -29,7 +32,14 @@ impl Serve {
         app::enclose(&config).map_err(refused)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         runtime.block_on(async {
+            let data = config.data.clone();
             let app = App::start(config, given_up).await.map_err(refused)?;
+            // Never into a journal or a file: logs travel.
+            if let Some(token) = app.new_token()
+                && io::stdout().is_terminal()
+            {
+                outln!("admin token (also in {}): {}", data.join(ADMIN_TOKEN_FILE), token.reveal());
+            }
             app.run_until_stopped().await;
             Ok(())
         })

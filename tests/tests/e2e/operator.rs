@@ -2,11 +2,14 @@
 
 use crate::{Test, host};
 use anyhow::Context as _;
+use camino::Utf8Path;
 use http::Method;
-use ripost_tests::{Api, Consumer, Host, Plugin, Sink, Wire, guests, until};
+use ripost_tests::{Api, Consumer, Host, Plugin, Sink, Terminal, Wire, guests, places, until};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 use std::time::Duration;
+use tokio::process::{Child, Command};
 
 #[tokio::test]
 async fn a_consumer_that_is_added_on_the_command_line_can_call_at_once() -> Test {
@@ -211,6 +214,45 @@ async fn the_metrics_are_for_the_token_and_for_this_machine_by_a_loopback_name()
         let token = std::fs::read_to_string(host.data().join("admin-token"))?;
         let answer = asked(&format!("{closed}\r\nauthorization: Bearer {}\r\n", token.trim())).await?;
         assert_eq!(answer.status, 200, "{closed}, with the token");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_token_is_shown_on_a_terminal_and_never_in_a_log() -> Test {
+    let host = host().start().await?;
+    let token = std::fs::read_to_string(host.data().join("admin-token"))?;
+    let (log, file) = (host.log(), host.data().join("admin-token"));
+    assert!(!log.contains(token.trim()) && log.contains(file.as_str()), "{log}");
+    drop(host);
+
+    let folder = tempfile::tempdir()?;
+    let data = Utf8Path::from_path(folder.path()).context("a path")?.join("data");
+    let mut terminal = Terminal::open()?;
+    let _gateway = on_terminals(&data, &terminal, &Terminal::open()?, "")?;
+    let shown = terminal.shows("\n").await?;
+    let token = std::fs::read_to_string(data.join("admin-token"))?;
+    assert!(shown.starts_with("admin token") && shown.contains(token.trim()), "{shown}");
+    Ok(())
+}
+
+/// A gateway beside whose data folder there is nothing, with a value of `NO_COLOR`.
+fn on_terminals(data: &Utf8Path, out: &Terminal, log: &Terminal, no_color: &str) -> anyhow::Result<Child> {
+    let mut command = Command::new(places::ripost()?);
+    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data.as_str()]).env("NO_COLOR", no_color);
+    command.current_dir(data.parent().context("a folder")?).stdin(Stdio::null()).kill_on_drop(true);
+    Ok(command.stdout(out.other_end()?).stderr(log.other_end()?).spawn()?)
+}
+
+#[tokio::test]
+async fn the_log_has_colours_on_a_terminal_unless_no_color_is_set() -> Test {
+    for (no_color, coloured) in [("", true), ("1", false)] {
+        let folder = tempfile::tempdir()?;
+        let data = Utf8Path::from_path(folder.path()).context("a path")?.join("data");
+        let mut log = Terminal::open()?;
+        let _gateway = on_terminals(&data, &Terminal::open()?, &log, no_color)?;
+        let shown = log.shows("Listening on").await?;
+        assert_eq!(shown.contains('\u{1b}'), coloured, "{shown}");
     }
     Ok(())
 }
