@@ -77,8 +77,8 @@ pub struct App {
     new_token: Option<AdminToken>,
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::AddressInUse { address, source };
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::cannot_listen(address, flag, source);
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
@@ -91,7 +91,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 /// A folder cannot be made, or the wall is required and this kernel does not have all of it.
 pub fn enclose(config: &Config) -> Result<(), StartError> {
     folder::ensure_private(&config.data)?;
-    folder::ensure(&config.plugins_folder)?;
+    folder::ensure_plugins(config)?;
     if config.wall.mode == WallMode::Off {
         tracing::warn!("The wall is off (wall.mode): a hole in the sandbox opens all that this user can do");
         return Ok(());
@@ -116,9 +116,9 @@ impl App {
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config, given_up: GivenUp) -> Result<Self, StartError> {
         // The address first: who cannot listen should not have touched the data.
-        let (listener, address) = bind(config.listen).await?;
+        let (listener, address) = bind(config.listen, "--listen").await?;
         let admin_listener = match config.admin_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address, "--admin-listen").await?),
             None => None,
         };
         let data = config.data.clone();

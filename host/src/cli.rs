@@ -10,6 +10,7 @@ mod consumer;
 mod deliveries;
 mod doctor;
 mod erase;
+mod failure;
 mod ledger;
 mod limits;
 mod listen;
@@ -32,11 +33,11 @@ mod upstream;
 mod verify;
 mod webhook_test;
 
-use crate::config::{Config, ConfigError, Overrides};
-use anyhow::anyhow;
+use crate::config::{Config, Overrides};
+use anyhow::Error;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
-use out::note;
+use failure::{Exit, Failure};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use url::Url;
@@ -157,48 +158,6 @@ impl Common {
     }
 }
 
-/// Why a command failed, as its exit code tells scripts (the numbers are those of sysexits.h).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// Anything else; a receipt that does not hold, a plugin that is refused.
-    Failure = 1,
-    /// The configuration.
-    Configuration = 64,
-    /// Data of a newer version.
-    Data = 65,
-    /// A file or folder that is not there.
-    NoInput = 66,
-    /// An address in use, or a gateway that does not answer.
-    Unavailable = 69,
-    /// A folder that cannot be written.
-    CannotWrite = 73,
-}
-
-/// A failed command: its exit code and its one line.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    exit: Exit,
-    error: anyhow::Error,
-}
-
-impl Failure {
-    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into() }
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self { exit: Exit::Failure, error }
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::new(Exit::Configuration, error)
-    }
-}
-
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -241,15 +200,12 @@ pub fn main() -> ExitCode {
         Command::CompileWorker(command) => return command.run(),
     };
     let done = done.and_then(|()| match out::failure() {
-        Some(error) => Err(Failure::new(Exit::CannotWrite, anyhow!("standard output cannot be written: {error}"))),
+        Some(error) => Err(Failure::new(Exit::CannotWrite, Error::new(error).context("writing to standard output"))),
         None => Ok(()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { exit, error }) => {
-            note!("ripost: {error:#}");
-            ExitCode::from(exit as u8)
-        }
+        Err(failure) => failure.print(),
     }
 }
 

@@ -17,6 +17,7 @@ pub use self::cache::{Cache, CacheError, Found};
 pub use self::process::Process;
 pub(crate) use self::turns::{Claim, Turns, Urgency};
 
+use crate::causes::chain;
 use crate::config;
 use crate::telemetry::metrics::{Metrics, Outcome};
 use camino::Utf8Path;
@@ -61,7 +62,10 @@ impl Compile {
             .and_then(|opened| {
                 opened
                     .inspect_err(|error| {
-                        tracing::warn!(%error, "Compiled components are not kept: each start compiles everything again");
+                        tracing::warn!(
+                            error = chain(error),
+                            "Compiled components are not kept: each start compiles everything again"
+                        );
                     })
                     .ok()
             });

@@ -89,6 +89,9 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// Development mode.
     pub dev: bool,
+    /// Whether somebody named that folder. A start makes the default one only.
+    #[serde(skip)]
+    pub plugins_named: bool,
     /// Lets development mode listen beyond loopback.
     pub dev_expose: bool,
     /// Connections and their times.
@@ -139,7 +142,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             admin_listen: None,
             data: "./ripost-data".into(),
-            plugins_folder: "./plugins".into(),
+            plugins_folder: PLUGINS_FOLDER.into(),
+            plugins_named: false,
             public_url: None,
             dev: false,
             dev_expose: false,
@@ -190,6 +194,8 @@ pub struct Overrides {
 const DEFAULT_FILE: &str = "ripost.toml";
 
 impl Config {
+/// The plugins folder that a start makes.
+const PLUGINS_FOLDER: &str = "./plugins";
     /// Reads the file (the named one must exist), lays the overrides over it and checks the whole.
     ///
     /// # Errors
@@ -211,6 +217,7 @@ impl Config {
         config.public_url = overrides.public_url.or(config.public_url);
         config.dev |= overrides.dev;
         config.dev_expose |= overrides.dev_expose;
+        config.plugins_named = overrides.plugins.is_some() || config.plugins_folder != PLUGINS_FOLDER;
         config.check()?;
         Ok(config)
     }

@@ -28,7 +28,7 @@ const NONCE_BYTES: usize = 24;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// Not readable or writable.
-    #[error("key file {path}")]
+    #[error("the key file {path} cannot be used (give it to the user that runs the gateway)")]
     File {
         /// Which.
         path: Utf8PathBuf,

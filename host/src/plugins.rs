@@ -48,6 +48,7 @@ pub use source::{Bare, Files, ReadError, read_folder};
 pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 
 use crate::capability::Granting;
+use crate::causes::chain;
 use crate::compile::{Budget, Claim, Turns, Urgency};
 pub use crate::config::WatchMode;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -162,7 +163,7 @@ impl PluginsConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The plugins folder cannot be made or read.
-    #[error("the plugins folder {path} cannot be used: {source}")]
+    #[error("the plugins folder {path} cannot be used")]
     Folder {
         /// The folder.
         path: Utf8PathBuf,
@@ -170,7 +171,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The revisions folder in the data folder cannot be made, read or cleared.
-    #[error("the revisions folder cannot be used: {0}")]
+    #[error("the revisions folder cannot be used")]
     Revisions(#[from] RevisionError),
     /// What served last cannot be read.
     #[error(transparent)]
@@ -181,8 +182,8 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// The revision is not there, or damaged.
-    #[error("{0}")]
-    Revision(#[from] RevisionError),
+    #[error("{}", chain(.0))]
+    Revision(RevisionError),
     /// The revision is there and cannot be made ready.
     #[error("revision {} cannot be made ready: {reason}", .digest.short())]
     Load {
@@ -249,6 +250,12 @@ pub enum PluginError {
     /// The thread that did the work broke down.
     #[error("the work on a plugin was lost; try again")]
     Lost,
+}
+
+impl From<RevisionError> for PluginError {
+    fn from(error: RevisionError) -> Self {
+        Self::Revision(error)
+    }
 }
 
 /// How many there are of something.

@@ -1,6 +1,7 @@
 //! Small files and folders of ours.
 
 use super::StartError;
+use crate::config::Config;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
@@ -11,15 +12,26 @@ use tokio_util::task::TaskTracker;
 /// When a file that could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Makes a folder if it is not there.
-pub(super) fn ensure(path: &Utf8Path) -> Result<(), StartError> {
-    std::fs::create_dir_all(path).map_err(|source| StartError::cannot_write(path, &source))
+/// The default plugins folder is made; one that somebody named is there, or its name has a typing error.
+pub(super) fn ensure_plugins(config: &Config) -> Result<(), StartError> {
+    let path = &config.plugins_folder;
+    if !config.plugins_named {
+        return std::fs::create_dir_all(path).map_err(|source| StartError::cannot_write(path, source));
+    }
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StartError::NoPluginsFolder(path.clone())),
+        Ok(metadata) if !metadata.is_dir() => {
+            Err(StartError::PluginsFolder { path: path.clone(), source: io::ErrorKind::NotADirectory.into() })
+        }
+        // One that cannot be read now keeps the gateway from being ready, and from nothing else.
+        _ => Ok(()),
+    }
 }
 
-/// The same for nobody but this user, as the store makes its folder.
+/// Makes a folder for nobody but this user, as the store does.
 pub(super) fn ensure_private(path: &Utf8Path) -> Result<(), StartError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::cannot_write(path, &source))
+    made.map_err(|source| StartError::cannot_write(path, source))
 }
 
 /// Writes small files that tell others where this process is. One that cannot be written keeps the gateway from nothing:

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use crate::capability::outbound::Outlet;
+use crate::causes::chain;
 use crate::compile::Compile;
 use crate::config::Config;
 use crate::egress::{EgressClient, OwnAddresses, Settings, SystemResolver};
@@ -126,5 +127,5 @@ pub(super) fn start_egress(
     addresses.set_listeners(own);
     let resolver = SystemResolver::new().map_err(|error| StartError::Other(error.into()))?;
     EgressClient::new(settings, Arc::new(addresses), Arc::new(resolver), &TaskTracker::new())
-        .map_err(|error| StartError::Configuration(format!("{error:#}")))
+        .map_err(|error| StartError::Configuration(chain(&error)))
 }

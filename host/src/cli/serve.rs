@@ -48,16 +48,33 @@ impl Serve {
 
 fn refused(error: StartError) -> Failure {
     let exit = match &error {
-        StartError::Configuration(_) => Exit::Configuration,
+        StartError::Configuration(_)
+        | StartError::MayNotListen { .. }
+        | StartError::NoPluginsFolder(_)
+        | StartError::PluginsFolder { .. } => Exit::Configuration,
         StartError::NewerData(_)
         | StartError::NewerPlugins(_)
         | StartError::MasterKey { .. }
         | StartError::DamagedKey(_)
         | StartError::DamagedData(_)
         | StartError::RevisionsLost { .. } => Exit::Data,
-        StartError::AddressInUse { .. } | StartError::DataInUse(_) => Exit::Unavailable,
-        StartError::CannotWrite { .. } => Exit::CannotWrite,
+        StartError::CannotListen { .. } | StartError::DataInUse(_) => Exit::Unavailable,
+        StartError::CannotWrite { .. } | StartError::KeyFile(_) | StartError::Data(_) => Exit::CannotWrite,
         StartError::Other(_) => Exit::Failure,
     };
     Failure::new(exit, anyhow::Error::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_does_not_start_again_what_only_the_operator_can_put_right() {
+        let unit = include_str!("../../../contrib/ripost.service");
+        let line = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+        let ends_for_good: Vec<&str> = line.split_whitespace().collect();
+        let expected = [Exit::Configuration, Exit::Data, Exit::CannotWrite].map(|exit| (exit as u8).to_string());
+        assert_eq!(ends_for_good, expected);
+    }
 }

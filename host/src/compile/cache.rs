@@ -31,7 +31,7 @@ const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// Not to be made or read.
-    #[error("the cache folder {path} cannot be used: {source}")]
+    #[error("the cache folder {path} cannot be used")]
     Folder {
         /// The folder.
         path: Utf8PathBuf,

@@ -1,6 +1,7 @@
 //! The child: reads one component, compiles it, says what came of it, ends. All it has is one pipe in and one out.
 
 use super::frame::{self, Answer};
+use crate::causes::chain;
 use crate::wall::{self, CompileLimits};
 use ripost_runtime::{Target, compile};
 use std::io;
@@ -60,7 +61,7 @@ fn walls(work: &Work) -> Result<(), String> {
         return Err("the parent has ended".to_owned());
     }
     // What the kernel lacks, `ripost doctor` and the gateway's start have said.
-    wall::compile(&work.limits).map(drop).map_err(|error| error.to_string())
+    wall::compile(&work.limits).map(drop).map_err(|error| chain(&error))
 }
 
 /// The gateway's own descriptors close by themselves. Whoever started the gateway may have left others open.

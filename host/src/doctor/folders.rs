@@ -70,6 +70,9 @@ pub(super) fn plugins(config: &Config) -> Finding {
     let folder = &config.plugins_folder;
     match fs::read_dir(folder) {
         Ok(entries) => Finding::ok(format!("{folder} can be read, {} entries", entries.count())),
+        Err(error) if error.kind() == ErrorKind::NotFound && config.plugins_named => {
+            Finding::fail(format!("{folder} does not exist"), "make it, or name another with --plugins")
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => to_be_made(folder, "the plugins folder"),
         Err(error) => Finding::fail(
             format!("{folder}: {error}"),
@@ -145,6 +148,8 @@ mod tests {
             assert_eq!(look(&config).level, Level::Ok, "{:?}", look(&config));
         }
         assert!(!config.data.exists() && !config.plugins_folder.exists());
+        let named = Config { plugins_named: true, ..config };
+        assert_eq!(plugins(&named).level, Level::Fail, "a start does not make it");
     }
 
     #[test]

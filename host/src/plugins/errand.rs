@@ -8,6 +8,7 @@ use super::revision::Revision;
 use super::shared::Component;
 use super::state::{News, Stage};
 use super::{Plugins, lock};
+use crate::causes::chain;
 use crate::compile::{Claim, Urgency};
 use ripost_domain::api::Digest;
 use ripost_domain::units::format_duration;
@@ -264,7 +265,7 @@ impl Plugins {
     fn keep_revision(&self, revision: &Revision) -> Result<(), Failure> {
         self.keep(revision).map_err(|error| Failure {
             stage: Stage::Swap,
-            reason: error.to_string(),
+            reason: chain(&error),
             obstacle: Obstacle::Passing,
         })
     }
@@ -275,7 +276,7 @@ impl Plugins {
         }
         self.revisions.load(&digest).map(Arc::new).map_err(|error| Failure {
             stage: Stage::Discover,
-            reason: error.to_string(),
+            reason: chain(&error),
             obstacle: Obstacle::Bad,
         })
     }

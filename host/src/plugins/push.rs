@@ -7,6 +7,7 @@ use super::scan::{Look, Turn};
 use super::source::{self, Source};
 use super::state::{News, Stage};
 use super::{Plugins, RevisionError, lock};
+use crate::causes::chain;
 use ripost_domain::address::{UrlPolicy, WebhookUrl};
 use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_store::failpoint;
@@ -57,14 +58,26 @@ pub enum PushError {
         max: usize,
     },
     /// The disk's: it could not be kept.
-    #[error("the plugin could not be kept: {0}")]
-    Kept(#[from] RevisionError),
+    #[error("the plugin could not be kept: {}", chain(.0))]
+    Kept(RevisionError),
     /// The disk's: that it was pushed could not be written down.
     #[error("writing down what was pushed: {0}")]
-    Record(#[from] io::Error),
+    Record(io::Error),
     /// The thread that did the work broke down.
     #[error("the work on a plugin was lost; try again")]
     Lost,
+}
+
+impl From<RevisionError> for PushError {
+    fn from(error: RevisionError) -> Self {
+        Self::Kept(error)
+    }
+}
+
+impl From<io::Error> for PushError {
+    fn from(error: io::Error) -> Self {
+        Self::Record(error)
+    }
 }
 
 /// Whether there are upstreams, all of them where an owner's token may lead. What a name resolves to is checked when

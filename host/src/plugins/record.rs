@@ -3,6 +3,7 @@
 
 use super::revision::sync_folder;
 use super::state::{Aside, Stopped};
+use crate::causes::chain;
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
 use ripost_domain::time::Timestamp;
@@ -77,7 +78,7 @@ pub enum RecordError {
         version: u32,
     },
     /// It is not what any version writes.
-    #[error("{path} cannot be understood: {source}")]
+    #[error("{path} cannot be understood")]
     Damaged {
         /// The record.
         path: Utf8PathBuf,
@@ -85,7 +86,7 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// The disk.
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}")]
     Io {
         /// The record.
         path: Utf8PathBuf,
@@ -129,7 +130,7 @@ impl Record {
         match Self::read(folder) {
             Err(error @ RecordError::Damaged { .. }) => {
                 let aside = folder.join(DAMAGED_NAME);
-                tracing::error!(%error, %aside, "What served last, what was pushed and what was stopped is not known: only what is in the plugins folder will serve; mend {aside}, put it back as {FILE_NAME} and start again, or remove it");
+                tracing::error!(error = chain(&error), %aside, "What served last, what was pushed and what was stopped is not known: only what is in the plugins folder will serve; mend {aside}, put it back as {FILE_NAME} and start again, or remove it");
                 let path = folder.join(FILE_NAME);
                 fs::rename(&path, aside).map_err(|source| RecordError::Io { path, source })?;
                 Ok(None)

@@ -5,6 +5,7 @@
 //! digest again, so that a damaged disk or a helping hand never becomes code that runs.
 
 use super::{lock, manifest};
+use crate::causes::chain;
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
 use ripost_store::failpoint;
@@ -125,7 +126,7 @@ pub enum RevisionError {
     #[error("revision {} in the data folder is damaged; restore the folder from a backup, or put the plugin's files in place again", .0.short())]
     Damaged(Digest),
     /// The disk.
-    #[error("{doing} {path}: {source}")]
+    #[error("{doing} {path}")]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -174,7 +175,7 @@ impl Revisions {
             Ok(_) => return sync_folder(&self.folder),
             Err(RevisionError::Missing(_)) => {}
             Err(error) => {
-                tracing::warn!(revision = %revision.digest.short(), %error, "A damaged revision is replaced");
+                tracing::warn!(revision = %revision.digest.short(), error = chain(&error), "A damaged revision is replaced");
                 self.discard(&place)?;
             }
         }

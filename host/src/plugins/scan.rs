@@ -12,6 +12,7 @@ use super::revision::Revision;
 use super::source::{self, Fingerprint, Place, Source, SourceError};
 use super::state::{Entry, Held, News, Origin, PluginStatus, Stage, State};
 use super::{Plugins, lock};
+use crate::causes::chain;
 use crate::wall;
 use ripost_domain::api::Digest;
 use serde::Serialize;
@@ -182,7 +183,7 @@ impl Plugins {
 
     /// A revision from the data folder.
     pub(super) fn kept(&self, digest: Digest, above: Above) -> Result<Source, String> {
-        let revision: Revision = self.revisions.load(&digest).map_err(|error| error.to_string())?;
+        let revision: Revision = self.revisions.load(&digest).map_err(|error| chain(&error))?;
         let text = revision.manifest().ok_or("it has no manifest")?;
         let manifest =
             Manifest::parse(super::FILE_NAME, text, &self.bounds(above)).map_err(|error| error.to_string())?;

@@ -28,7 +28,7 @@ impl fmt::Display for CompileLimits {
 
 /// A limit could not be set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("limiting the compile worker's {what}: {source}")]
+#[error("limiting the compile worker's {what}")]
 pub struct LimitError {
     what: &'static str,
     source: Errno,

@@ -32,11 +32,15 @@ async fn it_answers_beside_a_running_gateway_and_where_none_has_run() -> Test {
     host.cli(&["status"]).await?.expect(0)?;
 
     let empty = tempfile::tempdir()?;
+    let output = doctor(empty.path().to_str().context("a path")?, &["--json"]).await?.expect(1)?;
+    let plugins = line(&output, "plugins folder")?;
+    assert!(plugins["level"] == "fail" && plugins["says"].as_str().context("a text")?.contains("does not exist"));
+    std::fs::create_dir(empty.path().join("plugins"))?;
     let output = doctor(empty.path().to_str().context("a path")?, &["--json"]).await?.expect(0)?;
     for check in ["program", "engines", "gateway", "data folder", "plugins folder", "clock", "landlock", "seccomp"] {
         assert_eq!(line(&output, check)?["level"], "ok", "{output:?}");
     }
-    assert_eq!(std::fs::read_dir(empty.path())?.count(), 0, "it makes nothing");
+    assert_eq!(std::fs::read_dir(empty.path())?.count(), 1, "it makes nothing");
     Ok(())
 }
 
