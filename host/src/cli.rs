@@ -30,14 +30,16 @@ mod status;
 mod test;
 mod tokens;
 mod upstream;
+mod variables;
 mod verify;
 mod webhook_test;
 
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, listen_address};
 use anyhow::Error;
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::{Exit, Failure};
+use out::note;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use url::Url;
@@ -123,11 +125,11 @@ struct Common {
 /// Options that only a gateway that is to be started takes.
 #[derive(Args, Clone, Default)]
 struct Listening {
-    /// Address of the data plane [default: 127.0.0.1:3000]
-    #[arg(long, env = "RIPOST_LISTEN", value_name = "ADDRESS")]
+    /// Address of the data plane, such as localhost:3000 or 0.0.0.0:80 [default: 127.0.0.1:3000]
+    #[arg(long, env = "RIPOST_LISTEN", value_name = "ADDRESS", value_parser = listen_address)]
     listen: Option<SocketAddr>,
     /// Address of /admin/v1 and /metrics [default: that of the data plane]
-    #[arg(long, env = "RIPOST_ADMIN_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "RIPOST_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = listen_address)]
     admin_listen: Option<SocketAddr>,
     /// Folder that is watched for plugins [default: ./plugins]
     #[arg(long, env = "RIPOST_PLUGINS", value_name = "DIR")]
@@ -151,8 +153,8 @@ impl Common {
             data: self.data.clone(),
             plugins: listening.plugins,
             public_url: listening.public_url,
-            dev: listening.dev,
-            dev_expose: listening.dev_expose,
+            dev: listening.dev.then_some(true).or_else(|| variables::switched("RIPOST_DEV")),
+            dev_expose: listening.dev_expose.then_some(true).or_else(|| variables::switched("RIPOST_DEV_EXPOSE")),
         };
         Config::load(self.config.as_deref(), overrides).map_err(Failure::from)
     }
@@ -161,7 +163,13 @@ impl Common {
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
+    let known = variables::known(&Cli::command());
+    let mut command = variables::prepared(Cli::command());
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
+    let unknown = variables::unknown(&known);
+    let cli = match parsed.map_err(|error| variables::blame(error, &command, &arguments)) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -169,8 +177,12 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(Exit::Configuration as u8) } else { ExitCode::SUCCESS };
         }
     };
+    // A gateway has a log for that, and what starts a compiler has said so.
+    if !matches!(cli.command, Command::Serve(_) | Command::CompileWorker(_)) {
+        unknown.iter().for_each(|line| note!("ripost: {line}"));
+    }
     let done = match cli.command {
-        Command::Serve(command) => command.run(),
+        Command::Serve(command) => command.run(&unknown),
         Command::Status(command) => command.run(),
         Command::Consumers(command) => command.run(),
         Command::Api(command) => command.run(),
@@ -213,8 +225,21 @@ pub fn main() -> ExitCode {
 mod tests {
     use super::*;
 
+    /// Each command, with the arguments that it has of those above it.
+    fn walk(command: &clap::Command, seen: &mut impl FnMut(&clap::Command)) {
+        seen(command);
+        command.get_subcommands().for_each(|below| walk(below, seen));
+    }
+
     #[test]
-    fn the_arguments_are_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+    fn the_arguments_are_consistent_and_each_is_there_once() {
+        let mut command = Cli::command();
+        command.build();
+        // Without debug assertions clap looks at none of this.
+        walk(&command, &mut |command| {
+            let longs: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+            let different: std::collections::BTreeSet<&str> = longs.iter().copied().collect();
+            assert_eq!(longs.len(), different.len(), "{}: {longs:?}", command.get_name());
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator can set: built-in defaults, then `ripost.toml`, then `RIPOST_*`, then flags. Unknown keys are errors.
 
+mod address;
 mod alerts;
 mod compile;
 mod connections;
@@ -21,6 +22,7 @@ mod storage;
 mod upstream;
 mod wall;
 
+pub(crate) use address::listen_address;
 pub use alerts::Alerts;
 pub use compile::Compile;
 pub use connections::Connections;
@@ -78,20 +80,22 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Address of the data plane.
+    #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
     /// Address of `/admin/v1` and `/metrics`; not set: that of the data plane.
+    #[serde(deserialize_with = "address::deserialize_some")]
     pub admin_listen: Option<SocketAddr>,
     /// The data folder.
     pub data: Utf8PathBuf,
     /// The folder that is watched for plugins.
     pub plugins_folder: Utf8PathBuf,
+    /// Whether somebody named that folder. A start makes the default one only.
+    #[serde(skip)]
+    pub plugins_named: bool,
     /// What the outside calls us: links and callback URLs begin with it. Not set: the listen address.
     pub public_url: Option<Url>,
     /// Development mode.
     pub dev: bool,
-    /// Whether somebody named that folder. A start makes the default one only.
-    #[serde(skip)]
-    pub plugins_named: bool,
     /// Lets development mode listen beyond loopback.
     pub dev_expose: bool,
     /// Connections and their times.
@@ -185,17 +189,17 @@ pub struct Overrides {
     /// `--public-url`
     pub public_url: Option<Url>,
     /// `--dev`
-    pub dev: bool,
+    pub dev: Option<bool>,
     /// `--dev-expose`
-    pub dev_expose: bool,
+    pub dev_expose: Option<bool>,
 }
 
+/// The plugins folder that a start makes.
+const PLUGINS_FOLDER: &str = "./plugins";
 /// The file that is read when none is named, if it is there.
 const DEFAULT_FILE: &str = "ripost.toml";
 
 impl Config {
-/// The plugins folder that a start makes.
-const PLUGINS_FOLDER: &str = "./plugins";
     /// Reads the file (the named one must exist), lays the overrides over it and checks the whole.
     ///
     /// # Errors
@@ -213,11 +217,11 @@ const PLUGINS_FOLDER: &str = "./plugins";
         config.listen = overrides.listen.unwrap_or(config.listen);
         config.admin_listen = overrides.admin_listen.or(config.admin_listen);
         config.data = overrides.data.unwrap_or(config.data);
+        config.plugins_named = overrides.plugins.is_some() || config.plugins_folder != PLUGINS_FOLDER;
         config.plugins_folder = overrides.plugins.unwrap_or(config.plugins_folder);
         config.public_url = overrides.public_url.or(config.public_url);
-        config.dev |= overrides.dev;
-        config.dev_expose |= overrides.dev_expose;
-        config.plugins_named = overrides.plugins.is_some() || config.plugins_folder != PLUGINS_FOLDER;
+        config.dev = overrides.dev.unwrap_or(config.dev);
+        config.dev_expose = overrides.dev_expose.unwrap_or(config.dev_expose);
         config.check()?;
         Ok(config)
     }

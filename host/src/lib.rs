@@ -23,6 +23,7 @@ pub mod config;
 pub mod delivery;
 pub mod doctor;
 pub mod egress;
+mod environment;
 pub mod gateway;
 mod heap;
 pub mod keyring;

@@ -8,6 +8,7 @@ mod text;
 
 use super::out::{is_closed, note, out};
 use super::{Exit, Failure};
+use crate::config::listen_address;
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use camino::Utf8PathBuf;
@@ -37,7 +38,7 @@ const REPORTS_MAX: usize = 64;
 #[derive(Args)]
 pub(super) struct Listen {
     /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:4000", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:4000", value_name = "ADDRESS", value_parser = listen_address)]
     listen: SocketAddr,
     /// The consumer's webhook secret; may be repeated while one rotates
     #[arg(long, value_name = "whsec_…")]
@@ -104,7 +105,7 @@ fn header_line(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
 
 impl Listen {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let checks = self.checks().map_err(|error| Failure::new(Exit::Configuration, error))?;
+        let checks = self.checks().map_err(|error| Failure::reading(error, Exit::Configuration))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         let done = runtime.block_on(self.receive(checks));
         // What still hangs or drips is cut off.

@@ -25,10 +25,12 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    /// `remarks` go to the log.
+    pub(super) fn run(self, remarks: &[String]) -> Result<(), Failure> {
         let config = self.common.load(self.listening)?;
         let given_up = GivenUp { new_master_key: self.new_master_key, new_revisions: self.new_revisions };
         telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Configuration, anyhow::anyhow!(error)))?;
+        remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
         app::enclose(&config).map_err(refused)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         runtime.block_on(async {

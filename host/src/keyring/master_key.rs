@@ -2,6 +2,7 @@
 
 use super::file::{self, read_or_create};
 use super::{Keyring, KeyringError, random};
+use crate::environment;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -27,7 +28,7 @@ impl Place {
     /// Where this process has to look.
     #[must_use]
     pub fn of(data: &Utf8Path) -> Self {
-        match std::env::var_os(VARIABLE) {
+        match environment::value(VARIABLE) {
             Some(_) => Self::Environment,
             None => Self::File(data.join(FILE_NAME)),
         }
@@ -39,7 +40,7 @@ impl Place {
     /// It cannot be read, or is no key.
     pub fn read(&self) -> Result<Option<Keyring>, KeyringError> {
         let text = match self {
-            Self::Environment => Some(std::env::var(VARIABLE).unwrap_or_default()),
+            Self::Environment => Some(environment::value(VARIABLE).unwrap_or_default()),
             Self::File(path) => file::read(path)?,
         };
         text.map(|text| parse(&text).ok_or_else(|| KeyringError::NotAKey(self.clone()))).transpose()
@@ -51,7 +52,7 @@ impl Place {
     /// It cannot be made, or what is there is no key.
     pub fn read_or_create(&self) -> Result<Keyring, KeyringError> {
         let text = match self {
-            Self::Environment => std::env::var(VARIABLE).unwrap_or_default(),
+            Self::Environment => environment::value(VARIABLE).unwrap_or_default(),
             Self::File(path) => read_or_create(path, || STANDARD.encode(random::<32>()))?,
         };
         parse(&text).ok_or_else(|| KeyringError::NotAKey(self.clone()))

@@ -5,6 +5,9 @@
 //! `name:3:panic` panics there in place of that.
 //! Without the feature a point is nothing at all.
 
+/// The environment variable that names the point.
+pub const VARIABLE: &str = "RIPOST_FAILPOINT";
+
 /// Every point there is: one between each two durable steps. A crash test kills the host at each of them.
 pub const NAMES: &[&str] = &[
     // accept: request, hold, idempotency key
@@ -85,7 +88,7 @@ pub fn hit(name: &str) {
     static REACHED: AtomicU32 = AtomicU32::new(0);
     debug_assert!(NAMES.contains(&name), "a failpoint that is not in the list");
     let wanted = WANTED.get_or_init(|| {
-        let text = std::env::var("RIPOST_FAILPOINT").ok()?;
+        let text = std::env::var(VARIABLE).ok()?;
         let mut parts = text.split(':');
         let name = parts.next()?.to_owned();
         let nth = parts.next().and_then(|nth| nth.parse().ok()).unwrap_or(1);
