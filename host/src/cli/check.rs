@@ -1,12 +1,11 @@
 //! `ripost check FILE|DIR`
 
-use super::out::{out, outln};
+use super::out::{counted, out, outln};
 use super::{Common, Exit, Failure, Listening};
 use crate::check;
 use anyhow::{Context as _, anyhow};
 use camino::Utf8PathBuf;
 use clap::Args;
-use std::io;
 
 /// Say whether a component or a plugin would be served here, without running any of it.
 ///
@@ -29,10 +28,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.common.load(Listening::default())?;
-        let report = check::check(&self.path, &config).map_err(|error| {
-            let missing = error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
-            Failure::new(if missing { Exit::NoInput } else { Exit::Failure }, error)
-        })?;
+        let report = check::check(&self.path, &config).map_err(|error| Failure::reading(error, Exit::Failure))?;
         if self.json {
             outln!("{}", serde_json::to_string_pretty(&report).context("writing JSON")?);
         } else {
@@ -41,7 +37,7 @@ impl Check {
         match report.errors() {
             0 => Ok(()),
             errors => {
-                let reasons = if errors == 1 { "1 reason".to_owned() } else { format!("{errors} reasons") };
+                let reasons = counted(errors, "reason", "reasons");
                 Err(anyhow!("{} would be refused, for {reasons}", self.path).into())
             }
         }

@@ -5,6 +5,7 @@ mod connect;
 pub(super) use connect::{connect, is_this_machine};
 
 use super::{Common, Exit, Failure, Listening};
+use crate::config::Config;
 use crate::keyring::AdminToken;
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
@@ -50,6 +51,11 @@ pub(super) struct Client {
 }
 
 impl Gateway {
+    /// The configuration of this machine, for a command that needs it besides.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        self.common.load(Listening::default())
+    }
+
     /// Finds address and token.
     ///
     /// # Errors
@@ -213,8 +219,18 @@ fn finish<T: DeserializeOwned>(
     }
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     match (problem["title"].as_str(), problem["detail"].as_str()) {
-        (Some(title), detail) => Err(anyhow!("{title}: {} ({status})", detail.unwrap_or_default()).into()),
+        (Some(title), detail) => Err(anyhow!("{} ({status})", said(title, detail.unwrap_or_default())).into()),
         (None, _) => Err(anyhow!("what answered is no gateway of this kind ({status})").into()),
+    }
+}
+
+/// Title and detail of a problem, or the detail alone where it says what the title does.
+fn said(title: &str, detail: &str) -> String {
+    let begins_alike = detail.get(..title.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(title));
+    match (begins_alike, detail.is_empty()) {
+        (_, true) => title.to_owned(),
+        (true, false) => detail.to_owned(),
+        (false, false) => format!("{title}: {detail}"),
     }
 }
 

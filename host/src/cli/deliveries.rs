@@ -1,6 +1,6 @@
 //! `ripost deliveries list | show | redeliver | enable-url`
 
-use super::out::{out, outln};
+use super::out::{counted, out, outln};
 use super::requests::word;
 use super::{Failure, client};
 use crate::delivery::webhooks::{RedeliverMany, RedeliveredMany};
@@ -172,11 +172,11 @@ fn list(page: &Value) {
     for event in events {
         let delivery = &event["delivery"];
         outln!(
-            "{}  {:<9}  {:<9}  {:>2} attempts  {:<12}  {}  {}",
+            "{}  {:<9}  {:<9}  {:>11}  {:<12}  {}  {}",
             word(&delivery["id"]),
             word(&delivery["state"]),
             word(&delivery["reason"]),
-            word(&delivery["attempts"]),
+            counted(delivery["attempts"].as_u64().unwrap_or_default(), "attempt", "attempts"),
             word(&delivery["lastError"]),
             word(&event["consumer"]),
             place(delivery),

@@ -75,6 +75,14 @@ pub(super) fn one_line(text: &str) -> String {
     printable(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
+/// How many there are of something, in words.
+pub(super) fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +94,11 @@ mod tests {
             "a\tb\n\\u001b[31mred\\u009b0m\\u000d\\u202ex \u{e9}\u{1f600}"
         );
         assert_eq!(one_line("a\n\tb"), "a\\n\\tb");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let counts = [0_usize, 1, 2].map(|count| counted(count, "delivery", "deliveries"));
+        assert_eq!(counts, ["0 deliveries", "1 delivery", "2 deliveries"]);
     }
 }

@@ -1,7 +1,7 @@
 //! `ripost plugins list | stop | start | remove | schema`
 
 use super::client::{self, segment};
-use super::out::outln;
+use super::out::{counted, outln};
 use super::{Failure, status};
 use crate::admin::{self, StoppedPlugin};
 use crate::plugins::schema;
@@ -62,7 +62,7 @@ impl Command {
             Self::Stop { key, gateway } => {
                 let path = format!("/admin/v1/plugins/{}/stop", segment(&key));
                 let StoppedPlugin { key, requests } = gateway.ask(Method::POST, &path, None)?;
-                outln!("stopped: {key}; {requests} requests failed with it");
+                outln!("stopped: {key}; {} failed with it", counted(requests, "request", "requests"));
             }
             Self::Start { key, gateway } => {
                 gateway.ask::<Value>(Method::POST, &format!("/admin/v1/plugins/{}/start", segment(&key)), None)?;

@@ -1,6 +1,7 @@
 //! `ripost push DIR`
 
-use super::out::{one_line, outln};
+use super::failure::is_there;
+use super::out::{counted, one_line, outln};
 use super::{Failure, client};
 use crate::admin::{CONTENT_DIGEST, CONTENT_TYPE, Pushed, content_digest};
 use crate::archive;
@@ -40,6 +41,7 @@ pub(super) struct Push {
 impl Push {
     pub(super) fn run(self) -> Result<(), Failure> {
         let gateway = self.gateway.open()?;
+        is_there(&self.folder)?;
         let files =
             read_folder(&self.folder, &bounds()).with_context(|| format!("reading the plugin {}", self.folder))?;
         let owner = owner_of(files.manifest.apis.iter().map(|api| &api.name.owner))?;
@@ -58,7 +60,8 @@ impl Push {
             );
             return Err(anyhow!(text).into());
         }
-        outln!("sending {plugin}: {} files, {} bytes, revision {}", files.len(), archive.len(), expected[0].short());
+        let files = counted(files.len(), "file", "files");
+        outln!("sending {plugin}: {files}, {} bytes, revision {}", archive.len(), expected[0].short());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         let digest = HeaderValue::from_str(&content_digest(&archive)).context("writing the digest")?;

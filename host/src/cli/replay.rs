@@ -1,7 +1,8 @@
 //! `ripost replay REQUEST`
 
-use super::out::outln;
-use super::{Common, Failure, Listening, client};
+use super::failure::is_there;
+use super::out::{counted, outln};
+use super::{Exit, Failure, client};
 use crate::archive;
 use crate::check;
 use crate::plugins::Files;
@@ -20,7 +21,8 @@ use ripost_domain::id::RequestId;
 /// were committed and calls to the outside that were answered are answered from that, the clock and randomness are the
 /// same, and nothing outside is called. With --plugin another version of the handler is asked instead.
 ///
-/// Exits with 0 if it comes to the same, 1 if not.
+/// Exits with 0 if the results are the same, 1 if they differ, 2 if they cannot be compared: they differ, and something
+/// that the run asked for was not recorded, such as values of the key-value store.
 #[derive(Args)]
 pub(super) struct Replay {
     /// Which one
@@ -36,18 +38,17 @@ pub(super) struct Replay {
     logs: bool,
     #[command(flatten)]
     gateway: client::Gateway,
-    #[command(flatten)]
-    common: Common,
 }
 
 impl Replay {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.load(Listening::default())?;
+        let config = self.gateway.config()?;
         let query = if self.plugin.is_none() { "?plugin=true" } else { "" };
         let path = format!("/admin/v1/requests/{}/replay{query}", self.request);
         let record: Record = self.gateway.ask(Method::GET, &path, None)?;
         let files = match &self.plugin {
             Some(folder) => {
+                is_there(folder)?;
                 check::read_plugin(folder, &config).with_context(|| format!("reading the plugin {folder}"))?
             }
             None => unpacked(&record, &config)?,
@@ -81,13 +82,13 @@ fn show(replayed: Replayed, logs: bool) -> Result<(), Failure> {
         outln!("  {} {}", entry.level.as_str(), entry.message.escape_debug());
     }
     for call in &unanswered {
-        outln!("not written down, and refused: {}", call.escape_debug());
+        outln!("not recorded, so it cannot be replayed: {}", call.escape_debug());
     }
     if lossy {
-        outln!("note: not all that the stored run was told was kept; this one may have been told something else");
+        outln!("note: not all answers that the stored run had were kept; this run may have had others");
     }
     let (cpu_ms, calls) = (usage.cpu.as_secs_f64() * 1000.0, usage.host_calls);
-    outln!("cpu {cpu_ms:.2} ms, {calls} host calls");
+    outln!("cpu {cpu_ms:.2} ms, {}", counted(calls, "host call", "host calls"));
     if differences.is_empty() {
         outln!("the same");
         return Ok(());
@@ -95,5 +96,9 @@ fn show(replayed: Replayed, logs: bool) -> Result<(), Failure> {
     for line in &differences {
         outln!("different: {line}");
     }
-    Err(anyhow!("it does not come to what is stored").into())
+    if lossy || !unanswered.is_empty() {
+        let text = "the replay cannot be compared with the stored result: not all that it asked for was recorded";
+        return Err(Failure::new(Exit::Undecided, anyhow!(text)));
+    }
+    Err(anyhow!("the replay differs from the stored result").into())
 }

@@ -1,7 +1,7 @@
 //! `ripost secrets set | list | remove`
 
 use super::out::{note, outln};
-use super::{Failure, client};
+use super::{Exit, Failure, client};
 use crate::admin::SetSecret;
 use crate::capability::secrets::VALUE_BYTES_MAX;
 use crate::capability::{SecretLine, SecretName};
@@ -55,7 +55,8 @@ impl Command {
             Self::Set { owner, name, value_file, gateway } => {
                 let value = match value_file {
                     Some(path) => {
-                        let file = std::fs::File::open(&path).with_context(|| format!("opening {path}"))?;
+                        let file = std::fs::File::open(&path).with_context(|| format!("opening {path}"));
+                        let file = file.map_err(|error| Failure::reading(error, Exit::Failure))?;
                         value(file).with_context(|| format!("reading {path}"))?
                     }
                     None => {

@@ -7,7 +7,6 @@ use crate::plugins::{Origin, PluginStatus, State};
 use anyhow::Context as _;
 use clap::Args;
 use http::Method;
-use ripost_domain::api::Digest;
 
 /// Show what a running gateway has loaded and how much waits.
 #[derive(Args)]
@@ -28,7 +27,14 @@ impl Status {
         }
         outln!("ripost {} since {}", status.version, status.started_at);
         if status.plugins.is_empty() {
-            outln!("no plugins: put a folder with a plugin.toml into the plugins folder");
+            // Owners are not shown the queues, and cannot reach the folder.
+            let to_do = match status.queues {
+                Some(_) => {
+                    "put a folder with a plugin.toml into the plugins folder, or send one with `ripost push DIR`"
+                }
+                None => "send one with `ripost push DIR`",
+            };
+            outln!("no plugins: {to_do}");
         }
         for plugin in &status.plugins {
             print_plugin(plugin);
@@ -62,14 +68,18 @@ fn failures_text(failures: &admin::FailuresShown) -> String {
 }
 
 pub(super) fn print_plugin(plugin: &PluginStatus) {
-    let digest = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.short());
     let version = plugin.version.as_deref().unwrap_or("-");
     let pushed = match plugin.source {
         Origin::Folder => "",
         Origin::Push => ", pushed",
     };
     let state = plugin.state.as_str();
-    outln!("{} {version}: {state} since {}, serving {}{pushed}", plugin.key, plugin.since, digest(plugin.active));
+    let serving = match (plugin.active, plugin.state) {
+        (Some(digest), _) => format!("serving {}", digest.short()),
+        (None, State::Compiling) => "no revision serving yet".to_owned(),
+        (None, _) => "no revision serving".to_owned(),
+    };
+    outln!("{} {version}: {state} since {}, {serving}{pushed}", plugin.key, plugin.since);
     for api in &plugin.apis {
         let state = match (api.state, api.revision) {
             (State::Active, Some(_)) => String::new(),
@@ -81,7 +91,15 @@ pub(super) fn print_plugin(plugin: &PluginStatus) {
         outln!("  /api/{}{state}{refused}", api.name.replacen('/', "/api/", 1));
     }
     if let Some(reason) = &plugin.reason {
-        let stage = plugin.stage.map_or_else(String::new, |stage| format!(" at {stage}"));
-        outln!("  {}{stage}: {reason}", digest(plugin.candidate));
+        outln!("  {}: {reason}", judged(plugin));
     }
+}
+
+/// Which revision the reason is about, and how far it came.
+fn judged(plugin: &PluginStatus) -> String {
+    let revision = plugin.candidate.map(|digest| format!("revision {}", digest.short()));
+    let verdict = (plugin.state == State::Rejected).then(|| "refused".to_owned());
+    let stage = plugin.stage.map(|stage| format!("at {stage}"));
+    let words: Vec<String> = [revision, verdict, stage].into_iter().flatten().collect();
+    if words.is_empty() { plugin.state.as_str().to_owned() } else { words.join(" ") }
 }

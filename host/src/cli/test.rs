@@ -1,13 +1,12 @@
 //! `ripost test DIR`
 
-use super::out::{note, out, outln};
+use super::out::{counted, note, out, outln};
 use super::{Common, Exit, Failure, Listening};
 use crate::check::{self, Trial};
 use anyhow::{Context as _, anyhow};
 use camino::Utf8PathBuf;
 use clap::Args;
 use ripost_domain::units::format_duration;
-use std::io;
 
 /// Try a plugin's smoke cases, as the host does before it serves a revision
 ///
@@ -31,10 +30,9 @@ impl Test {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.common.load(Listening::default())?;
         let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
-        let Trial { lines, beyond } = threads.block_on(check::test(&self.path, &config)).map_err(|error| {
-            let missing = error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
-            Failure::new(if missing { Exit::NoInput } else { Exit::Failure }, error)
-        })?;
+        let Trial { lines, beyond } = threads
+            .block_on(check::test(&self.path, &config))
+            .map_err(|error| Failure::reading(error, Exit::Failure))?;
         if let Some(wall) = beyond {
             let wall = format_duration(wall);
             note!("note: the host gives all cases {wall} together (plugins.smoke_wall), and here it was more");
@@ -49,7 +47,9 @@ impl Test {
         match (lines.len(), failed) {
             (0, _) => outln!("no cases: name a folder of them with `cases` in plugin.toml"),
             (all, 0) => outln!("{all} passed"),
-            (all, failed) => return Err(anyhow!("{failed} of {all} cases failed").into()),
+            (all, failed) => {
+                return Err(anyhow!("{failed} of {} failed", counted(all, "case", "cases")).into());
+            }
         }
         Ok(())
     }

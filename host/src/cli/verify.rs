@@ -1,6 +1,6 @@
 //! `ripost verify FILE`
 
-use super::out::{one_line, out, outln};
+use super::out::{counted, one_line, out, outln};
 use super::{Exit, Failure, client};
 use anyhow::{Context as _, anyhow, bail};
 use camino::Utf8PathBuf;
@@ -26,7 +26,8 @@ const KEYS_PATH: &str = "/.well-known/webhook-keys";
 /// the gateway's `whpk_…` or its key document from before. With --fetch the key is whatever the gateway that the receipt
 /// names publishes now: that is as good as TLS, and as your knowing that gateway.
 ///
-/// Exits with 0 if the receipt holds, 1 if it does not, 64 if there is no key or no file, 69 if the key cannot be fetched.
+/// Exits with 0 if the receipt holds, 1 if it does not, 64 if there is no key, 66 if there is no such file, 69 if the key cannot
+/// be fetched.
 #[derive(Args)]
 pub(super) struct Verify {
     /// The receipt; `-` is standard input
@@ -45,8 +46,7 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let usage = |error| Failure::new(Exit::Configuration, error);
-        let text = read(&self.file).map_err(usage)?;
+        let text = read(&self.file)?;
         let receipt: Receipt = serde_json::from_slice(&text)
             .map_err(|error| anyhow!("NOT VERIFIED: not a delivery receipt: {}", one_line(&error.to_string())))?;
         let (key, source) = self.key(&receipt)?;
@@ -55,9 +55,9 @@ impl Verify {
         out!("{}", Summary(&receipt));
         let opened = if verified.opened { "; URLs and addresses are those that were committed to" } else { "" };
         outln!(
-            "verified: {} deliveries, {} attempts, signed with key {} ({source}){opened}",
-            verified.deliveries,
-            verified.attempts,
+            "verified: {}, {}, signed with key {} ({source}){opened}",
+            counted(verified.deliveries, "delivery", "deliveries"),
+            counted(verified.attempts, "attempt", "attempts"),
             receipt.key_id
         );
         Ok(())
@@ -93,7 +93,7 @@ impl Verify {
                     one_line(&receipt.gateway)
                 )));
             }
-            _ => read(&Utf8PathBuf::from(&place)).map_err(usage)?,
+            _ => read(&Utf8PathBuf::from(&place))?,
         };
         let keys = keys(&document).with_context(|| format!("reading {}", one_line(&place))).map_err(usage)?;
         // By what the keys are, not by what they are called.
@@ -103,7 +103,11 @@ impl Verify {
     }
 }
 
-fn read(path: &Utf8PathBuf) -> anyhow::Result<Vec<u8>> {
+fn read(path: &Utf8PathBuf) -> Result<Vec<u8>, Failure> {
+    read_bounded(path).map_err(|error| Failure::reading(error, Exit::Configuration))
+}
+
+fn read_bounded(path: &Utf8PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file: Box<dyn std::io::Read> = if path == "-" {
         Box::new(std::io::stdin().lock())

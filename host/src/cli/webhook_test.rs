@@ -3,20 +3,21 @@
 use super::out::outln;
 use super::{Exit, Failure, client};
 use anyhow::anyhow;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use http::Method;
 use serde_json::{Value, json};
 
 /// Send a signed test webhook by the whole path of a real one, and show what came of it
 #[derive(Args)]
+#[command(group(ArgGroup::new("who").required(true)))]
 pub(super) struct WebhookTest {
     /// Where to
     url: String,
     /// As which consumer, by its key; the key goes to the gateway named by --to
-    #[arg(long, env = "RIPOST_KEY", value_name = "KEY", conflicts_with = "consumer")]
+    #[arg(long, env = "RIPOST_KEY", value_name = "KEY", group = "who", hide_env_values = true)]
     key: Option<String>,
     /// As which consumer, by its name: with the admin token of the data folder
-    #[arg(long, value_name = "NAME", required_unless_present = "key")]
+    #[arg(long, value_name = "NAME", group = "who")]
     consumer: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -42,7 +43,10 @@ impl WebhookTest {
         if tested["delivered"] == true {
             return Ok(());
         }
-        Err(Failure::new(Exit::Failure, anyhow!("the endpoint did not take it; only 2xx counts as delivered")))
+        Err(Failure::new(
+            Exit::Failure,
+            anyhow!("the endpoint did not answer 2xx, so the webhook does not count as delivered"),
+        ))
     }
 }
 

@@ -74,8 +74,8 @@ async fn clock_and_randomness_are_the_same_and_the_store_is_not_there() -> Test 
     assert!(told.contains("\nthe same\n"), "{told}");
     let id = consumer.call("demo/kept").header("prefer", "respond-async").json(&json!({})).accepted().await?;
     consumer.ended(&id).await?;
-    let told = host.cli(&["replay", &id]).await?;
-    assert!(told.stdout.contains("not written down, and refused: kv "), "{}", told.stdout);
+    let told = host.cli(&["replay", &id]).await?.expect(2)?;
+    assert!(told.stdout.contains("not recorded, so it cannot be replayed: kv "), "{}", told.stdout);
     Ok(())
 }
 

@@ -211,7 +211,7 @@ async fn what_is_wrong_in_the_environment_is_named_by_its_variable() -> Test {
     ] {
         let refused = shown(&[(name, value)]).await?.expect(64)?.stderr;
         assert!(refused.contains(name) && refused.contains(value) && refused.contains(said), "{refused}");
-        assert!(!refused.contains("'--"), "{refused}");
+        assert!(!refused.replace("'--help'", "").contains("'--"), "{refused}");
     }
     let flag = ripost(&["config", "show", "--listen", "nonsense"]).await?.expect(64)?.stderr;
     assert!(flag.contains("--listen") && !flag.contains("RIPOST_LISTEN"), "{flag}");

@@ -349,7 +349,7 @@ fn arguments_that_mean_nothing_are_refused() {
         &["--header", "no colon"],
         &["--header", "content-length: 1"],
         &["--count", "0"],
-        &["--listen", "4000"],
+        &["--listen", "localhost"],
     ] {
         assert!(Arguments::try_parse_from([&["listen"], bad].concat()).is_err(), "{bad:?}");
     }

@@ -157,10 +157,14 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
         verify(&file, None, None, false).unwrap_err(),
         verify(&file, Some("whpk_AAAA"), None, false).unwrap_err(),
         verify(&file, None, Some(&nothing), false).unwrap_err(),
-        verify("no/such/file", Some(&whpk), None, false).unwrap_err(),
     ] {
         assert_eq!(exit, Exit::Configuration, "{line}");
         assert!(!line.contains('\n'), "{line}");
+    }
+    for (file, jwks) in [("no/such/file", None), (file.as_str(), Some("no/such/file"))] {
+        let key = jwks.is_none().then_some(whpk.as_str());
+        let (exit, line) = verify(file, key, jwks, false).unwrap_err();
+        assert_eq!((exit, line.contains("no/such/file")), (Exit::NoInput, true), "{line}");
     }
 }
 
