@@ -151,7 +151,9 @@ impl Context {
     /// [`OutboundError`]; with `?` those that may pass ask for another run.
     pub fn fetch(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         request.check()?;
-        self.host.fetch(request)
+        let host = request.host().to_owned();
+        let response = self.host.fetch(request)?;
+        Ok(OutboundResponse { host: Some(host), ..response })
     }
 
     /// Does something once for this request, however often its handler runs: the value is kept, durably, when the work

@@ -42,9 +42,11 @@ pub struct OutboundResponse {
     pub headers: Headers,
     /// Whole.
     pub body: Vec<u8>,
+    /// Who was asked; none of one that a test has made and nobody has fetched.
+    pub(crate) host: Option<String>,
 }
 
-/// Why there is no response.
+/// Why there is no response. The text says which host it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboundError {
     /// No grant covers the URL; the text says which do.
@@ -54,7 +56,7 @@ pub enum OutboundError {
     /// Too many calls, or too large; the text has the figures.
     Limit(String),
     /// No answer in time.
-    Timeout,
+    Timeout(String),
     /// No connection; nothing was sent.
     Connection(String),
     /// Sent, and no whole answer: it may have happened.
@@ -138,6 +140,13 @@ impl OutboundRequest {
         self
     }
 
+    /// The host and its port, for messages. Never what else is in a URL: there may be a secret in it.
+    pub(crate) fn host(&self) -> &str {
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default()
+    }
+
     pub(crate) fn check(&self) -> Result<(), OutboundError> {
         self.unusable.as_ref().map_or(Ok(()), |why| Err(OutboundError::Invalid(why.clone())))
     }
@@ -147,7 +156,11 @@ impl OutboundResponse {
     /// A response, for what stands in for the outside in tests.
     #[must_use]
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Headers::default(), body: body.into() }
+        Self { status, headers: Headers::default(), body: body.into(), host: None }
+    }
+
+    fn answer(&self) -> String {
+        self.host.as_ref().map_or_else(|| "the answer".to_owned(), |host| format!("the answer of {host}"))
     }
 
     /// The response if its status is 2xx. Otherwise a failure: 408, 425, 429 and 5xx ask for another run, anything else
@@ -161,7 +174,7 @@ impl OutboundResponse {
             408 | 425 | 429 | 500.. => Failure::retry("service-failed", "A service that the API needs has failed"),
             _ => Failure::failed("service-refused", "A service that the API needs has refused it"),
         };
-        Err(failure.caused_by(format!("the answer has status {}", self.status)))
+        Err(failure.caused_by(format!("{} has status {}", self.answer(), self.status)))
     }
 
     /// The body as a value from JSON.
@@ -169,7 +182,7 @@ impl OutboundResponse {
     /// # Errors
     /// It is not JSON, or of another shape: the owner's failure.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        Ok(serde_json::from_slice(&self.body)?)
+        serde_json::from_slice(&self.body).map_err(|error| self.unusable("JSON of this shape", &error))
     }
 
     /// The body as text.
@@ -177,15 +190,20 @@ impl OutboundResponse {
     /// # Errors
     /// It is not UTF-8: the owner's failure.
     pub fn text(&self) -> Result<&str, Failure> {
-        Ok(str::from_utf8(&self.body)?)
+        str::from_utf8(&self.body).map_err(|error| self.unusable("text", &error))
+    }
+
+    fn unusable(&self, wanted: &str, error: &dyn std::error::Error) -> Failure {
+        Failure::failed("service-answer-unusable", "A service that the API needs gave an answer that it cannot use")
+            .caused_by(format!("{} is not {wanted}: {error}", self.answer()))
     }
 }
 
 impl fmt::Display for OutboundError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Timeout => formatter.write_str("no answer in time"),
-            Self::NotGranted(text)
+            Self::Timeout(text)
+            | Self::NotGranted(text)
             | Self::AddressForbidden(text)
             | Self::Limit(text)
             | Self::Connection(text)
@@ -201,7 +219,7 @@ impl fmt::Display for OutboundError {
 impl From<OutboundError> for Failure {
     fn from(error: OutboundError) -> Self {
         let failure = match &error {
-            OutboundError::Timeout | OutboundError::Connection(_) | OutboundError::Unavailable(_) => {
+            OutboundError::Timeout(_) | OutboundError::Connection(_) | OutboundError::Unavailable(_) => {
                 Self::retry("service-unreachable", "A service that the API needs cannot be reached now")
             }
             OutboundError::InDoubt(_) => {
@@ -230,7 +248,7 @@ mod tests {
         let text = || "why".to_owned();
         let retry = Verdict::Retry { after_s: None };
         for (failure, verdict) in [
-            (Failure::from(OutboundError::Timeout), retry),
+            (Failure::from(OutboundError::Timeout(text())), retry),
             (OutboundError::Connection(text()).into(), retry),
             (OutboundError::Unavailable(text()).into(), retry),
             (OutboundError::InDoubt(text()).into(), Verdict::Failed),
@@ -242,8 +260,8 @@ mod tests {
             (KvError::NotGranted.into(), Verdict::Failed),
             (KvError::QuotaExceeded(text()).into(), Verdict::Failed),
             (KvError::TooLarge(text()).into(), Verdict::Failed),
-            (SecretError::Missing.into(), Verdict::Failed),
-            (SecretError::NotGranted.into(), Verdict::Failed),
+            (SecretError::Missing(text()).into(), Verdict::Failed),
+            (SecretError::NotGranted(text()).into(), Verdict::Failed),
         ] {
             assert_eq!(failure.verdict(), verdict, "{failure:?}");
             assert!(failure.cause().is_some_and(|cause| !cause.is_empty()), "{failure:?}");
@@ -265,6 +283,33 @@ mod tests {
         assert_eq!(OutboundResponse::new(200, "[1]").json::<Vec<u8>>().unwrap(), [1]);
         assert_eq!(OutboundResponse::new(200, "x").json::<u8>().unwrap_err().verdict(), Verdict::Failed);
         assert_eq!(OutboundResponse::new(200, "x").text().unwrap(), "x");
+    }
+
+    #[test]
+    fn the_owner_reads_which_host_it_was_and_nothing_else_of_its_url() {
+        let answer = |status, body: &str| {
+            let body = body.to_owned();
+            let ctx = Context::test().on_fetch(move |_| Ok(OutboundResponse::new(status, body.clone())));
+            ctx.fetch(OutboundRequest::get("https://rates.example:8443/v1?key=hunter2")).unwrap()
+        };
+        for (failure, cause) in [
+            (answer(503, "").success().unwrap_err(), "the answer of rates.example:8443 has status 503"),
+            (
+                answer(200, "x").json::<u8>().unwrap_err(),
+                "the answer of rates.example:8443 is not JSON of this shape: expected value at line 1 column 1",
+            ),
+        ] {
+            assert_eq!(failure.cause(), Some(cause));
+        }
+        for (url, host) in [
+            ("https://a.example/x", "a.example"),
+            ("http://user:pw@127.0.0.1:4500", "127.0.0.1:4500"),
+            ("https://[::1]:1?q", "[::1]:1"),
+            ("a.example", "a.example"),
+            ("", ""),
+        ] {
+            assert_eq!(OutboundRequest::get(url).host(), host);
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::{
 impl Host {
     pub(crate) fn secret(&self, name: &str) -> Result<String, SecretError> {
         secrets::get(name).map_err(|error| match error {
-            secrets::SecretError::NotGranted => SecretError::NotGranted,
-            secrets::SecretError::Missing => SecretError::Missing,
+            secrets::SecretError::NotGranted => SecretError::NotGranted(name.to_owned()),
+            secrets::SecretError::Missing => SecretError::Missing(name.to_owned()),
         })
     }
 
@@ -42,6 +42,7 @@ impl Host {
     }
 
     pub(crate) fn fetch(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        let host = request.host().to_owned();
         let response = outbound::send(&outbound::OutboundRequest {
             method: request.method,
             url: request.url,
@@ -49,9 +50,10 @@ impl Host {
             body: request.body,
             timeout_ms: request.timeout_ms,
             attributes: Vec::new(),
-        })?;
+        })
+        .map_err(|error| outbound_error(error, &host))?;
         let headers = Headers::from_lower_case(response.headers);
-        Ok(OutboundResponse { status: response.status, headers, body: response.body })
+        Ok(OutboundResponse { status: response.status, headers, body: response.body, host: None })
     }
 
     pub(crate) fn step_begin(&self, name: &str, input: &[u8]) -> Result<Begun, StepError> {
@@ -88,18 +90,17 @@ impl From<kv::KvError> for KvError {
     }
 }
 
-impl From<outbound::OutboundError> for OutboundError {
-    fn from(error: outbound::OutboundError) -> Self {
-        use outbound::OutboundError as E;
-        match error {
-            E::NotGranted(text) => Self::NotGranted(text),
-            E::AddressForbidden(text) => Self::AddressForbidden(text),
-            E::Limit(text) => Self::Limit(text),
-            E::Timeout => Self::Timeout,
-            E::Connection(text) => Self::Connection(text),
-            E::InDoubt(text) => Self::InDoubt(text),
-            E::Unavailable(text) => Self::Unavailable(text),
-            E::Invalid(text) => Self::Invalid(text),
-        }
+/// The host names whom it is about wherever it has a text.
+fn outbound_error(error: outbound::OutboundError, host: &str) -> OutboundError {
+    use outbound::OutboundError as E;
+    match error {
+        E::NotGranted(text) => OutboundError::NotGranted(text),
+        E::AddressForbidden(text) => OutboundError::AddressForbidden(text),
+        E::Limit(text) => OutboundError::Limit(text),
+        E::Timeout => OutboundError::Timeout(format!("{host} did not answer in time")),
+        E::Connection(text) => OutboundError::Connection(text),
+        E::InDoubt(text) => OutboundError::InDoubt(text),
+        E::Unavailable(text) => OutboundError::Unavailable(text),
+        E::Invalid(text) => OutboundError::Invalid(text),
     }
 }

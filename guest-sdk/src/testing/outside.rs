@@ -54,7 +54,7 @@ impl Recorder {
     }
 
     pub(crate) fn secret(&self, name: &str) -> Result<String, SecretError> {
-        self.state.borrow().outside.secrets.get(name).cloned().ok_or(SecretError::NotGranted)
+        self.state.borrow().outside.secrets.get(name).cloned().ok_or_else(|| SecretError::NotGranted(name.to_owned()))
     }
 
     pub(crate) fn fetch(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
@@ -150,7 +150,7 @@ mod tests {
     fn what_a_test_does_not_give_is_not_granted() {
         let ctx = Context::test().with_secret("KEY", "v");
         assert_eq!(ctx.secret("KEY").as_deref(), Ok("v"));
-        assert_eq!(ctx.secret("OTHER"), Err(SecretError::NotGranted));
+        assert_eq!(ctx.secret("OTHER"), Err(SecretError::NotGranted("OTHER".to_owned())));
         assert!(ctx.fetch(OutboundRequest::get("https://a.example")).is_err());
         assert_eq!(ctx.recorded().fetches()[0].url, "https://a.example");
     }

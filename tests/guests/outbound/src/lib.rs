@@ -82,7 +82,7 @@ fn call(ctx: &Context, request: OutboundRequest) -> Called {
                 OutboundError::NotGranted(_) => "not-granted",
                 OutboundError::AddressForbidden(_) => "address-forbidden",
                 OutboundError::Limit(_) => "limit",
-                OutboundError::Timeout => "timeout",
+                OutboundError::Timeout(_) => "timeout",
                 OutboundError::Connection(_) => "connection",
                 OutboundError::InDoubt(_) => "in-doubt",
                 OutboundError::Unavailable(_) => "unavailable",

@@ -154,7 +154,7 @@ fn work(ctx: &Context, order: &Order, step: Option<&Step>) -> Result<Value, (&'s
 fn kind(error: &OutboundError) -> &'static str {
     match error {
         OutboundError::InDoubt(_) => "in-doubt",
-        OutboundError::Timeout => "timeout",
+        OutboundError::Timeout(_) => "timeout",
         OutboundError::Connection(_) => "connection",
         _ => "not-made",
     }

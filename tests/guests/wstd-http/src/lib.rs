@@ -1,5 +1,6 @@
 //! Answers what it was asked, as any `wasi:http` component would: nothing here is Ripost's. With `post-to` among its
-//! headers it posts its body there first; its first run then says "not now".
+//! headers it posts its body there first; its first run then says "not now". With `cost` it says that much of its answer's
+//! cost, in a header as a service would.
 
 use wstd::http::{Body, Client, Error, Request, Response};
 
@@ -25,5 +26,9 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
         "request": request_id,
         "posted": posted,
     });
-    Ok(Response::builder().header("content-type", "application/json").body(Body::from(answer.to_string()))?)
+    let mut response = Response::builder().header("content-type", "application/json");
+    if let Some(cost) = header("cost") {
+        response = response.header("ripost-capture-usdc", cost);
+    }
+    Ok(response.body(Body::from(answer.to_string()))?)
 }
