@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 /// What a guest can import and is not answered unless its manifest has the grant.
 const GRANTED: [&str; 3] = ["kv", "outbound", "secrets"];
 
+/// Of what is looked at; no limit `component` can be higher.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
 /// Whether a manifest grants a capability to its API's handler.
 fn granted(api: &ApiManifest, capability: &str) -> bool {
     api.grants.lacks(&[capability.to_owned()]).is_empty()
@@ -87,7 +90,7 @@ impl Checker<'_> {
     fn file(mut self, path: &Utf8Path) -> anyhow::Result<Report> {
         let name = path.file_name().unwrap_or(path.as_str()).to_owned();
         let limits = self.config.sandbox.handler.clone();
-        let wasm = read(path, limits.component_bytes_max).with_context(|| format!("reading {path}"))?;
+        let wasm = read(path).with_context(|| format!("reading {path}"))?;
         if let Some(component) = self.component(&name, &wasm, &limits) {
             for capability in &component.capabilities {
                 if GRANTED.contains(&capability.as_str()) {
@@ -115,6 +118,7 @@ impl Checker<'_> {
             name: manifest.plugin.to_string(),
             version: manifest.version.clone(),
             digest: files.digest().to_string(),
+            digest_by_owner: (files.digest_by_owner() != files.digest()).then(|| files.digest_by_owner().to_string()),
         });
         // As the host does it: a file is judged once for each set of limits.
         let mut judged: Vec<(&str, &Limits, Option<Component>)> = Vec::new();
@@ -280,6 +284,16 @@ impl Checker<'_> {
                 self.needs_grant(&name, capability);
             }
         }
+        // What is not imported cannot be called, whatever the code says.
+        for capability in GRANTED.iter().filter(|capability| !capabilities.iter().any(|import| import == *capability)) {
+            if granted(api, capability) {
+                let message = format!("its manifest grants `{capability}`, which its handler does not use");
+                self.find(Grade::Note, &name, message);
+            }
+        }
+        if !api.config.is_empty() && !capabilities.iter().any(|import| import == "config") {
+            self.find(Grade::Note, &name, "its manifest has `config`, which its handler does not read".to_owned());
+        }
     }
 
     /// No error: some toolchains import the whole world and use little of it.
@@ -293,8 +307,8 @@ impl Checker<'_> {
     }
 }
 
-/// What this host's configuration allows.
-fn bounds(config: &Config) -> Bounds {
+/// What this host's configuration allows: the same that a gateway with it allows.
+pub(crate) fn bounds(config: &Config) -> Bounds {
     let sandbox = &config.sandbox;
     Bounds {
         default: sandbox.handler.clone(),
@@ -307,10 +321,10 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// A file, as far as one byte beyond what it may have: its size is then what is wrong with it.
-fn read(path: &Utf8Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+/// A file, whole: what is too large for the limit is still looked at, to say how large it is and what made it.
+fn read(path: &Utf8Path) -> io::Result<Vec<u8>> {
     let mut wasm = Vec::new();
-    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut wasm)?;
+    File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut wasm)?;
     Ok(wasm)
 }
 

@@ -51,6 +51,19 @@ impl<'de> Deserialize<'de> for Written {
 /// # Errors
 /// What is wrong with it, for whoever wrote the file.
 pub(crate) fn read(line: &Line, written: &Written, unit: Value) -> Result<Value, String> {
+    let (key, value, most) = (line.key, read_wish(line, written, unit)?, most(line.key, unit));
+    if value.exceeds(most) {
+        return Err(format!("`{key}` is {value} and can be {most} at most"));
+    }
+    Ok(value)
+}
+
+/// The same of a value that is held against a ceiling afterwards, which is lower than what is possible: that is what whoever
+/// asks for too much is to be told.
+///
+/// # Errors
+/// What is wrong with it, for whoever wrote the file.
+pub(crate) fn read_wish(line: &Line, written: &Written, unit: Value) -> Result<Value, String> {
     let key = line.key;
     let value = match (unit, written) {
         (Value::Bytes(_), Written::Text(text)) => units::parse_size(text).map(Value::Bytes),
@@ -77,20 +90,16 @@ pub(crate) fn read(line: &Line, written: &Written, unit: Value) -> Result<Value,
     if value.is_nothing() && !may_be_nothing(key) {
         return Err(format!("`{key}` must be more than nothing"));
     }
-    let most = most(key, unit);
-    if value.exceeds(most) {
-        return Err(format!("`{key}` is {value} and can be {most} at most"));
-    }
     Ok(value)
 }
 
 /// No log and no calls are something that one can want; no memory is not.
-fn may_be_nothing(key: &str) -> bool {
+pub(crate) fn may_be_nothing(key: &str) -> bool {
     key == "log" || key.starts_with("outbound_")
 }
 
 /// What no ceiling can pass.
-fn most(key: &str, unit: Value) -> Value {
+pub(crate) fn most(key: &str, unit: Value) -> Value {
     match unit {
         Value::Bytes(_) if key == "component" => Value::Bytes(COMPONENT_BYTES_MAX),
         Value::Bytes(_) => Value::Bytes(MEMORY_BYTES_MAX),

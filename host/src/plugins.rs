@@ -31,6 +31,8 @@ mod state;
 mod swap;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use manifest::tests::generated::manifest as any_manifest;
 pub use manifest::{
     Above, Access, Allowance, ApiGrants, ApiManifest, ApiSpec, ApiTarget, ApiTransforms, Bounds, Cancel, DeliveryMode,
     FILE_NAME, Manifest, ManifestError, NearMiss, OnError, PayloadForm, Reply, Upstream, schema,
@@ -130,6 +132,20 @@ pub struct PluginsConfig {
 }
 
 impl PluginsConfig {
+    /// What the operator allows a manifest.
+    pub(crate) fn bounds(&self, above: Above) -> Bounds {
+        let Self { limits, ceiling, guests_memory, transform, concurrency, plain_http, .. } = self;
+        Bounds {
+            default: limits.clone(),
+            ceiling: ceiling.clone(),
+            guests_memory: *guests_memory,
+            transform: transform.clone(),
+            concurrency: *concurrency,
+            plain_http: *plain_http,
+            above,
+        }
+    }
+
     /// The defaults, for these two folders.
     #[must_use]
     pub fn new(folder: impl Into<Utf8PathBuf>, revisions_folder: impl Into<Utf8PathBuf>) -> Self {
@@ -217,6 +233,9 @@ pub enum PluginError {
     /// The operator stopped the plugin, and its requests with it.
     #[error("the operator stopped the plugin of revision {}", .0.short())]
     Stopped(Digest),
+    /// An owner would start what the operator stopped.
+    #[error("the operator stopped `{0}`, and only the operator starts it again")]
+    OperatorsStop(String),
     /// Its plugin, or the revision before, has APIs of other owners, who would be rolled back with it.
     #[error("the plugin that offers {0} has APIs of other owners too, now or in the revision before; ask the operator")]
     Shared(ApiName),
@@ -628,16 +647,7 @@ impl Plugins {
     }
 
     fn bounds(&self, above: Above) -> Bounds {
-        let PluginsConfig { limits, ceiling, guests_memory, transform, concurrency, plain_http, .. } = &self.config;
-        Bounds {
-            default: limits.clone(),
-            ceiling: ceiling.clone(),
-            guests_memory: *guests_memory,
-            transform: transform.clone(),
-            concurrency: *concurrency,
-            plain_http: *plain_http,
-            above,
-        }
+        self.config.bounds(above)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::id::ConsumerId;
 use crate::time::Timestamp;
 use sha2::{Digest as _, Sha256};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Where a delivery stands.
@@ -80,6 +81,9 @@ pub struct RetryPolicy {
     waits: Vec<Duration>,
 }
 
+/// How many attempts a schedule may have.
+pub const RETRY_WAITS: RangeInclusive<usize> = 1..=50;
+
 /// The schedule is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a retry schedule has 1 to 50 waits of at most 24 h each")]
@@ -91,7 +95,7 @@ impl RetryPolicy {
     /// # Errors
     /// No waits, more than 50, or one above 24 hours.
     pub fn new(waits: Vec<Duration>) -> Result<Self, InvalidSchedule> {
-        let fits = (1..=50).contains(&waits.len()) && waits.iter().all(|wait| *wait <= RETRY_AFTER_MAX);
+        let fits = RETRY_WAITS.contains(&waits.len()) && waits.iter().all(|wait| *wait <= RETRY_AFTER_MAX);
         if fits { Ok(Self { waits }) } else { Err(InvalidSchedule) }
     }
 

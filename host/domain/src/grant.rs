@@ -102,6 +102,15 @@ impl OutboundRule {
             && self.covers_path(url.path())
     }
 
+    /// The methods that it names; none: every method is granted.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        let named: &[Box<str>] = match &self.methods {
+            Methods::Any => &[],
+            Methods::Only(list) => list,
+        };
+        named.iter().map(|method| &**method)
+    }
+
     /// Whether TLS is spoken.
     #[must_use]
     pub const fn is_https(&self) -> bool {

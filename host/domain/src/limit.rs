@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// More is no limit.
-const REQUESTS_MAX: u32 = 1_000_000;
+/// Most requests in a window; more is no limit.
+pub const REQUESTS_MAX: u32 = 1_000_000;
 
 /// The text is not a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

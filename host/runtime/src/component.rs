@@ -6,6 +6,7 @@ mod facts;
 mod inspection;
 mod linked;
 mod load_error;
+mod toolchain;
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +28,7 @@ pub use self::inspection::Inspection;
 pub(crate) use self::linked::Linked;
 pub use self::linked::{Handler, Transform};
 pub use self::load_error::LoadError;
+pub use self::toolchain::Toolchain;
 
 /// Machine code, not linked yet.
 pub(crate) struct Compiled {

@@ -40,7 +40,7 @@ pub use crate::call::{
     Call, Clock, Failure, NoProgress, Problem, ProgressSink, Request, Response, Run, RunOutcome, Usage, fixed_clock,
 };
 pub use crate::compiler::{CompileError, Compiler, InProcess, Job, Key, Target, compile};
-pub use crate::component::{Handler, Inspection, LoadError, Transform};
+pub use crate::component::{Handler, Inspection, LoadError, Toolchain, Transform};
 pub use crate::engine::{RuntimeConfig, RuntimeDescription, RuntimeError, Scheme, SchemeDescription};
 pub use crate::fair::{FairPermit, FairSemaphore};
 pub use crate::grants::{

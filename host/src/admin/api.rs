@@ -158,7 +158,11 @@ impl Admin {
         match endpoint {
             Endpoint::Routes => {
                 let bytes_max = self.uploads.bytes_max();
-                json(200, &serde_json::json!({ "routes": routes::shown(), "push_bytes_max": bytes_max }))
+                let owner = principal.only();
+                json(
+                    200,
+                    &serde_json::json!({ "routes": routes::shown(), "push_bytes_max": bytes_max, "owner": owner }),
+                )
             }
             Endpoint::Metrics => self.metrics_page().await,
             Endpoint::Status => json(200, &status::read(self, principal).await?),
@@ -229,7 +233,7 @@ impl Admin {
             Endpoint::Revisions => json(200, &plugins::revisions(self, principal, query).await?),
             Endpoint::RollBack => json(200, &plugins::roll_back(self, parameters, principal).await?),
             Endpoint::StopPlugin => json(200, &plugins::stop(self, parameters.at(0)).await?),
-            Endpoint::StartPlugin => done(plugins::start(self, parameters.at(0)).await),
+            Endpoint::StartPlugin => done(plugins::start(self, parameters.at(0), principal).await),
             Endpoint::RemoveByKey => done(plugins::remove(self, parameters.at(0)).await),
             Endpoint::Replay => json(200, &replay::of(self, principal, seen().await?, query).await?),
             Endpoint::Receipt => json(200, &webhooks::receipt(self, &seen().await?).await?),

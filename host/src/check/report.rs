@@ -23,8 +23,11 @@ pub(crate) struct Report {
 pub(crate) struct Plugin {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// Of the revision that it would be.
+    /// Of the revision that it would be in the plugins folder, or pushed by an operator.
     pub(crate) digest: String,
+    /// Of the one that it would be pushed with an owner's token, if that is another: it has upstreams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digest_by_owner: Option<String>,
 }
 
 /// A component that would be loaded.
@@ -90,8 +93,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Plugin { name, version, digest }) = &self.plugin {
+        if let Some(Plugin { name, version, digest, digest_by_owner }) = &self.plugin {
             writeln!(f, "{name} {version}, revision {digest}")?;
+            if let Some(digest) = digest_by_owner {
+                writeln!(f, "{name} {version}, revision {digest} if it is pushed with an owner's token")?;
+            }
         }
         for Finding { grade, subject, message } in &self.findings {
             // What stands in a file's name must not speak to the terminal.

@@ -21,13 +21,16 @@ pub(super) struct Check {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Judge as a gateway in development mode does, which allows plain HTTP to this machine; also with RIPOST_DEV=1
+    #[arg(long)]
+    dev: bool,
     #[command(flatten)]
     common: Common,
 }
 
 impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.load(Listening::default())?;
+        let config = self.common.load(Listening { dev: self.dev, ..Listening::default() })?;
         let report = check::check(&self.path, &config).map_err(|error| Failure::reading(error, Exit::Failure))?;
         if self.json {
             outln!("{}", serde_json::to_string_pretty(&report).context("writing JSON")?);

@@ -22,13 +22,16 @@ pub(super) struct Test {
     /// Print what guests wrote to their logs
     #[arg(long)]
     logs: bool,
+    /// Judge as a gateway in development mode does, which allows plain HTTP to this machine; also with RIPOST_DEV=1
+    #[arg(long)]
+    dev: bool,
     #[command(flatten)]
     common: Common,
 }
 
 impl Test {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.load(Listening::default())?;
+        let config = self.common.load(Listening { dev: self.dev, ..Listening::default() })?;
         let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         let Trial { lines, beyond } = threads
             .block_on(check::test(&self.path, &config))

@@ -53,6 +53,11 @@ impl Names {
         Self::answering(&[])
     }
 
+    /// Nobody has the name.
+    pub(crate) fn unknown() -> Arc<Self> {
+        Self::answering(&[&[]])
+    }
+
     pub(crate) fn silent(responds: bool) -> Arc<Self> {
         let script = Mutex::new(vec![Ok(vec!["127.0.0.1".parse().unwrap()])]);
         Arc::new(Self { script, wait: 60 * SECOND, responds, calls: AtomicUsize::new(0) })

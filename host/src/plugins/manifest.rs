@@ -5,6 +5,7 @@
 
 mod allowance;
 mod cors;
+mod effects;
 mod grants;
 mod keys;
 mod raw;
@@ -238,6 +239,12 @@ impl Manifest {
         components
     }
 
+    /// Whether one of the APIs has an upstream.
+    #[must_use]
+    pub fn has_upstreams(&self) -> bool {
+        self.apis.iter().any(|api| matches!(api.target, ApiTarget::Upstream(_)))
+    }
+
     /// Whether an API is among them.
     #[must_use]
     pub fn offers(&self, api: &ApiName) -> bool {
@@ -331,6 +338,7 @@ impl Reader<'_> {
             &[("webhook", DeliveryMode::Webhook), ("off", DeliveryMode::Off)],
         )?;
         let target = self.target(at, &raw, delivery)?;
+        self.check_effects(at, &raw, delivery)?;
         let payload = self.choice(
             "payload",
             raw.payload.as_ref(),
@@ -456,7 +464,7 @@ impl Reader<'_> {
     fn limit(&self, line: &Line, written: &Spanned<limits::Written>) -> Result<Value, ManifestError> {
         let at = written.span().start;
         let ceiling = line.get(&self.bounds.ceiling);
-        let wish = limits::read(line, written.get_ref(), ceiling).map_err(|message| self.error(at, message))?;
+        let wish = limits::read_wish(line, written.get_ref(), ceiling).map_err(|message| self.error(at, message))?;
         if !wish.exceeds(ceiling) {
             return Ok(wish);
         }
@@ -575,4 +583,4 @@ fn is_plain(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

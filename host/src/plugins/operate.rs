@@ -5,7 +5,7 @@ use super::record::Record;
 use super::scan::{Look, Turn};
 use super::state::{News, Origin, Stopped};
 use super::{Above, FILE_NAME, PluginError, Plugins, lock, source};
-use ripost_domain::api::Digest;
+use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_store::failpoint;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -141,16 +141,55 @@ impl Plugins {
     /// # Errors
     /// No such plugin, or what serves cannot be written down.
     pub async fn start(self: &Arc<Self>, key: &str) -> Result<(), PluginError> {
-        let key = key.to_owned();
-        self.decide(move |plugins| plugins.start_now(&key)).await?;
+        self.start_of(key, None).await
+    }
+
+    /// The same by an owner, who may undo what it may do: a rollback, or a quarantine, of a plugin that is all its own.
+    /// A stop is the operator's to end.
+    ///
+    /// # Errors
+    /// As [`Plugins::start`]; or the plugin has APIs of others, or the operator stopped it.
+    pub async fn start_of(self: &Arc<Self>, key: &str, only: Option<&Name>) -> Result<(), PluginError> {
+        let (key, only) = (key.to_owned(), only.cloned());
+        let start = move |plugins: &Arc<Self>| {
+            if let Some(owner) = &only {
+                plugins.check_all_of(owner, &key)?;
+            }
+            plugins.start_now(&key, only.is_some())
+        };
+        self.decide(start).await?;
         self.look(Look::settled()).await;
         Ok(())
     }
 
-    fn start_now(&self, key: &str) -> Result<(), PluginError> {
+    /// Whether what serves and what was put aside are of this owner alone. Of a plugin that has nothing of the owner's
+    /// it does not say that it is there.
+    fn check_all_of(&self, owner: &Name, key: &str) -> Result<(), PluginError> {
+        let unknown = || PluginError::Unknown(key.to_owned());
+        let digests: Vec<Digest> = {
+            let turn = lock(&self.turn);
+            let entry = turn.entries.get(key).ok_or_else(unknown)?;
+            let aside = entry.aside.as_ref().map(|aside| aside.digest);
+            entry.held.as_ref().map(|held| held.digest).into_iter().chain(aside).chain(entry.pushed).collect()
+        };
+        let mut apis = Vec::new();
+        for digest in digests {
+            let kept = self.kept(digest, Above::Lower).map_err(|reason| PluginError::Load { digest, reason })?;
+            apis.extend(kept.manifest.apis.into_iter().map(|api| api.name));
+        }
+        let (own, others): (Vec<ApiName>, Vec<ApiName>) = apis.into_iter().partition(|api| api.owner == *owner);
+        match (own.into_iter().next(), others.is_empty()) {
+            (None, _) => Err(unknown()),
+            (Some(_), true) => Ok(()),
+            (Some(api), false) => Err(PluginError::Shared(api)),
+        }
+    }
+
+    fn start_now(&self, key: &str, by_owner: bool) -> Result<(), PluginError> {
         let mut turn = lock(&self.turn);
-        if !turn.entries.contains_key(key) {
-            return Err(PluginError::Unknown(key.to_owned()));
+        let entry = turn.entries.get(key).ok_or_else(|| PluginError::Unknown(key.to_owned()))?;
+        if by_owner && entry.stopped.is_some() {
+            return Err(PluginError::OperatorsStop(key.to_owned()));
         }
         let mut record = record_of(&turn);
         if let Some(line) = record.plugins.get_mut(key) {

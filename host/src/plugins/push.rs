@@ -80,13 +80,10 @@ impl From<io::Error> for PushError {
     }
 }
 
-/// Whether there are upstreams, all of them where an owner's token may lead. What a name resolves to is checked when
-/// connecting.
-fn vet(manifest: &Manifest, policy: &UrlPolicy) -> Result<bool, PushError> {
-    let mut some = false;
+/// Whether all upstreams are where an owner's token may lead. What a name resolves to is checked when connecting.
+fn vet(manifest: &Manifest, policy: &UrlPolicy) -> Result<(), PushError> {
     for api in &manifest.apis {
         let ApiTarget::Upstream(upstream) = &api.target else { continue };
-        some = true;
         WebhookUrl::parse_for_call(upstream.url.as_str(), policy).map_err(|error| {
             PushError::Refused(format!(
                 "the upstream of `{}` cannot be set with an owner's token: {error}; or have the operator add its network to [upstream] allow",
@@ -94,7 +91,7 @@ fn vet(manifest: &Manifest, policy: &UrlPolicy) -> Result<bool, PushError> {
             ))
         })?;
     }
-    Ok(some)
+    Ok(())
 }
 
 impl Plugins {
@@ -145,10 +142,11 @@ impl Plugins {
         if let Some(api) = manifest.apis.iter().find(|api| api.name.owner != key.owner) {
             return Err(PushError::Foreign { api: api.name.clone(), owner: key.owner.clone() });
         }
-        let revision = match guard {
-            Some(policy) if vet(&manifest, policy)? => revision.guarded(),
-            _ => revision,
-        };
+        if let Some(policy) = guard {
+            vet(&manifest, policy)?;
+        }
+        // As `Files::digest_by_owner` has it, which is what the owner was shown.
+        let revision = if guard.is_some() && manifest.has_upstreams() { revision.guarded() } else { revision };
         let digest = revision.digest();
         // Before anything is kept, and again below: somebody may push at the same time.
         self.check_number(&lock(&self.turn), key)?;

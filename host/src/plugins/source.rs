@@ -86,16 +86,18 @@ pub struct Files {
 }
 
 impl Files {
-    /// Of manifest and components together: the revision that they would be.
+    /// Of manifest and components together: the revision that they would be in the plugins folder, or pushed by an
+    /// operator.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.revision.digest()
     }
 
-    /// The same if an owner's token sets it and there are upstreams.
+    /// The revision that they would be pushed with an owner's token: another one if there are upstreams, because those
+    /// are held to what the operator allows.
     #[must_use]
-    pub fn guarded_digest(&self) -> Digest {
-        self.revision.guarded_digest()
+    pub fn digest_by_owner(&self) -> Digest {
+        if self.manifest.has_upstreams() { self.revision.guarded_digest() } else { self.revision.digest() }
     }
 
     /// A component, a schema or a case that the manifest names.

@@ -94,7 +94,10 @@ async fn no_grant_leads_inside_the_operators_network() -> Test {
     ] {
         let called = calls(&consumer, "demo/out", &json!({ "url": url })).await?.remove(0);
         assert_eq!(error_of(&called), "address-forbidden", "{url}: {called}");
-        assert!(!called["text"].as_str().unwrap_or_default().contains("127"), "{called}");
+        // The host as the handler named it, and not what a name means.
+        if url.ends_with(&format!("localhost:{port}/")) {
+            assert_eq!(called["text"], format!("localhost:{port} has no address that handlers may reach"));
+        }
     }
     let userinfo = json!({ "url": format!("http://a.example.org@127.0.0.1:{port}/") });
     let called = calls(&consumer, "demo/out", &userinfo).await?.remove(0);

@@ -1,6 +1,6 @@
 //! Plugins that come over the wire.
 
-use crate::{Test, host};
+use crate::{Test, host, upstream};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -345,4 +345,61 @@ async fn a_third_upload_at_once_is_told_to_come_again() -> Test {
         Ok((answer.status == 202).then_some(()))
     })
     .await
+}
+
+/// The digests that a text names as revisions, shortened as they are shown.
+fn revisions(text: &str) -> Vec<&str> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let named = words.windows(2).filter(|pair| pair[0] == "revision");
+    named.map(|pair| &pair[1].trim_end_matches([',', ':'])[..12]).collect()
+}
+
+#[tokio::test]
+async fn the_revision_that_is_checked_and_sent_is_the_one_that_serves_whoever_pushes_it() -> Test {
+    let host = host().start().await?;
+    let owner = owner_token(&host, "demo").await?;
+    let folder = host.stage().join("up");
+    upstream::plugin("http://127.0.0.1:1/", "").write(&folder)?;
+    let checked = host.cli(&["check", folder.as_str(), "--json"]).await?.expect(0)?.json()?;
+    for (token, digest) in [(&operator(&host)?, "digest"), (&owner, "digest_by_owner")] {
+        let pushed =
+            host.cli(&["push", folder.as_str(), "--to", host.admin_url(), "--token", token]).await?.expect(0)?;
+        let checked = &checked["plugin"][digest].as_str().context(digest)?[..12];
+        let told = revisions(&pushed.stdout);
+        assert!(told.len() == 2 && told.iter().all(|told| *told == checked), "{told:?} is not {checked}: {pushed:?}");
+        let status = host.admin(Method::GET, "/admin/v1/plugins/demo/up").await?.expect(200)?.json()?;
+        assert_eq!(&status["active"].as_str().context("it serves")?[..12], checked);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_undoes_a_rollback_as_the_status_says_and_does_not_end_the_operators_stop() -> Test {
+    let host = host().start().await?;
+    let (own, other) = (owner_token(&host, "demo").await?, owner_token(&host, "other").await?);
+    let folder = host.stage().join("echo");
+    let as_owner = async |token: &str, arguments: &[&str]| {
+        host.cli(&[arguments, &["--to", host.admin_url(), "--token", token]].concat()).await
+    };
+    for version in ["1.0.0", "2.0.0"] {
+        let plugin = Plugin::one("echo", guests::echo());
+        plugin.with_manifest(|text| text.replace("1.0.0", version)).write(&folder)?;
+        as_owner(&own, &["push", folder.as_str()]).await?.expect(0)?;
+    }
+    as_owner(&own, &["rollback", "demo/echo"]).await?.expect(0)?;
+    let status = as_owner(&own, &["status"]).await?.expect(0)?.stdout;
+    assert!(status.contains("1.0.0: quarantined") && status.contains("`ripost plugins start demo/echo`"), "{status}");
+    let refused = as_owner(&other, &["plugins", "start", "demo/echo"]).await?.expect(1)?;
+    assert!(refused.stderr.contains("there is no plugin `demo/echo`"), "{refused:?}");
+    as_owner(&own, &["plugins", "start", "demo/echo"]).await?.expect(0)?;
+    until("the newer revision serves", Duration::from_secs(10), async || {
+        let status = as_owner(&own, &["status"]).await?.expect(0)?.stdout;
+        Ok(status.contains("2.0.0: active").then_some(()))
+    })
+    .await?;
+    host.cli(&["plugins", "stop", "demo/echo"]).await?.expect(0)?;
+    let refused = as_owner(&own, &["plugins", "start", "demo/echo"]).await?.expect(1)?;
+    assert!(refused.stderr.contains("only the operator starts it again"), "{refused:?}");
+    host.cli(&["plugins", "start", "demo/echo"]).await?.expect(0)?;
+    Ok(())
 }

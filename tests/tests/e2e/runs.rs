@@ -1,9 +1,11 @@
 //! The receipt of every run, as the operator sees it.
 
-use crate::{PAUSED, Test, host};
+use crate::{PAUSED, Test, host, upstream};
+use anyhow::Context as _;
 use http::Method;
+use ripost_tests::guests::transforms::{self, Kind};
 use ripost_tests::guests::{self, Failure};
-use ripost_tests::{Api, Consumer, Host, Plugin};
+use ripost_tests::{Api, Consumer, Host, Plugin, Reply, Sink};
 use serde_json::{Value, json};
 
 async fn ended(consumer: &Consumer, api: &str) -> anyhow::Result<String> {
@@ -86,5 +88,53 @@ async fn a_request_without_a_run_says_so_and_an_unknown_one_too() -> Test {
     let refused = host.cli(&["runs", &other]).await?.expect(1)?;
     assert!(refused.stderr.contains("no such request"), "{refused:?}");
     host.cli(&["runs", "nonsense"]).await?.expect(64)?;
+    Ok(())
+}
+
+/// What `ripost runs` shows of a request that has no row, or whose row says nothing of this run.
+async fn shown(host: &Host, id: &str) -> anyhow::Result<String> {
+    Ok(host.cli(&["runs", id]).await?.expect(0)?.stdout)
+}
+
+#[tokio::test]
+async fn a_request_transform_that_broke_is_shown_by_the_id_that_its_caller_was_told() -> Test {
+    let api = Api::new("demo", "traps", guests::echo()).line("transforms = { request = [\"x.wasm\"] }");
+    let plugin = Plugin::new("t", [api]).file("x.wasm", transforms::traps(Kind::Request));
+    let host = host().plugin(&plugin).start().await?;
+    let refused = host.demo().call("demo/traps").json(&json!({})).send().await?.expect(502)?;
+    let problem = refused.json()?;
+    let id = problem["requestId"].as_str().context("the caller is told an id")?;
+    let runs = shown(&host, id).await?;
+    assert!(runs.starts_with("run 1  ") && runs.contains("transform-failed") && runs.contains("wasm trap"), "{runs}");
+    assert!(!problem.to_string().contains("wasm trap"), "{problem}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_synchronous_call_that_an_upstream_did_not_answer_is_shown_with_its_cause() -> Test {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let host = upstream::host(&format!("http://{closed}/"), "delivery = \"off\"").start().await?;
+    let refused = host.demo().call("demo/up").json(&json!({})).send().await?.expect(502)?;
+    let runs = shown(&host, refused.header("ripost-request-id").context("an id")?).await?;
+    assert!(runs.contains("connect-refused") && runs.contains(&format!("connecting to {closed}")), "{runs}");
+    assert!(!refused.json()?.to_string().contains(&closed.port().to_string()), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transform_that_broke_on_a_posted_result_is_shown_with_the_run_that_forwarded_it() -> Test {
+    let service = Sink::start().await?;
+    service.otherwise(Reply::status(202));
+    let plugin = upstream::plugin(&service.url("/work"), "transforms = { response = [\"x.wasm\"] }")
+        .file("x.wasm", transforms::traps(Kind::Response));
+    let host = host().plugin(&plugin).start().await?;
+    let consumer = host.demo();
+    let id = consumer.call("demo/up").header("prefer", "respond-async").json(&json!({})).accepted().await?;
+    upstream::awaits(&consumer, &id).await?;
+    let path = upstream::callback(&host, &service.first(&id).await?)?;
+    let answer = upstream::result(&host, &path, "{}").await?;
+    assert!(!answer.body.windows(9).any(|part| part == b"wasm trap"), "{answer:?}");
+    let runs = shown(&host, &id).await?;
+    assert!(runs.contains("transform-failed") && runs.contains("wasm trap"), "{runs}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Handlers made by three public toolchains that know `wasi:http` and nothing of Ripost.
 
 use crate::{Test, host};
-use ripost_tests::places;
+use ripost_tests::{Api, Plugin, audit, places};
 use serde_json::json;
 use std::time::Duration;
 
@@ -29,6 +29,20 @@ async fn answers(guest: &str) -> Test {
 #[tokio::test]
 async fn a_handler_in_rust_by_wstd_answers() -> Test {
     answers("wstd-http").await
+}
+
+#[tokio::test]
+async fn a_handler_of_wasi_http_says_with_a_header_what_its_answer_costs() -> Test {
+    let component = std::fs::read(places::built_plugin("wstd-http")?.join("wstd-http.wasm"))?;
+    let api = Api::new("demo", "meter", component).price("0.050000");
+    let host = host().plugin(&Plugin::new("meter", [api])).start().await?;
+    let consumer = host.add_consumer("metered", "1").await?;
+    let call = |cost: &str| consumer.call("demo/meter").header("cost", cost).json(&json!({})).send();
+    let paid = call("0.02").await?.expect(200)?;
+    assert_eq!((paid.header("ripost-capture-usdc"), consumer.balances().await?), (None, (980_000, 0)));
+    assert_eq!(call("0.06").await?.expect(502)?.problem()?, "capture-invalid");
+    assert_eq!(consumer.balances().await?, (980_000, 0));
+    audit::check(host.data())
 }
 
 #[tokio::test]

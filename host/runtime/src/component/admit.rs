@@ -4,7 +4,7 @@
 use wasmparser::{Encoding, Instance, Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
 
-use super::{Facts, LoadError};
+use super::{Facts, LoadError, Toolchain};
 use crate::limits::Limits;
 use crate::role::Role;
 
@@ -57,7 +57,8 @@ fn shown(char: char) -> impl Iterator<Item = char> {
 /// Whether the bytes may be a component at all, by their beginning and their size.
 pub(crate) fn kind(wasm: &[u8], limits: &Limits) -> Result<(), LoadError> {
     if wasm.len() > limits.component_bytes_max {
-        return Err(LoadError::TooLarge { bytes: wasm.len(), bytes_max: limits.component_bytes_max });
+        let (bytes, bytes_max) = (wasm.len(), limits.component_bytes_max);
+        return Err(LoadError::TooLarge { bytes, bytes_max, toolchain: Toolchain::of(wasm) });
     }
     if wasm.is_empty() {
         return Err(LoadError::NotAComponent("it is empty"));

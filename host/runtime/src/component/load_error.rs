@@ -1,5 +1,6 @@
 //! Why a file cannot be a handler or a transform, in words for its owner.
 
+use super::Toolchain;
 use crate::compiler::CompileError;
 use crate::limits::Value;
 
@@ -8,14 +9,17 @@ use crate::limits::Value;
 pub enum LoadError {
     /// Make it smaller, or ask for a higher limit.
     #[error(
-        "the component has {bytes} bytes and the limit `component` is {}: strip it (`strip = true`, `opt-level = \"s\"`), or raise `component` in [api.limits]",
-        Value::Bytes(*bytes_max)
+        "the component has {bytes} bytes and the limit `component` is {}: {}, or raise `component` in [api.limits]",
+        Value::Bytes(*bytes_max),
+        toolchain.smaller()
     )]
     TooLarge {
         /// Its size.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
+        /// What made it.
+        toolchain: Toolchain,
     },
     /// Deploy the component, not what was compiled from it.
     #[error(
@@ -24,13 +28,11 @@ pub enum LoadError {
     Precompiled,
     /// Make a component of it.
     #[error(
-        "the file is a core WebAssembly module, not a component: componentise it (`ripost build`, or `wasm-tools component new`)"
+        "the file is a core WebAssembly module, not a component: in Rust build it with `cargo build --release --target wasm32-wasip2`, which makes a component; of a module that embeds its world `wasm-tools component new` makes one"
     )]
     CoreModule,
     /// Assemble it.
-    #[error(
-        "the file is WebAssembly text: assemble it to a binary component first (`wasm-tools parse`, or `ripost build`)"
-    )]
+    #[error("the file is WebAssembly text: make a binary component of it first, with `wasm-tools parse`")]
     Text,
     /// It is something else.
     #[error("the file is not a WebAssembly component: {0}")]

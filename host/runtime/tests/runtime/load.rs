@@ -1,6 +1,6 @@
 //! What is refused before it runs, each with words of its own.
 
-use ripost_runtime::{Limits, LoadError};
+use ripost_runtime::{Limits, LoadError, Toolchain};
 
 use crate::common::{Guest, component, component_of};
 use crate::{limits, runtime};
@@ -54,7 +54,10 @@ fn a_name_in_a_damaged_component_cannot_speak_to_a_terminal_or_fill_a_log() {
 fn a_component_over_the_limit_is_refused_with_both_figures() {
     let wasm = Guest::echo().wasm();
     let limits = Limits { component_bytes_max: 100, ..Limits::default() };
-    assert_eq!(runtime().load(&wasm, &limits).unwrap_err(), LoadError::TooLarge { bytes: wasm.len(), bytes_max: 100 });
+    assert_eq!(
+        runtime().load(&wasm, &limits).unwrap_err(),
+        LoadError::TooLarge { bytes: wasm.len(), bytes_max: 100, toolchain: Toolchain::Unknown }
+    );
 }
 
 #[test]

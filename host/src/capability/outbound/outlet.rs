@@ -55,6 +55,12 @@ impl Outlet {
         &self.url_policy
     }
 
+    /// Whether handlers are told if a host is unknown, refuses or is silent. Not where the operator has opened networks
+    /// that are not public: with it they could find out what runs in them.
+    pub(super) fn tells_why(&self) -> bool {
+        self.url_policy.addresses.allow.is_empty()
+    }
+
     /// At once, or not: whoever waited here would hold an instance meanwhile.
     pub(super) fn enter(&self, owner: &Arc<str>) -> Result<Place<'_>, OutboundError> {
         let OutletBounds { in_flight, in_flight_per_owner } = self.bounds;

@@ -1,10 +1,59 @@
 //! `[api.grants]`: what the owner lets a handler reach, and the operator's say in it.
 
 use super::{Above, ManifestError, Reader, raw};
+use crate::nearest::nearest;
 use ripost_domain::address::PlainHttp;
 use ripost_domain::grant::{OutboundRule, SecretName};
 use std::sync::Arc;
 use toml::Spanned;
+
+/// Methods that are in use, in lower case: those that HTTP registers (RFC 9110 §16.1) and a few that it does not. Another one
+/// may be granted too, unless it is nearly one of these.
+const METHODS: &[&str] = &[
+    "get",
+    "head",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "options",
+    "query",
+    "acl",
+    "baseline-control",
+    "bind",
+    "checkin",
+    "checkout",
+    "copy",
+    "label",
+    "link",
+    "list",
+    "lock",
+    "m-search",
+    "merge",
+    "mkactivity",
+    "mkcalendar",
+    "mkcol",
+    "mkredirectref",
+    "mkworkspace",
+    "move",
+    "notify",
+    "orderpatch",
+    "propfind",
+    "proppatch",
+    "purge",
+    "rebind",
+    "report",
+    "search",
+    "subscribe",
+    "unbind",
+    "uncheckout",
+    "unlink",
+    "unlock",
+    "unsubscribe",
+    "update",
+    "updateredirectref",
+    "version-control",
+];
 
 /// Rules, or secrets, of one API.
 pub(super) const LIST_MAX: usize = 64;
@@ -43,6 +92,15 @@ impl Reader<'_> {
 
     fn rule(&self, text: &Spanned<String>) -> Result<OutboundRule, ManifestError> {
         let rule: OutboundRule = self.parsed("grants.outbound", text)?;
+        if self.bounds.above == Above::Refuse
+            && let Some((method, meant)) = rule.methods().find_map(|method| Some((method, mistyped(method)?)))
+        {
+            let message = format!(
+                "`grants.outbound`: no service is known to have the method `{method}`; did you mean {}? To grant every method, name none",
+                meant.to_ascii_uppercase()
+            );
+            return Err(self.error(text.span().start, message));
+        }
         let allowed = rule.is_https()
             || match self.bounds.plain_http {
                 PlainHttp::Refused => false,
@@ -53,8 +111,9 @@ impl Reader<'_> {
         if allowed || self.bounds.above == Above::Lower {
             return Ok(rule);
         }
+        let dev = if rule.is_loopback() { ", work in development mode (--dev)" } else { "" };
         let message = format!(
-            "`grants.outbound`: \"{rule}\" is plain http, which this host does not allow; use https, or have the operator set outbound.plain_http"
+            "`grants.outbound`: \"{rule}\" is plain http, which this host does not allow; use https{dev}, or have the operator set outbound.plain_http"
         );
         Err(self.error(text.span().start, message))
     }
@@ -81,5 +140,33 @@ impl Reader<'_> {
             list.push(entry);
         }
         Ok(list)
+    }
+}
+
+/// The method that was probably meant.
+fn mistyped(method: &str) -> Option<&'static str> {
+    let is_known = METHODS.iter().any(|known| known.eq_ignore_ascii_case(method));
+    if is_known { None } else { nearest(method, METHODS.iter().copied()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mistyped;
+
+    #[test]
+    fn a_slip_of_the_finger_is_told_from_a_method_that_few_services_have() {
+        for (written, meant) in [
+            ("PSOT", "post"),
+            ("GTE", "get"),
+            ("DELTE", "delete"),
+            ("PATHC", "patch"),
+            ("POSTS", "post"),
+            ("OPTION", "options"),
+        ] {
+            assert_eq!(mistyped(written), Some(meant), "{written}");
+        }
+        for known in ["GET", "PURGE", "LIST", "PROPFIND", "M-SEARCH", "VERSION-CONTROL", "BAN", "X"] {
+            assert_eq!(mistyped(known), None, "{known}");
+        }
     }
 }

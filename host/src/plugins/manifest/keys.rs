@@ -2,10 +2,12 @@
 //! by others. The checks and the JSON Schema are made from these tables, and so never differ.
 
 use super::transforms::TRANSFORMS_MAX;
-use super::{MAX_ATTEMPTS, allowance, grants};
+use super::{EXPIRES_IN, MAX_ATTEMPTS, allowance, grants};
 use crate::nearest::nearest;
+use ripost_domain::delivery::{RETRY_AFTER_MAX, RETRY_WAITS};
 use ripost_runtime::LINES;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// A table of a manifest.
@@ -43,7 +45,9 @@ pub(super) enum Form {
     Choice(&'static [&'static str]),
     Count(RangeInclusive<u32>),
     Flag,
-    List(Text, usize),
+    List(Text, RangeInclusive<usize>),
+    /// A list without the same twice, up to so many.
+    Set(Text, usize),
     /// Any keys, each with a text.
     Texts,
     /// `[api.limits]`: what there is to limit is listed in [`LINES`].
@@ -55,13 +59,13 @@ pub(super) enum Form {
 /// What a text looks like.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Text {
-    Any,
+    Version,
     Name,
     Component,
     Folder,
     Schema,
     Amount,
-    Duration,
+    Duration { least: Duration, most: Duration },
     Place,
     Url,
     SecretName,
@@ -93,7 +97,7 @@ static PLUGIN: Table = Table {
     place: "[plugin]",
     keys: &[
         required("name", Form::Text(Text::Name), "The plugin's name."),
-        required("version", Form::Text(Text::Any), "The plugin's version, as you like; 1 to 64 bytes."),
+        required("version", Form::Text(Text::Version), "The plugin's version, as you like; 1 to 64 bytes."),
     ],
     one_of: &[],
     later: &[],
@@ -118,7 +122,7 @@ static API: Table = Table {
         key("price", Form::Text(Text::Amount), "USDC for one request; held when it is accepted. Default 0."),
         key(
             "expires_in",
-            Form::Text(Text::Duration),
+            Form::Text(Text::Duration { least: *EXPIRES_IN.start(), most: *EXPIRES_IN.end() }),
             "From accept to the end of the last run, 1 s to 7 d. Default 1 h.",
         ),
         key("max_attempts", Form::Count(MAX_ATTEMPTS), "Runs of one request. Default 3."),
@@ -180,7 +184,7 @@ static CORS: Table = Table {
     place: "`cors`",
     keys: &[key(
         "origins",
-        Form::List(Text::Origin, grants::LIST_MAX),
+        Form::Set(Text::Origin, grants::LIST_MAX),
         "Origins such as https://shop.example, or * for every page. They may also follow requests.",
     )],
     one_of: &[],
@@ -189,7 +193,11 @@ static CORS: Table = Table {
 
 static RETRY: Table = Table {
     place: "`retry`",
-    keys: &[key("schedule", Form::List(Text::Duration, 100), "The wait before each attempt, the first one included.")],
+    keys: &[key(
+        "schedule",
+        Form::List(Text::Duration { least: Duration::ZERO, most: RETRY_AFTER_MAX }, RETRY_WAITS),
+        "The wait before each attempt, the first one included: 1 to 50 waits, each of 24 h at most.",
+    )],
     one_of: &[],
     later: &[],
 };
@@ -197,8 +205,8 @@ static RETRY: Table = Table {
 static GRANTS: Table = Table {
     place: "[api.grants]",
     keys: &[
-        key("outbound", Form::List(Text::Place, grants::LIST_MAX), "Where it may call."),
-        key("secrets", Form::List(Text::SecretName, grants::LIST_MAX), "Which of the owner's secrets it may use."),
+        key("outbound", Form::Set(Text::Place, grants::LIST_MAX), "Where it may call."),
+        key("secrets", Form::Set(Text::SecretName, grants::LIST_MAX), "Which of the owner's secrets it may use."),
         key("kv", Form::Flag, "Whether it may use the owner's store."),
     ],
     one_of: &[],
@@ -208,9 +216,9 @@ static GRANTS: Table = Table {
 static TRANSFORMS: Table = Table {
     place: "`transforms`",
     keys: &[
-        key("request", Form::List(Text::Component, TRANSFORMS_MAX), "On what the consumer sent, in this order."),
-        key("response", Form::List(Text::Component, TRANSFORMS_MAX), "On the answer, before it is stored."),
-        key("webhook", Form::List(Text::Component, TRANSFORMS_MAX), "On the webhook's payload, when it is made."),
+        key("request", Form::List(Text::Component, 0..=TRANSFORMS_MAX), "On what the consumer sent, in this order."),
+        key("response", Form::List(Text::Component, 0..=TRANSFORMS_MAX), "On the answer, before it is stored."),
+        key("webhook", Form::List(Text::Component, 0..=TRANSFORMS_MAX), "On the webhook's payload, when it is made."),
         key(
             "webhook_on_error",
             Form::Choice(&["fail", "send_original"]),
@@ -222,6 +230,11 @@ static TRANSFORMS: Table = Table {
 };
 
 impl Table {
+    /// Whether it may have this key.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
+    }
+
     fn names(&self) -> Vec<&'static str> {
         self.keys.iter().map(|key| key.name).collect()
     }
@@ -253,20 +266,28 @@ fn check_table(table: &DeTable<'_>, known: &Table) -> Result<(), Wrong> {
         match (&key.form, value.get_ref()) {
             (Form::Table(known), DeValue::Table(table)) => check_table(table, known)?,
             (Form::Tables(known), DeValue::Array(list)) => {
-                for table in list.iter().filter_map(|entry| entry.get_ref().as_table()) {
+                for entry in list {
+                    let Some(table) = entry.get_ref().as_table() else { return Err(not_tables(key, entry.span())) };
                     check_table(table, known)?;
                 }
             }
-            (Form::Tables(_), _) => {
-                let message = format!("`{0}` is a list; write [[{0}]], in two brackets", key.name);
+            (Form::Tables(_), _) => return Err(not_tables(key, value.span())),
+            (Form::Limits, DeValue::Table(table)) => check_names(table, LIMITS, &limits(), &[])?,
+            // A list would be read as the values of the keys in some order.
+            (Form::Table(_) | Form::Limits | Form::Texts, DeValue::Array(_)) => {
+                let message = format!("`{0}` is a table; write `{0} = {{ … }}`, with a name for each value", key.name);
                 return Err(Wrong { at: value.span().start, message });
             }
-            (Form::Limits, DeValue::Table(table)) => check_names(table, LIMITS, &limits(), &[])?,
             // Values of another kind are for whoever reads them.
             _ => {}
         }
     }
     Ok(())
+}
+
+fn not_tables(key: &Key, span: Range<usize>) -> Wrong {
+    let message = format!("`{0}` is a list of tables; write [[{0}]], in two brackets", key.name);
+    Wrong { at: span.start, message }
 }
 
 fn check_names(table: &DeTable<'_>, place: &str, known: &[&str], later: &[&str]) -> Result<(), Wrong> {

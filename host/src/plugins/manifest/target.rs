@@ -1,6 +1,6 @@
 //! `handler` or `upstream`: who answers an API's requests.
 
-use super::{DeliveryMode, ManifestError, Reader, check_component, raw};
+use super::{DeliveryMode, ManifestError, Reader, check_component, effects, raw};
 use crate::upstreams;
 use toml::Spanned;
 use url::Url;
@@ -99,9 +99,8 @@ impl Reader<'_> {
                 reply
             }
         };
-        let foreign =
-            [("cases", raw.cases.is_some()), ("config", !raw.config.is_empty()), ("grants", raw.grants.is_some())];
-        if let Some((key, _)) = foreign.iter().find(|(_, given)| *given) {
+        let given = [raw.cases.is_some(), !raw.config.is_empty(), raw.grants.is_some()];
+        if let Some((key, _)) = effects::OF_COMPONENTS.iter().zip(given).find(|(_, given)| *given) {
             let message = format!("`{key}` is for components, and this API has an upstream; leave it out");
             return Err(self.error(at, message));
         }

@@ -1,4 +1,5 @@
 mod fuzz;
+pub(crate) mod generated;
 mod schema;
 
 use super::*;
@@ -37,6 +38,9 @@ owner = "demo"
 slug = "weekly"
 handler = "reports.wasm"
 "#;
+
+/// The limits in it that an upstream has not.
+const OF_A_COMPONENT: &str = "memory = \"128 MiB\"\ncpu = \"3 s\"\n";
 
 fn bounds() -> Bounds {
     Bounds {
@@ -126,7 +130,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (
             "[plugin]\nname = \"a\"\nversion = \"1\"\n[api]\nowner = \"demo\"\n".to_owned(),
-            "4: `api` is a list; write [[api]], in two brackets",
+            "4: `api` is a list of tables; write [[api]], in two brackets",
         ),
         (with("owner = \"demo\"\n", ""), "6: an [[api]] has no `owner`; add owner = \"demo\""),
         (with("slug = \"daily\"\n", ""), "6: an [[api]] has no `slug`; add slug = \"my-api\""),
@@ -217,7 +221,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (
             with("price = \"0.05\"\n", "").replacen(
-                "delivery = \"webhook\"",
+                "delivery = \"webhook\"\npayload = \"request\"",
                 "delivery = \"off\"\ntransforms.webhook = [\"a.wasm\"]",
                 1,
             ),
@@ -358,11 +362,9 @@ fn a_key_of_a_later_version_is_refused_and_not_ignored() {
 #[test]
 fn an_upstream_stands_in_the_place_of_a_handler_and_says_when_it_answers() {
     let parse = |lines: &str| {
-        let text = with("handler = \"reports.wasm\"\nprice", &format!("{lines}\nprice")).replacen(
-            "\n[api.config]\nregion = \"eu\"\n",
-            "\n\n\n",
-            1,
-        );
+        let text = with("handler = \"reports.wasm\"\nprice", &format!("{lines}\nprice"))
+            .replacen("\n[api.config]\nregion = \"eu\"\n", "\n\n\n", 1)
+            .replacen(OF_A_COMPONENT, "", 1);
         Manifest::parse("p", &text, &bounds()).map_err(|error| error.to_string())
     };
     let upstream = "upstream = \"http://10.0.0.7:8080/process?k=1\"";
@@ -414,7 +416,8 @@ fn an_upstream_stands_in_the_place_of_a_handler_and_says_when_it_answers() {
     let off = |lines: &str| {
         let text = with("handler = \"reports.wasm\"\nprice = \"0.05\"", lines)
             .replacen("\n[api.config]\nregion = \"eu\"\n", "\n\n\n", 1)
-            .replacen("delivery = \"webhook\"", "delivery = \"off\"", 1);
+            .replacen(OF_A_COMPONENT, "", 1)
+            .replacen("delivery = \"webhook\"\npayload = \"request\"", "delivery = \"off\"", 1);
         Manifest::parse("p", &text, &bounds()).map_err(|error| error.to_string())
     };
     let manifest = off("upstream = \"http://h/\"\n").unwrap();
@@ -515,6 +518,44 @@ fn plain_http_is_granted_where_the_operator_allows_it() {
 }
 
 #[test]
+fn a_wish_above_the_ceiling_is_told_the_ceiling_however_far_above_it_is() {
+    for wish in ["600 MiB", "5 GiB", "99999 GiB"] {
+        let error = refusal(&with("memory = \"128 MiB\"", &format!("memory = \"{wish}\"")));
+        assert!(error.contains("this host's ceiling is 512 MiB") && !error.contains("at most"), "{error}");
+    }
+}
+
+#[test]
+fn a_setting_without_effect_is_refused_and_a_revision_that_has_it_already_is_not() {
+    let handler = |lines: &str, limits: &str| {
+        format!(
+            "[plugin]\nname = \"a\"\nversion = \"1\"\n[[api]]\nowner = \"demo\"\nslug = \"a\"\n{lines}\n[api.limits]\n{limits}\n"
+        )
+    };
+    let (wasm, service) = ("handler = \"a.wasm\"", "upstream = \"http://localhost:1\"");
+    for (text, line, says) in [
+        (handler(&format!("{wasm}\ndelivery = \"off\"\npayload = \"result\""), ""), 9, "`payload` is for webhooks"),
+        (
+            handler(&format!("{wasm}\ndelivery = \"off\"\nretry = {{ schedule = [\"1 s\"] }}"), ""),
+            9,
+            "`retry` is for webhooks",
+        ),
+        (handler(service, "wall = \"1 s\"\ncpu = \"1 s\""), 10, "the limit `cpu` is for components"),
+        (handler(wasm, "outbound_calls = 3"), 9, "the limit `outbound_calls` is for calls to the outside"),
+        (
+            handler(&format!("{wasm}\ngrants = {{ outbound = [\"PSOT https://a.example\"] }}"), ""),
+            8,
+            "no service is known to have the method `PSOT`; did you mean POST?",
+        ),
+    ] {
+        let error = refusal(&text);
+        assert!(error.starts_with(&format!("reports/plugin.toml:{line}: ")) && error.contains(says), "{error}");
+        let lower = Bounds { above: Above::Lower, ..bounds() };
+        Manifest::parse("p", &text, &lower).unwrap();
+    }
+}
+
+#[test]
 fn a_ceiling_lowered_later_bounds_a_revision_instead_of_losing_its_requests() {
     let ceiling = Limits { memory_bytes: 32 << 20, wall: Duration::from_secs(5), ..Limits::ceiling() };
     let mut bounds = Bounds { ceiling, ..bounds() };
@@ -536,6 +577,8 @@ fn every_limit_can_be_asked_for_and_what_is_not_asked_for_is_the_default() {
         let value = line.get(&ceiling);
         let quote = if matches!(value, Value::Count(_)) { "" } else { "\"" };
         let text = with("concurrency = 4", &format!("{} = {quote}{value}{quote}", line.key));
+        let grants = "[api.grants]\noutbound = [\"https://api.example.com\"]\n\n[api.limits]";
+        let text = text.replacen("[api.limits]", grants, 1);
         // Those that are there already are asked for twice, and that is refused.
         if ["memory", "cpu", "wall"].contains(&line.key) {
             assert!(refusal(&text).ends_with("duplicate key"));

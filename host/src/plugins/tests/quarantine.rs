@@ -3,7 +3,7 @@
 use super::fixture::{Folders, View as _, name};
 use super::guest;
 use crate::plugins::{Kept, Pins, PluginError, Plugins, PluginsConfig, Ran, RolledBack, State};
-use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::api::{ApiName, Digest, Name};
 use std::collections::HashMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -106,6 +106,23 @@ async fn after_a_rollback_the_operator_can_let_the_newer_one_serve_again() {
     assert_eq!(plugins.api_at(second, &name("a")).await.unwrap().digest, second);
     assert_eq!(plugins.rollback(&name("a")).await.unwrap().to, first);
     assert!(matches!(plugins.rollback(&name("b")).await, Err(PluginError::NotServed(_))));
+}
+
+#[tokio::test]
+async fn an_owner_may_undo_the_rollback_of_what_is_all_its_own_and_no_stop() {
+    let (owner, other): (Name, Name) = ("demo".parse().unwrap(), "other".parse().unwrap());
+    let folders = Folders::new();
+    let plugins = folders.open();
+    let (first, second) = two(&folders, &plugins).await;
+    assert_eq!(plugins.rollback_of(&name("a"), Some(&owner)).await.unwrap().to, first);
+    assert!(matches!(plugins.start_of("a", Some(&other)).await, Err(PluginError::Unknown(_))));
+    assert_eq!(plugins.state("a"), Some(State::Quarantined));
+    plugins.start_of("a", Some(&owner)).await.unwrap();
+    plugins.settled().await;
+    assert_eq!((plugins.digest("a"), plugins.state("a")), (second, Some(State::Active)));
+    plugins.stop("a").await.unwrap();
+    assert!(matches!(plugins.start_of("a", Some(&owner)).await, Err(PluginError::OperatorsStop(_))));
+    assert_eq!(plugins.state("a"), Some(State::Stopped));
 }
 
 #[tokio::test]

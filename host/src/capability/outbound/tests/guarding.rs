@@ -37,7 +37,8 @@ async fn no_spelling_of_an_inner_address_is_connected_to_although_it_is_granted(
         ("http://10.0.0.1:8080".to_owned(), "http://10.0.0.1:8080/".to_owned()),
     ] {
         match refused(&outside, &rule, &url).await {
-            OutboundError::AddressForbidden(text) => words.push(text),
+            // After the host, which the handler knows.
+            OutboundError::AddressForbidden(text) => words.push(text.split_once(' ').unwrap().1.to_owned()),
             error => panic!("{url}: {error:?}"),
         }
     }
@@ -83,15 +84,40 @@ async fn the_gateway_itself_is_no_place_to_call() {
     assert_eq!(receiver.accepted(), 0);
 }
 
-#[tokio::test]
-async fn a_closed_port_a_name_without_address_and_silence_read_the_same() {
+/// What is told of a port that nobody listens on, a name that nobody has, and name servers that are silent.
+async fn told_of_the_unreachable(addresses: &Policy) -> [String; 3] {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let outside = Outside::new();
-    let first = refused(&outside, &format!("http://{closed}"), &format!("http://{closed}/")).await;
-    let silent = Setup { plain_http: PlainHttp::Everywhere, names: Names::silent(true), ..Setup::default() }.start();
-    let second = refused(&silent, "http://api.example.com", "http://api.example.com/").await;
-    assert!(matches!(&first, OutboundError::Connection(text) if !text.contains("127")), "{first:?}");
-    assert_eq!(first, second);
+    let setup =
+        |names| Setup { addresses: addresses.clone(), plain_http: PlainHttp::Everywhere, names, ..Setup::default() };
+    let told = async |outside: Outside, url: &str| match refused(&outside, url, &format!("{url}/")).await {
+        OutboundError::Connection(text) => text.replace(&closed.to_string(), "api.example.com"),
+        other => panic!("{other:?}"),
+    };
+    [
+        told(setup(Names::none()).start(), &format!("http://{closed}")).await,
+        told(setup(Names::unknown()).start(), "http://api.example.com").await,
+        told(setup(Names::silent(true)).start(), "http://api.example.com").await,
+    ]
+}
+
+#[tokio::test]
+async fn a_handler_is_told_which_host_refused_was_not_found_or_was_silent() {
+    assert_eq!(
+        told_of_the_unreachable(&development()).await,
+        [
+            "api.example.com refused the connection; nothing was sent",
+            "api.example.com was not found: its name has no address; nothing was sent",
+            "api.example.com was not found: the name servers did not answer for it; nothing was sent",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn where_private_networks_are_open_a_closed_port_an_unknown_name_and_silence_read_the_same() {
+    let addresses = Policy { allow: vec!["10.0.0.0/8".parse().unwrap()], ..development() };
+    let same =
+        "api.example.com cannot be reached: it has no address, refuses the connection, or is silent; nothing was sent";
+    assert_eq!(told_of_the_unreachable(&addresses).await, [same; 3]);
 }
 
 #[tokio::test]
