@@ -8,6 +8,7 @@
 
 mod collect;
 mod errand;
+mod error;
 mod loaded;
 mod manifest;
 mod operate;
@@ -17,6 +18,7 @@ mod pipeline;
 mod plan;
 mod probation;
 mod push;
+mod recall;
 mod record;
 mod registry;
 mod retry;
@@ -24,6 +26,7 @@ mod revision;
 mod revisions;
 mod rollback;
 mod scan;
+mod settings;
 mod shared;
 mod smoke;
 mod source;
@@ -50,31 +53,29 @@ pub use source::{Bare, Files, ReadError, read_folder};
 pub use state::{ApiStatus, Origin, PluginStatus, Stage, State};
 
 use crate::capability::Granting;
-use crate::causes::chain;
-use crate::compile::{Budget, Claim, Turns, Urgency};
+use crate::compile::{Budget, Turns};
 pub use crate::config::WatchMode;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use camino::{Utf8Path, Utf8PathBuf};
-use loaded::{Assembly, Failure, Loaded, Older};
+use camino::Utf8Path;
+pub use error::{OpenError, PluginError};
+use loaded::Older;
 use permits::Permits;
-use pipeline::Obstacle;
 use plan::Plan;
 use probation::Probation;
 use record::Record;
 pub use record::{FILE_NAME as RECORD_FILE, RecordError};
 use revision::Revisions;
-use ripost_domain::address::PlainHttp;
-use ripost_domain::api::{ApiName, Digest};
+use ripost_domain::api::Digest;
 use ripost_domain::time::Clock;
-use ripost_runtime::{FairSemaphore, Job, Limits, Runtime};
+use ripost_runtime::{FairSemaphore, Runtime};
 use rollback::Successors;
 use scan::Turn;
+pub use settings::PluginsConfig;
 use shared::Shared;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -83,199 +84,6 @@ use tokio_util::task::TaskTracker;
 const TRIALS_AT_ONCE: u32 = 2;
 /// So many older revisions are read for requests at once, of one owner one.
 const RECALLS_AT_ONCE: u32 = 4;
-
-/// How plugins are found, judged and kept.
-#[derive(Debug, Clone)]
-pub struct PluginsConfig {
-    /// Where the plugins are; made if it is not there.
-    pub folder: Utf8PathBuf,
-    /// Where their revisions are kept, `<data>/revisions`; made if it is not there.
-    pub revisions_folder: Utf8PathBuf,
-    /// Without a write for so long, a file that is written in place counts as whole.
-    pub quiet: Duration,
-    /// After a rename into place, the wait for others that belong to it.
-    pub rename_settle: Duration,
-    /// How often the folder is read without an event.
-    pub rescan: Duration,
-    /// How long a deleted plugin may take to come back before it counts as missing.
-    pub deleted_grace: Duration,
-    /// What a component without a manifest is.
-    pub bare: Bare,
-    /// What an API may use that asks for nothing.
-    pub limits: Limits,
-    /// The most an API may ask for.
-    pub ceiling: Limits,
-    /// The memory of all guests, if it is what bounds the memory of one run.
-    pub guests_memory: Option<usize>,
-    /// What each transform has.
-    pub transform: Limits,
-    /// Runs at once of an API that asks for nothing.
-    pub concurrency: u32,
-    /// Where manifests may grant plain http.
-    pub plain_http: PlainHttp,
-    /// Replaced revisions kept ready in memory for the requests that were accepted under them.
-    pub older_max: usize,
-    /// How changes are noticed.
-    pub watch: WatchMode,
-    /// How long a revision is new, and may be put aside for its failures.
-    pub probation: Duration,
-    /// Failed runs of a new revision after which it is put aside; 0: never.
-    pub quarantine_after: u32,
-    /// All smoke cases of one revision together.
-    pub smoke_wall: Duration,
-    /// Pushed plugins of one owner.
-    pub pushed_per_owner_max: usize,
-    /// Components compiled at once.
-    pub compile_workers: usize,
-    /// CPU time that compiling what one owner pushes may take in an hour; zero: no bound.
-    pub compile_budget: Duration,
-}
-
-impl PluginsConfig {
-    /// What the operator allows a manifest.
-    pub(crate) fn bounds(&self, above: Above) -> Bounds {
-        let Self { limits, ceiling, guests_memory, transform, concurrency, plain_http, .. } = self;
-        Bounds {
-            default: limits.clone(),
-            ceiling: ceiling.clone(),
-            guests_memory: *guests_memory,
-            transform: transform.clone(),
-            concurrency: *concurrency,
-            plain_http: *plain_http,
-            above,
-        }
-    }
-
-    /// The defaults, for these two folders.
-    #[must_use]
-    pub fn new(folder: impl Into<Utf8PathBuf>, revisions_folder: impl Into<Utf8PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            revisions_folder: revisions_folder.into(),
-            quiet: Duration::from_millis(250),
-            rename_settle: Duration::from_millis(20),
-            rescan: Duration::from_secs(5),
-            deleted_grace: Duration::from_secs(5),
-            bare: Bare::Refuse,
-            limits: Limits::default(),
-            ceiling: Limits::ceiling(),
-            guests_memory: None,
-            transform: Limits::transform(),
-            concurrency: 16,
-            plain_http: PlainHttp::Refused,
-            older_max: 8,
-            watch: WatchMode::Auto,
-            probation: Duration::from_mins(10),
-            quarantine_after: 5,
-            smoke_wall: Duration::from_secs(30),
-            pushed_per_owner_max: 100,
-            compile_workers: 2,
-            compile_budget: Duration::from_mins(10),
-        }
-    }
-}
-
-/// The folders cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The plugins folder cannot be made or read.
-    #[error("the plugins folder {path} cannot be used")]
-    Folder {
-        /// The folder.
-        path: Utf8PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The revisions folder in the data folder cannot be made, read or cleared.
-    #[error("the revisions folder cannot be used")]
-    Revisions(#[from] RevisionError),
-    /// What served last cannot be read.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
-/// An API of a revision cannot be had, or a plugin not be removed. Split by what the caller can do.
-#[derive(Debug, thiserror::Error)]
-pub enum PluginError {
-    /// The revision is not there, or damaged.
-    #[error("{}", chain(.0))]
-    Revision(RevisionError),
-    /// The revision is there and cannot be made ready.
-    #[error("revision {} cannot be made ready: {reason}", .digest.short())]
-    Load {
-        /// The revision.
-        digest: Digest,
-        /// Why not.
-        reason: String,
-    },
-    /// The revision is there and cannot be made ready now: the compiler cannot be started, or the gateway stops.
-    #[error("revision {} cannot be made ready now: {reason}", .digest.short())]
-    NotNow {
-        /// The revision.
-        digest: Digest,
-        /// Why not.
-        reason: String,
-    },
-    /// The revision offers other APIs.
-    #[error("revision {} does not offer {api}", .digest.short())]
-    NoSuchApi {
-        /// The revision.
-        digest: Digest,
-        /// What was asked for.
-        api: ApiName,
-    },
-    /// No plugin of this key is or was there.
-    #[error("there is no plugin `{0}`; `ripost plugins list` lists them")]
-    Unknown(String),
-    /// No plugin serves this API.
-    #[error("no plugin serves {0}; `ripost status` lists what is served")]
-    NotServed(ApiName),
-    /// The operator stopped the plugin, and its requests with it.
-    #[error("the operator stopped the plugin of revision {}", .0.short())]
-    Stopped(Digest),
-    /// An owner would start what the operator stopped.
-    #[error("the operator stopped `{0}`, and only the operator starts it again")]
-    OperatorsStop(String),
-    /// Its plugin, or the revision before, has APIs of other owners, who would be rolled back with it.
-    #[error("the plugin that offers {0} has APIs of other owners too, now or in the revision before; ask the operator")]
-    Shared(ApiName),
-    /// There is no revision before the one that serves.
-    #[error(
-        "there is no revision of `{0}` before the one that serves; put the older files in place, or stop it with `ripost plugins stop {0}`"
-    )]
-    NoPrevious(String),
-    /// Something else came into service meanwhile.
-    #[error(
-        "another revision of `{0}` came into service meanwhile; look at `ripost status`, and try again if it is still wanted"
-    )]
-    Changed(String),
-    /// The revision before offers what somebody else does by now.
-    #[error("the revision before offers {api}, which the plugin `{by}` offers by now; remove that one first")]
-    Taken {
-        /// The API.
-        api: ApiName,
-        /// Who offers it.
-        by: String,
-    },
-    /// Its folder is there: the next scan would only bring it back.
-    #[error("the folder `{0}` is still there; delete it first")]
-    StillThere(String),
-    /// Which requests there are could not be read.
-    #[error("reading which requests name which revision: {0}")]
-    Requests(String),
-    /// What serves could not be written down.
-    #[error("writing down what serves: {0}")]
-    Record(io::Error),
-    /// The thread that did the work broke down.
-    #[error("the work on a plugin was lost; try again")]
-    Lost,
-}
-
-impl From<RevisionError> for PluginError {
-    fn from(error: RevisionError) -> Self {
-        Self::Revision(error)
-    }
-}
 
 /// How many there are of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -502,153 +310,6 @@ impl Plugins {
         self.settled().await;
         ScanReport { rejected: self.rejected(), ..report }
     }
-
-    /// An API as it was in a revision: the active one, or one that a request was accepted under. If that one was put aside
-    /// since, its successor answers.
-    ///
-    /// # Errors
-    /// The revision is not in the data folder, is damaged, cannot be made ready, never had that API, or is of a plugin that
-    /// the operator stopped.
-    pub async fn api_at(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
-        if let Some(active) = self.active(digest, api) {
-            return Ok(active);
-        }
-        if self.stopped.load().contains(&digest) {
-            return Err(PluginError::Stopped(digest));
-        }
-        self.api_of(digest, api).await
-    }
-
-    /// The same for a request with a committed step: it stays with the revision that committed it, put aside or not.
-    ///
-    /// # Errors
-    /// As [`Plugins::api_at`].
-    pub async fn api_bound(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
-        if self.stopped.load().contains(&digest) {
-            return Err(PluginError::Stopped(digest));
-        }
-        self.loaded_at(digest, api).await
-    }
-
-    /// The same, and of a stopped plugin too: for what there is to say of its requests.
-    ///
-    /// # Errors
-    /// As [`Plugins::api_at`].
-    pub async fn api_of(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
-        let successor = self.successor(digest);
-        if successor != digest {
-            match self.loaded_at(successor, api).await {
-                // What it does not offer, or cannot, the one that was put aside still does.
-                Err(PluginError::NoSuchApi { .. } | PluginError::Revision(_) | PluginError::Load { .. }) => {}
-                answered => return answered,
-            }
-        }
-        self.loaded_at(digest, api).await
-    }
-
-    async fn loaded_at(self: &Arc<Self>, digest: Digest, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
-        if let Some(found) = self.ready(digest, api) {
-            return found;
-        }
-        let one = self.older_turn(digest);
-        let _turn = one.lock().await;
-        if let Some(found) = self.ready(digest, api) {
-            return found;
-        }
-        // What served before the start is being made ready anyway.
-        let mut changes = self.changes.subscribe();
-        while self.is_underway(digest) {
-            tokio::select! {
-                changed = changes.changed() => changed.expect("the sender lives in `self`"),
-                () = self.stopping.cancelled() => return Err(stopping(digest)),
-            }
-        }
-        if let Some(found) = self.ready(digest, api) {
-            return found;
-        }
-        // Each holds its revision in memory.
-        let _place = self.recalling.acquire(&Arc::from(api.owner.as_str()), 1).await;
-        let loaded = Arc::new(self.recall(digest).await?);
-        lock(&self.older).insert(loaded.clone());
-        find(&loaded, api)
-    }
-
-    fn older_turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = lock(&self.older_turns);
-        if let Some(turn) = turns.get(&digest).and_then(Weak::upgrade) {
-            return turn;
-        }
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::default();
-        turns.insert(digest, Arc::downgrade(&turn));
-        turn
-    }
-
-    fn is_underway(&self, digest: Digest) -> bool {
-        lock(&self.plan).is_underway(digest)
-    }
-
-    /// Whether a revision was put aside, or its plugin stopped, since somebody was given it. Once for each run; no lock.
-    #[must_use]
-    pub fn is_out_of_service(&self, digest: Digest) -> bool {
-        self.successors.load().contains_key(&digest) || self.stopped.load().contains(&digest)
-    }
-
-    fn active(&self, digest: Digest, api: &ApiName) -> Option<Arc<ActiveApi>> {
-        let registry = self.registry.load();
-        registry.api(api.owner.as_str(), api.slug.as_str()).filter(|active| active.digest == digest).cloned()
-    }
-
-    fn ready(&self, digest: Digest, api: &ApiName) -> Option<Result<Arc<ActiveApi>, PluginError>> {
-        if let Some(active) = self.active(digest, api) {
-            return Some(Ok(active));
-        }
-        let loaded = lock(&self.older).get(digest)?;
-        Some(find(&loaded, api))
-    }
-
-    /// Makes a revision ready from the data folder, under the ceiling of today.
-    async fn recall(self: &Arc<Self>, digest: Digest) -> Result<Loaded, PluginError> {
-        let failed = |Failure { reason, obstacle, .. }: Failure| match obstacle {
-            Obstacle::Bad | Obstacle::Others => PluginError::Load { digest, reason },
-            Obstacle::Passing | Obstacle::For(_) | Obstacle::Interrupted => PluginError::NotNow { digest, reason },
-        };
-        let plugins = self.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let revision = plugins.revisions.load(&digest)?;
-            let failed = |reason: String| PluginError::Load { digest, reason };
-            let text = revision.manifest().ok_or_else(|| failed(format!("it has no {FILE_NAME}")))?;
-            let manifest = Manifest::parse(FILE_NAME, text, &plugins.bounds(Above::Lower));
-            let manifest = manifest.map_err(|error| failed(error.to_string()))?;
-            Ok::<_, PluginError>((Arc::new(revision), Arc::new(manifest)))
-        });
-        let (revision, manifest) = reading.await.map_err(|_| PluginError::Lost)??;
-        let owner: Arc<str> = manifest.apis.first().map_or("", |api| api.name.owner.as_str()).into();
-        let mut made = Vec::new();
-        loop {
-            let (of, manifest, there) = (revision.clone(), manifest.clone(), made.clone());
-            let assembly = self.blocking(move |plugins| plugins.assemble(&of, &manifest, &there)).await;
-            let lacks = match assembly.map_err(failed)? {
-                Assembly::Whole(loaded) => return Ok(loaded),
-                Assembly::Lacks(lacks) => lacks,
-            };
-            for want in lacks {
-                let (owner, component) = (owner.clone(), *want.digest.as_bytes());
-                let claim = Claim { owner, urgency: Urgency::Missed, bytes: want.bytes, component };
-                let _worker = tokio::select! {
-                    worker = self.recalls.worker(claim) => worker,
-                    () = self.stopping.cancelled() => return Err(stopping(digest)),
-                };
-                let of = revision.clone();
-                let making = self.blocking(move |plugins| plugins.make(&of, &want, &Job::default()));
-                made.push(making.await.map_err(failed)?);
-            }
-        }
-    }
-
-    fn bounds(&self, above: Above) -> Bounds {
-        self.config.bounds(above)
-    }
 }
 
 impl std::fmt::Debug for Plugins {
@@ -658,15 +319,6 @@ impl std::fmt::Debug for Plugins {
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
-}
-
-fn stopping(digest: Digest) -> PluginError {
-    PluginError::NotNow { digest, reason: "the gateway is stopping".to_owned() }
-}
-
-fn find(loaded: &Loaded, api: &ApiName) -> Result<Arc<ActiveApi>, PluginError> {
-    let found = loaded.api(api).cloned();
-    found.ok_or_else(|| PluginError::NoSuchApi { digest: loaded.digest, api: api.clone() })
 }
 
 /// What a thread left behind that panicked is whole: every step is applied at once, at its end.

@@ -5,10 +5,12 @@ use super::record::{Move, Record};
 use super::tests::guest;
 use super::*;
 use crate::capability::NoGrants;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use ripost_domain::api::ApiName;
 use ripost_domain::time::SystemClock;
 use ripost_runtime::RuntimeConfig;
 use std::fs;
+use std::time::Duration;
 
 const SMOKE_WALL: Duration = Duration::from_millis(300);
 

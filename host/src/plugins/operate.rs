@@ -126,7 +126,7 @@ impl Plugins {
 
     /// All kept revisions of a plugin: those of its name that offer one of its APIs.
     fn revisions_of(&self, manifest: &Manifest) -> Result<Vec<Digest>, super::RevisionError> {
-        let bounds = self.bounds(Above::Lower);
+        let bounds = self.config.bounds(Above::Lower);
         let mut revisions = self.revisions.list()?;
         revisions.retain(|digest| {
             let Some(text) = self.revisions.manifest(digest) else { return false };

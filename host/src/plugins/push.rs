@@ -131,7 +131,7 @@ impl Plugins {
         files: BTreeMap<String, Vec<u8>>,
         guard: Option<&UrlPolicy>,
     ) -> Result<Digest, PushError> {
-        let source = source::of_files(files, FILE_NAME, &self.bounds(Above::Refuse));
+        let source = source::of_files(files, FILE_NAME, &self.config.bounds(Above::Refuse));
         let Source { manifest, revision } = source.map_err(|error| PushError::Refused(error.to_string()))?;
         if manifest.plugin != key.name {
             return Err(PushError::Refused(format!(

@@ -77,7 +77,7 @@ impl Plugins {
         let revision = self.revisions.load(&digest)?;
         if let Some(owner) = only {
             let manifest = revision.manifest().unwrap_or_default();
-            let manifest = Manifest::parse(FILE_NAME, manifest, &self.bounds(Above::Lower));
+            let manifest = Manifest::parse(FILE_NAME, manifest, &self.config.bounds(Above::Lower));
             let apis = manifest.map(|manifest| manifest.apis).unwrap_or_default();
             if let Some(other) = apis.iter().find(|api| api.name.owner != *owner) {
                 return Err(PluginError::Shared(other.name.clone()));
@@ -105,7 +105,7 @@ impl Plugins {
         in_use: &HashMap<Digest, u64>,
     ) -> Result<Vec<KeptRevision>, PluginError> {
         let known = self.why_kept();
-        let bounds = self.bounds(Above::Lower);
+        let bounds = self.config.bounds(Above::Lower);
         let mut revisions = Vec::new();
         for digest in self.revisions.list()? {
             let text = self.revisions.manifest(&digest);

@@ -186,7 +186,7 @@ impl Plugins {
         let revision: Revision = self.revisions.load(&digest).map_err(|error| chain(&error))?;
         let text = revision.manifest().ok_or("it has no manifest")?;
         let manifest =
-            Manifest::parse(super::FILE_NAME, text, &self.bounds(above)).map_err(|error| error.to_string())?;
+            Manifest::parse(super::FILE_NAME, text, &self.config.bounds(above)).map_err(|error| error.to_string())?;
         Ok(Source { manifest, revision })
     }
 
@@ -352,7 +352,7 @@ impl Plugins {
         entry.seen = None;
         // Stamps too young to show another write are read again next time.
         let judged: Option<Fingerprint> = fingerprint.is_conclusive(now).then(|| fingerprint.clone());
-        let source = match place.read(&fingerprint, &self.bounds(Above::Refuse), self.config.bare) {
+        let source = match place.read(&fingerprint, &self.config.bounds(Above::Refuse), self.config.bare) {
             Ok(source) => source,
             Err(error) => {
                 if matches!(error, SourceError::Manifest(_) | SourceError::Refused(_)) {

@@ -13,6 +13,7 @@ mod smoke;
 
 use super::*;
 use fixture::{Folders, View as _, manifest, name};
+use ripost_runtime::Limits;
 use std::fs;
 
 #[tokio::test]
