@@ -437,6 +437,16 @@ pub fn compile_bomb() -> Vec<u8> {
     source.handler()
 }
 
+/// Answers as [`echo`] does, with one function of so many branches beside it that compiling it takes memory.
+#[must_use]
+pub fn compiles_large(branches: usize) -> Vec<u8> {
+    let mut source = Source::handle("(call $echo (local.get $request))");
+    let branch =
+        "local.get $n if local.get $n i32.const 7 i32.mul i32.const 3 i32.add local.set $n end ".repeat(branches);
+    source.items = format!("(func (param $n i32) (result i32) {branch} local.get $n)");
+    source.handler()
+}
+
 /// Answers as [`echo`] does, with loops in loops beside it that take the compiler long for their size: a quarter of a
 /// second for each of `functions` (the time grows with the cube of the depth). Another `mark` gives other bytes.
 #[must_use]

@@ -14,6 +14,8 @@ pub(super) struct CompileWorker {
     #[arg(long)]
     parent: u32,
     #[arg(long)]
+    memory_bytes: u64,
+    #[arg(long)]
     address_space_bytes: u64,
     #[arg(long)]
     cpu_seconds: u64,
@@ -23,7 +25,11 @@ pub(super) struct CompileWorker {
 
 impl CompileWorker {
     pub(super) fn run(self) -> ExitCode {
-        let Self { target, parent, address_space_bytes, cpu_seconds, open_files } = self;
-        run(&Work { target, parent, limits: CompileLimits { address_space_bytes, cpu_seconds, open_files } })
+        let Self { target, parent, memory_bytes, address_space_bytes, cpu_seconds, open_files } = self;
+        run(&Work {
+            target,
+            parent,
+            limits: CompileLimits { memory_bytes, address_space_bytes, cpu_seconds, open_files },
+        })
     }
 }

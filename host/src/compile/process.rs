@@ -4,7 +4,7 @@ use super::frame::{self, ARTEFACT_BYTES_MAX, Answer};
 use crate::config;
 use nix::sys::signal::Signal;
 use nix::time::{clock_getcpuclockid, clock_gettime};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 use ripost_runtime::{CompileError, Job, Target};
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -17,15 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 /// This very program, whatever has become of its file since it was started.
 const PROGRAM: &str = "/proc/self/exe";
-/// Address space for the program itself (38 MiB), its stack, and what the allocator reserves.
+/// Address space for the program itself (38 MiB), its stack, and what the allocator reserves and cannot write.
 const OWN_BYTES: u64 = 128 << 20;
-/// Address space for each byte of memory: the compiler's lists grow by doubling, and the second half is not touched
-/// (a function of 5 MB had 641 MiB in memory and 1019 MiB of address space). The kernel holds it to the address space
-/// and we to the memory.
+/// Address space for each byte of memory. The kernel bounds the memory that the worker can write, which is what it may
+/// have; this bounds what it may reserve or map besides.
 const ADDRESS_SPACE_FACTOR: u64 = 2;
 /// Its pipes, and a few more.
 const OPEN_FILES: u64 = 16;
-/// How often a worker at work is looked at: for the gateway's end, and for its size.
+/// How often a worker at work is looked at: for the gateway's end, and for its CPU time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between its answer and its end; beyond that it is killed.
 const END_MAX: Duration = Duration::from_secs(1);
@@ -50,8 +49,6 @@ struct End {
     killed: Option<Killed>,
     status: ExitStatus,
     stderr: String,
-    /// The largest address space it was seen with.
-    seen_bytes: u64,
     /// The CPU time it used.
     cpu: Duration,
 }
@@ -61,7 +58,6 @@ struct End {
 enum Killed {
     Late,
     Busy,
-    Large,
     Stopping,
     Interrupted,
 }
@@ -78,8 +74,7 @@ impl Drop for Worker {
 }
 
 impl Process {
-    /// Workers may take `wall` and have `memory_bytes` in memory for one component; all are killed when `stopping` is
-    /// cancelled.
+    /// Workers may take `wall` and `memory_bytes` for one component; all are killed when `stopping` is cancelled.
     #[must_use]
     pub fn new(wall: Duration, memory_bytes: u64, stopping: CancellationToken) -> Self {
         Self { program: PROGRAM.into(), cpu: wall, wall, memory_bytes, stopping }
@@ -137,6 +132,7 @@ impl Process {
         for (name, value) in [
             ("--target", target.to_string()),
             ("--parent", std::process::id().to_string()),
+            ("--memory-bytes", self.memory_bytes.to_string()),
             ("--address-space-bytes", self.address_space_bytes().to_string()),
             ("--cpu-seconds", cpu_seconds.to_string()),
             ("--open-files", OPEN_FILES.to_string()),
@@ -179,17 +175,12 @@ impl Process {
                     return Err(error);
                 }
             };
-            let (mut seen_bytes, mut cpu) = (0, Duration::ZERO);
+            let mut cpu = Duration::ZERO;
             let (answer, killed) = loop {
                 match answer.recv_timeout(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now()))) {
                     Ok(answer) => break (Some(answer), None),
                     Err(RecvTimeoutError::Disconnected) => break (None, None),
                     Err(RecvTimeoutError::Timeout) => {}
-                }
-                let (address_space_bytes, memory_bytes) = sizes(worker.0.id()).unwrap_or((0, 0));
-                seen_bytes = seen_bytes.max(address_space_bytes);
-                if memory_bytes > self.memory_bytes {
-                    break (None, Some(Killed::Large));
                 }
                 cpu = cpu_time(worker.0.id()).unwrap_or(cpu);
                 if cpu > self.cpu {
@@ -215,7 +206,7 @@ impl Process {
                 let _ = worker.0.kill();
             }
             let status = status?;
-            Ok(End { answer, killed, status, stderr: said.join().unwrap_or_default(), seen_bytes, cpu })
+            Ok(End { answer, killed, status, stderr: said.join().unwrap_or_default(), cpu })
         })
     }
 
@@ -226,7 +217,6 @@ impl Process {
             (Some(Killed::Late), _) => return Err(time),
             (Some(Killed::Busy), _) => return Err(CompileError::CpuTime { limit: self.cpu }),
             (Some(Killed::Interrupted), _) => return Err(CompileError::Interrupted),
-            (Some(Killed::Large), _) => return Err(memory),
             (Some(Killed::Stopping), _) => return Err(stopping()),
             (None, Some(Ok(answer))) => {
                 return match answer {
@@ -247,12 +237,9 @@ impl Process {
             // It answers before it ends by itself: this one is not our worker, or was not let.
             return Err(CompileError::Unavailable(format!("{}: {last}", end.status)));
         };
-        // A stack that cannot grow any more ends the same way as any other, so its size tells.
-        let full = end.seen_bytes >= self.address_space_bytes() / 16 * 15;
         Err(match Signal::try_from(signal) {
             Ok(Signal::SIGXCPU) => CompileError::CpuTime { limit: self.cpu },
             Ok(Signal::SIGABRT) if end.stderr.contains(NO_MEMORY) => memory,
-            Ok(Signal::SIGABRT | Signal::SIGSEGV | Signal::SIGBUS) if full => memory,
             Ok(Signal::SIGKILL | Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP) => {
                 CompileError::Unavailable("somebody killed it, perhaps the kernel for want of memory".to_owned())
             }
@@ -289,14 +276,6 @@ fn read_stderr(mut stderr: impl Read) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// Address space and memory of a process, in bytes.
-fn sizes(pid: u32) -> Option<(u64, u64)> {
-    let page_bytes = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().ok());
-    Some((pages.next()??.saturating_mul(page_bytes), pages.next()??.saturating_mul(page_bytes)))
-}
-
 /// The CPU time that a process has used, also of one that has ended and that nobody has waited for. From its clock: behind
 /// the gateway's wall `/proc` shows nobody but itself.
 fn cpu_time(pid: u32) -> Option<Duration> {
@@ -319,11 +298,11 @@ mod tests {
         Target { scheme: Scheme::Small, memory_reservation_bytes: 64 << 20 }
     }
 
-    fn judged(signal: i32, stderr: &str, seen_bytes: u64) -> CompileError {
+    fn judged(signal: i32, stderr: &str) -> CompileError {
         let answer = Some(Err(io::ErrorKind::UnexpectedEof.into()));
         let status = ExitStatus::from_raw(signal);
         let (stderr, cpu) = (stderr.to_owned(), Duration::ZERO);
-        process().judge(End { answer, killed: None, status, stderr, seen_bytes, cpu }).unwrap_err()
+        process().judge(End { answer, killed: None, status, stderr, cpu }).unwrap_err()
     }
 
     #[test]
@@ -331,28 +310,20 @@ mod tests {
         let memory = CompileError::Memory { limit_bytes: MEMORY_BYTES };
         let time = CompileError::CpuTime { limit: Duration::from_secs(2) };
         let (xcpu, abort, segv, kill) = (24, 6, 11, 9);
-        assert_eq!(judged(xcpu, "", 0), time);
-        assert_eq!(judged(abort, "memory allocation of 7 bytes failed\n", 0), memory);
-        assert_eq!(judged(segv, "", process().address_space_bytes()), memory);
-        assert_eq!(judged(segv, "", MEMORY_BYTES), CompileError::Crashed("SIGSEGV: it said nothing".to_owned()));
+        assert_eq!(judged(xcpu, ""), time);
+        assert_eq!(judged(abort, "memory allocation of 7 bytes failed\n"), memory);
+        assert_eq!(judged(segv, ""), CompileError::Crashed("SIGSEGV: it said nothing".to_owned()));
         let overflow = "\nthread 'main' has overflowed its stack\nfatal runtime error: stack overflow\n";
         assert_eq!(
-            judged(abort, overflow, 1),
+            judged(abort, overflow),
             CompileError::Crashed("SIGABRT: fatal runtime error: stack overflow".to_owned())
         );
-        assert!(matches!(judged(kill, "", 0), CompileError::Unavailable(_)));
+        assert!(matches!(judged(kill, ""), CompileError::Unavailable(_)));
         let exit_64 = 64 << 8;
         assert_eq!(
-            judged(exit_64, "no such command\n", 0),
+            judged(exit_64, "no such command\n"),
             CompileError::Unavailable("exit status: 64: no such command".to_owned())
         );
-    }
-
-    #[test]
-    fn the_size_of_a_process_can_be_told() {
-        let (address_space_bytes, memory_bytes) = sizes(std::process::id()).unwrap();
-        assert!(memory_bytes > 1 << 20 && address_space_bytes > memory_bytes);
-        assert_eq!(sizes(u32::MAX), None);
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::fmt;
 /// Of one compilation, all its threads together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileLimits {
-    /// Address space, in bytes: allocations beyond it fail.
+    /// Memory that it can write, in bytes: allocations beyond it fail. The kernel counts it, so it holds behind the
+    /// gateway's wall too, where neither the gateway nor the worker can read in `/proc` what the worker takes.
+    pub memory_bytes: u64,
+    /// Address space, in bytes, what is only reserved included: mappings beyond it fail.
     pub address_space_bytes: u64,
     /// CPU time, in seconds: the process is killed after it.
     pub cpu_seconds: u64,
@@ -21,8 +24,8 @@ pub struct CompileLimits {
 
 impl fmt::Display for CompileLimits {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address_space_bytes, cpu_seconds, open_files } = self;
-        write!(formatter, "{} MiB, {cpu_seconds} s of CPU, {open_files} files", address_space_bytes >> 20)
+        let Self { memory_bytes, address_space_bytes: _, cpu_seconds, open_files } = self;
+        write!(formatter, "{} MiB, {cpu_seconds} s of CPU, {open_files} files", memory_bytes >> 20)
     }
 }
 
@@ -45,13 +48,14 @@ pub(super) fn apply(limits: &CompileLimits) -> Result<(), LimitError> {
     // A core dump would have the owner's component in it, and nobody could attach a debugger to what compiles it.
     prctl::set_dumpable(false).map_err(failed("core dumps"))?;
     low_priority().map_err(failed("priority"))?;
-    let CompileLimits { address_space_bytes, cpu_seconds, open_files } = *limits;
+    let CompileLimits { memory_bytes, address_space_bytes, cpu_seconds, open_files } = *limits;
     for (what, resource, soft, hard) in [
         ("core dumps", Resource::RLIMIT_CORE, 0, 0),
         ("files' size", Resource::RLIMIT_FSIZE, 0, 0),
         ("open files", Resource::RLIMIT_NOFILE, open_files, open_files),
         // SIGXCPU says what it was; SIGKILL is for whoever ignores that.
         ("CPU time", Resource::RLIMIT_CPU, cpu_seconds, cpu_seconds.saturating_add(1)),
+        ("memory", Resource::RLIMIT_DATA, memory_bytes, memory_bytes),
         ("address space", Resource::RLIMIT_AS, address_space_bytes, address_space_bytes),
     ] {
         let (_, most) = getrlimit(resource).map_err(failed(what))?;

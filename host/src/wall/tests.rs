@@ -12,7 +12,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 /// In the environment of a child: what it is to try.
 const TASK: &str = "RIPOST_WALL_TEST";
-const LIMITS: CompileLimits = CompileLimits { address_space_bytes: 1 << 30, cpu_seconds: 1, open_files: 16 };
+const LIMITS: CompileLimits =
+    CompileLimits { memory_bytes: 256 << 20, address_space_bytes: 1 << 30, cpu_seconds: 1, open_files: 16 };
 /// A child's exit code after it could do what it must not.
 const BROKEN: i32 = 42;
 
@@ -215,14 +216,15 @@ fn in_a_child() {
     assert!(report.is_complete(), "{report}");
     let holds = match task.as_str() {
         "calls" => calls_of_a_compiler(inherited),
-        "memory" => Vec::<u8>::new().try_reserve_exact(2 << 30).is_err(),
+        // More than it may write, and less than its address space has room for.
+        "memory" => Vec::<u8>::new().try_reserve_exact(300 << 20).is_err(),
         "waits" => {
             println!("walled");
             io::stdin().read(&mut [0]).is_err()
         }
         "allocates" => {
             // What an allocation without `try_` does: it aborts this process and no other.
-            std::hint::black_box(vec![1_u8; 2 << 30]);
+            std::hint::black_box(vec![1_u8; 300 << 20]);
             false
         }
         other => panic!("no such task: {other}"),
@@ -298,6 +300,9 @@ fn a_gateway_behind_its_wall_starts_compile_workers_behind_theirs() {
 fn a_compile_worker_has_no_memory_beyond_its_own() {
     let (status, said) = child("memory");
     assert_eq!(status.code(), Some(0), "{said}");
+    let (_root, paths, _) = folders();
+    let (status, said) = behind(&paths, || child("memory"));
+    assert_eq!(status.code(), Some(0), "behind a gateway's wall too: {said}");
     let (status, said) = child("allocates");
     assert_eq!(status.signal(), Some(libc::SIGABRT), "{said}");
 }
@@ -318,6 +323,7 @@ fn a_compile_worker_has_its_limits_and_a_low_priority() {
         ("Max file size", "0", "0"),
         ("Max core file size", "0", "0"),
         ("Max open files", "16", "16"),
+        ("Max data size", "268435456", "268435456"),
         ("Max address space", "1073741824", "1073741824"),
     ] {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const SHORT: &str = "[compile]\nwall = \"1500 ms\"\n";
 /// The compiler has the lowest priority, and the other tests are busy.
 const COMPILED_MAX: Duration = Duration::from_secs(150);
+/// One function of so many: compiling it takes more than 32 MiB, and less than the address space that goes with them.
+const LARGE_BRANCHES: usize = 20_000;
 const LONG: &str = "[compile]\nwall = \"60 s\"\n";
 
 fn compiling(config: &str) -> HostBuilder {
@@ -114,6 +116,49 @@ async fn a_compile_bomb_is_refused_with_its_reason_while_the_last_good_revision_
     assert!(metrics.sum("ripost_compilations_total", "outcome=\"time\"") > 0.5);
     assert!(metrics.sum("ripost_compile_seconds_count", "") > 1.5);
     Ok(())
+}
+
+#[tokio::test]
+async fn behind_the_whole_wall_a_component_that_needs_more_memory_than_compiling_may_take_is_refused() -> Test {
+    // Between the limit and the address space that a worker has for it: only the bound of memory can refuse it.
+    let large = Plugin::one("large", guests::compiles_large(LARGE_BRANCHES));
+    for (memory, state) in [("32 MiB", "rejected"), ("256 MiB", "active")] {
+        let config = format!("[wall]\nmode = \"required\"\n[compile]\nmemory = \"{memory}\"\nwall = \"60 s\"\n");
+        let host = compiling(&config).start().await?;
+        large.install(host.stage(), host.plugins())?;
+        let told = until(&format!("large is {state} with {memory}"), Duration::from_secs(60), async || {
+            let status = status(&host, "large").await?;
+            Ok((status["state"] == "rejected" || status["state"] == "active").then_some(status))
+        })
+        .await?;
+        assert_eq!(told["state"], state, "{told}");
+        if state == "rejected" {
+            let reason = told["reason"].as_str().unwrap_or_default();
+            assert!(reason.contains("more than 32 MiB of memory, the operator's limit `compile.memory`"), "{reason}");
+            assert!(host.metrics().await?.sum("ripost_compilations_total", "outcome=\"memory\"") > 0.5);
+        }
+        assert_answers(&host).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_the_whole_wall_a_compile_worker_has_no_files_but_its_pipes() -> Test {
+    // As if the gateway had been started with a file left open: this process is its parent.
+    let left_open = std::fs::File::open("/proc/self/status")?;
+    nix::fcntl::fcntl(&left_open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
+    let host = compiling(&format!("[wall]\nmode = \"required\"\n{LONG}")).start().await?;
+    Plugin::one("bomb", guests::compile_bomb()).install(host.stage(), host.plugins())?;
+    let worker = Worker::wait_for(&host).await?;
+    until("a worker with its pipes only", Duration::from_secs(5), async || {
+        let mut open: Vec<String> = Vec::new();
+        for entry in std::fs::read_dir(format!("/proc/{}/fd", worker.0))? {
+            open.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        open.sort();
+        Ok((open == ["0", "1", "2"]).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
