@@ -65,6 +65,7 @@ mod schedule;
 mod schema;
 mod secrets;
 mod shapes;
+mod share;
 mod sse;
 mod start;
 mod status;
