@@ -16,7 +16,7 @@ const SHORT: &str = "[compile]\nwall = \"1500 ms\"\n";
 /// The compiler has the lowest priority, and the other tests are busy.
 const COMPILED_MAX: Duration = Duration::from_secs(150);
 /// One function of so many: compiling it takes more than 32 MiB, and less than the address space that goes with them.
-const LARGE_BRANCHES: usize = 20_000;
+const LARGE_BRANCHES: usize = 6_000;
 const LONG: &str = "[compile]\nwall = \"60 s\"\n";
 
 fn compiling(config: &str) -> HostBuilder {
