@@ -184,10 +184,7 @@ mod tests {
                 told::<Order>(r#"{"quantity":-1}"#),
                 "invalid value: integer `-1`, expected a whole number from 0 to 4294967295",
             ),
-            (
-                told::<Order>(r#"{"quantity":1.5}"#),
-                "invalid type: `1.5`, expected a whole number from 0 to 4294967295",
-            ),
+            (told::<Order>(r#"{"quantity":1.5}"#), "invalid type: `1.5`, expected a whole number from 0 to 4294967295"),
             (told::<Order>("{}"), "missing field `quantity`"),
             (told::<i8>("300"), "invalid value: integer `300`, expected a whole number from -128 to 127"),
             (told::<u64>("null"), "invalid type: null, expected a whole number, 0 or more"),
