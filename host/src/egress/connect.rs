@@ -3,6 +3,7 @@
 use super::connection::{Connection, Stream};
 use super::error::{Phase, SendError, is_our_fault};
 use super::facts::Progress;
+use super::tls::TlsFailure;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ripost_domain::address::WebhookUrl;
 use rustls::pki_types::ServerName;
@@ -42,7 +43,9 @@ impl Connector {
             progress.enter(Phase::Tls);
             let name = server_name(url)?;
             let handshake = timeout_at(deadline, self.tls.connect(name, tcp)).await;
-            Stream::Tls(Box::new(handshake.map_err(|_| late(Phase::Tls))?.map_err(SendError::Tls)?))
+            Stream::Tls(Box::new(
+                handshake.map_err(|_| late(Phase::Tls))?.map_err(|error| SendError::Tls(TlsFailure::new(error)))?,
+            ))
         } else {
             Stream::Plain(tcp)
         };
@@ -51,7 +54,7 @@ impl Connector {
 }
 
 fn server_name(url: &WebhookUrl) -> Result<ServerName<'static>, SendError> {
-    let invalid = |_| SendError::Tls(io::Error::from(io::ErrorKind::InvalidInput));
+    let invalid = |_| SendError::Tls(TlsFailure::not_a_name());
     match url.host() {
         url::Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(invalid),
         url::Host::Ipv4(ip) => Ok(ServerName::IpAddress(std::net::IpAddr::V4(ip).into())),

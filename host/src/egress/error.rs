@@ -3,6 +3,7 @@
 use super::connection::TooMuch;
 use super::guard::Refused;
 use super::resolve::ResolveError;
+use super::tls::TlsFailure;
 use camino::Utf8PathBuf;
 use http::StatusCode;
 use std::error::Error;
@@ -65,7 +66,7 @@ pub enum SendError {
     },
     /// No TLS: the certificate, or the handshake.
     #[error("TLS handshake")]
-    Tls(#[source] io::Error),
+    Tls(#[source] TlsFailure),
     /// The time was over.
     #[error("out of time ({phase:?})")]
     Timeout {
@@ -111,7 +112,7 @@ impl SendError {
             Self::Connect { .. } if self.is_ours() => "no-socket",
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => "connect-refused",
             Self::Connect { .. } => "connect-failed",
-            Self::Tls(source) if is_about_certificate(source) => "tls-certificate",
+            Self::Tls(failure) if failure.is_about_certificate() => "tls-certificate",
             Self::Tls(_) => "tls-failed",
             Self::Timeout { phase: Phase::Dns, .. } => "dns-timeout",
             Self::Timeout { phase: Phase::Connect, .. } => "connect-timeout",
@@ -174,10 +175,6 @@ pub(super) fn is_our_fault(address: SocketAddr, error: &io::Error) -> bool {
         Some(EADDRNOTAVAIL | ENETUNREACH) => address.is_ipv4(),
         _ => false,
     }
-}
-
-fn is_about_certificate(error: &io::Error) -> bool {
-    find_in_chain::<rustls::Error>(error).is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
 }
 
 /// An `io::Error` does not show what it wraps as its source but by `get_ref`.

@@ -1,6 +1,10 @@
 //! TLS to endpoints: 1.2 or later, certificates always checked. There is no switch to turn that off; a private
 //! authority can be added.
 
+mod failure;
+
+pub(crate) use self::failure::TlsFailure;
+
 use super::error::EgressError;
 use camino::Utf8Path;
 use rustls::client::Resumption;
