@@ -35,6 +35,7 @@ use crate::telemetry::metrics::{Metrics, State as StateLabel};
 use lanes::{Lanes, Verdict, Work};
 use ripost_domain::address::UrlPolicy;
 use ripost_domain::delivery::{LaneId, Next, RetryPolicy};
+use ripost_domain::event::Event;
 use ripost_domain::id::{ConsumerId, DeliveryId};
 use ripost_domain::signature::SigningKey;
 use ripost_domain::time::{Clock, Timestamp};
@@ -239,7 +240,7 @@ impl Sender {
     async fn put_back(&self, deliveries: Vec<(ClaimedDelivery, Duration)>) {
         for (claimed, wait) in deliveries {
             self.lanes().release_bytes(claimed.payload.len());
-            if claimed.event == payload::PROGRESS {
+            if claimed.event == Event::Progress {
                 continue;
             }
             let next = Next::RetryAt(self.steady().after(wait));

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod fields;
 pub mod idempotency;
 pub mod identity;
+pub(crate) mod json_body;
 pub mod limits;
 pub mod listener;
 pub(crate) mod listing;
@@ -164,6 +165,7 @@ impl Gateway {
             }
             Route::Requests => self.list(&request).await,
             Route::Request(id) => return self.get(&request, requests::Part::Request, id).await,
+            Route::NoRequest(id) => self.no_request(&request, id).await,
             Route::Result(id) => return self.get(&request, requests::Part::Result, id).await,
             Route::Webhook(id, event) => return self.get(&request, requests::Part::Webhook(event), id).await,
             Route::Deliveries(id) => self.deliveries(&request, id).await,

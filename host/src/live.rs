@@ -193,9 +193,10 @@ impl Entry {
         }
     }
 
-    /// Its run is over and another will follow.
+    /// Its run is over and another will follow, from its own beginning.
     pub fn rest(&self) {
         self.started.store(NOT_STARTED, Ordering::Release);
+        *lock(&self.progress) = None;
         self.moved();
     }
 

@@ -44,8 +44,13 @@ const LONG_AT_ONCE: usize = 2;
 #[error("{0}")]
 pub struct SchemaError(String);
 
-/// Methods whose requests have no body of a meaning (RFC 9110, section 9.3): without one they are fit.
+/// Methods whose requests have no body of a meaning (RFC 9110, section 9.3).
 const BODILESS: [&str; 3] = ["GET", "HEAD", "DELETE"];
+
+/// Whether a request with this method is whole without a body, whatever content type it names.
+pub(crate) fn may_lack_a_body(method: &str) -> bool {
+    BODILESS.contains(&method)
+}
 
 /// Why a body is not taken.
 #[derive(Debug)]
@@ -150,7 +155,7 @@ impl Schema {
     /// There is none where one belongs, or it does not say that it is JSON.
     pub fn is_to_be_checked(method: &str, content_type: Option<&str>, body: &[u8]) -> Result<bool, Unfit> {
         match body {
-            [] if BODILESS.contains(&method) => Ok(false),
+            [] if may_lack_a_body(method) => Ok(false),
             [] => {
                 let (path, message, keyword) = (String::new(), "there is no body".to_owned(), "required".to_owned());
                 Err(Unfit::Mismatch(vec![Mismatch { path, message, keyword }]))

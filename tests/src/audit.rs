@@ -82,14 +82,14 @@ const RULES: &[(&str, &str)] = &[
     (
         "I8: a request that ended and whose end is wanted as a webhook has one delivery of it, and before it has none",
         "SELECT hex(id) || ' ' || state FROM requests r WHERE
-           (SELECT count(*) FROM deliveries WHERE request_id = r.id AND event = 'completed') <>
+           (SELECT count(*) FROM deliveries WHERE request_id = r.id AND event = 'completed' AND copy = 0) <>
            (webhook_url IS NOT NULL AND events & 4 <> 0 AND state IN ('completed', 'failed', 'cancelled', 'expired'))",
     ),
     (
         "I8: a delivery has its request's consumer and its request's URL, and its payload or what could not become one",
         "SELECT hex(d.id) FROM deliveries d LEFT JOIN requests r ON r.id = d.request_id WHERE r.id IS NULL
-           OR d.consumer_id <> r.consumer_id OR d.url <> r.webhook_url
-           OR (SELECT count(*) FROM payloads WHERE delivery_id = d.id)
+           OR d.consumer_id <> r.consumer_id OR d.copy = 0 AND d.url <> r.webhook_url
+           OR (SELECT count(*) FROM payloads WHERE delivery_id = coalesce(d.copy_of, d.id))
             + (SELECT count(*) FROM unmade WHERE delivery_id = d.id AND d.state = 'exhausted')
             + (SELECT count(*) FROM forgotten_payloads WHERE delivery_id = d.id AND d.state NOT IN ('pending', 'in_flight')
                AND NOT EXISTS (SELECT 1 FROM inputs WHERE request_id = r.id)) <> 1",

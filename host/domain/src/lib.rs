@@ -7,6 +7,7 @@
 pub mod address;
 pub mod api;
 pub mod delivery;
+pub mod event;
 pub mod grant;
 pub mod id;
 pub mod ledger;

@@ -12,6 +12,7 @@ use crate::capability::OwnerSecrets;
 use crate::delivery::webhooks::Webhooks;
 use crate::gateway::access::Access;
 use crate::gateway::identity::Identity;
+use crate::gateway::json_body::{self, Because};
 use crate::gateway::limits::Limiter;
 use crate::gateway::listener::Answer;
 use crate::gateway::reply::Reply;
@@ -25,7 +26,7 @@ use crate::readiness;
 use crate::retention::Retention;
 use crate::runs::Runs;
 use crate::storage::Room;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Format, Metrics};
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
@@ -107,7 +108,7 @@ impl Admin {
         refuse_methods_of_proxies(&head.method)?;
         let is_metrics = path == "/metrics";
         if is_metrics && is_of_this_machine(&head, peer) {
-            return self.metrics_page().await;
+            return self.metrics_page(Format::of(&head.headers)).await;
         }
         if path == "/readyz" {
             return Ok(self.readiness.read().into_response(&head.method));
@@ -164,7 +165,7 @@ impl Admin {
                     &serde_json::json!({ "routes": routes::shown(), "push_bytes_max": bytes_max, "owner": owner }),
                 )
             }
-            Endpoint::Metrics => self.metrics_page().await,
+            Endpoint::Metrics => self.metrics_page(Format::of(&head.headers)).await,
             Endpoint::Status => json(200, &status::read(self, principal).await?),
             Endpoint::Reload => {
                 self.plugins.look(Look::again()).await;
@@ -254,11 +255,11 @@ impl Admin {
         })
     }
 
-    async fn metrics_page(&self) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn metrics_page(&self, format: Format) -> Result<Response<Full<Bytes>>, Problem> {
         status::measure(self).await?;
-        let mut response = Response::new(Full::new(self.metrics.encode().into()));
-        let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let mut response = Response::new(Full::new(self.metrics.encode(format).into()));
+        response.headers_mut().insert(header::CONTENT_TYPE, format.content_type());
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         Ok(response)
     }
 }
@@ -308,7 +309,10 @@ pub(super) async fn fields_within<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Problem> {
     let body = Limited::new(body, bytes_max).collect().await;
     let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "The management API takes small JSON bodies."))?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|error| Problem::new(Kind::InvalidJson, error.to_string()))
+    let body = body.to_bytes();
+    let text = json_body::text(&HeaderMap::new(), &body).map_err(|wrong| wrong.problem(Because::OfTheRoute))?;
+    serde_json::from_str(text)
+        .map_err(|error| Problem::new(Kind::InvalidJson, format!("The body: {}.", json_body::plain(&error))))
 }
 
 /// 204 for what has nothing to say.

@@ -86,8 +86,11 @@ pub fn operations() -> (Vec<Operation>, Map<String, Value>) {
                 Answers::Nothing => operation.answers_nothing(204, "Done."),
                 Answers::Metrics => operation.answers_as(
                     "200",
-                    "OpenMetrics text.",
-                    &[("application/openmetrics-text", json!({ "type": "string" }))],
+                    "OpenMetrics, or Prometheus' text format to who asks for `text/plain`.",
+                    &[
+                        ("application/openmetrics-text", json!({ "type": "string" })),
+                        ("text/plain", json!({ "type": "string" })),
+                    ],
                 ),
             }
         })

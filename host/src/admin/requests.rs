@@ -137,7 +137,10 @@ pub(super) async fn list(admin: &Admin, principal: &Principal, query: Option<&st
             _ => Whose::Consumer(consumer_of(admin, &value).await?),
         };
     }
-    let RequestPage { requests, next, more } = admin.store.list_requests(filter).await?;
+    let asked = filter.states.first().copied();
+    let mut page = admin.store.list_requests(filter).await?;
+    listing::retain_shown(&mut page, asked, &admin.live);
+    let RequestPage { requests, next, more } = page;
     let mut names = Names::default();
     let mut lines = Vec::with_capacity(requests.len());
     for record in &requests {

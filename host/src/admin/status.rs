@@ -5,7 +5,7 @@ use super::access::Principal;
 use crate::plugins::PluginStatus;
 use crate::problem::Problem;
 use crate::readiness::{Code, Readiness};
-use crate::telemetry::metrics::{Outcome, Reason, State};
+use crate::telemetry::metrics::{Outcome, Reason, State, set};
 use ripost_domain::api::Name;
 use ripost_domain::time::Timestamp;
 use ripost_store::Failures;
@@ -147,8 +147,8 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
     let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let stats = admin.store.stats().await?;
     let metrics = &admin.metrics;
-    metrics.store_commits.set(gauge(stats.commits));
-    metrics.store_operations.set(gauge(stats.operations));
+    set(&metrics.store_commits, stats.commits);
+    set(&metrics.store_operations, stats.operations);
     metrics.store_queued.set(gauge(stats.queued));
     let requests = [
         ("accepted", stats.requests_accepted),
@@ -179,7 +179,7 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
     }
     let reloads = admin.plugins.reloads();
     for (outcome, count) in [("ok", reloads.ok), ("rejected", reloads.rejected)] {
-        metrics.reloads.get_or_create(&Outcome { outcome }).set(gauge(count));
+        set(&metrics.reloads.get_or_create(&Outcome { outcome }), count);
     }
     for (state, counts) in admin.plugins.counts() {
         let state = State { state: state.as_str() };
@@ -187,20 +187,20 @@ pub(super) async fn measure(admin: &Admin) -> Result<(), Problem> {
         metrics.plugin_apis.get_or_create(&state).set(gauge(counts.apis));
     }
     for (cause, count) in admin.store.refused() {
-        metrics.store_refused.get_or_create(&Reason { reason: cause.as_str() }).set(gauge(count));
+        set(&metrics.store_refused.get_or_create(&Reason { reason: cause.as_str() }), count);
     }
     let readiness = admin.readiness.read();
     for code in Code::ALL {
         metrics.not_ready.get_or_create(&Reason { reason: code.as_str() }).set(i64::from(readiness.has(*code)));
     }
-    metrics.quarantines.set(gauge(admin.plugins.quarantines()));
+    set(&metrics.quarantines, admin.plugins.quarantines());
     let memory = admin.runs.memory();
     for (state, bytes) in [("limit", memory.bytes_max), ("reserved", memory.reserved_bytes)] {
         metrics.guest_memory_bytes.get_or_create(&State { state }).set(gauge(bytes));
     }
     metrics.memory_waiting.set(gauge(memory.waiting));
     for (outcome, count) in [("waited", memory.waited), ("put_back", memory.given_up)] {
-        metrics.memory_waits.get_or_create(&Outcome { outcome }).set(gauge(count));
+        set(&metrics.memory_waits.get_or_create(&Outcome { outcome }), count);
     }
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use super::facts::{self, Facts, Logged};
 use super::lanes::Verdict;
-use super::{Alert, Sender, endpoint_of, jitter, payload, unlogged};
+use super::{Alert, Sender, endpoint_of, jitter, unlogged};
 use crate::gateway::view::public_class;
 use crate::telemetry::metrics::Class;
 use bytes::Bytes;
 use ripost_domain::delivery::{Next, Outcome, Reason, RetryPolicy, State, after_attempt};
+use ripost_domain::event::Event;
 use ripost_domain::time::Timestamp;
 use ripost_store::{ClaimedDelivery, Record, failpoint};
 
@@ -53,7 +54,7 @@ impl Sender {
     pub(super) async fn conclude(&self, concluding: Concluding) {
         let needs = &self.needs;
         let Concluding { claimed, attempted, started_at, ended_at } = concluding;
-        if claimed.event == payload::PROGRESS {
+        if claimed.event == Event::Progress {
             // Not in the store: the next one says more.
             return;
         }
@@ -142,9 +143,9 @@ impl Sender {
             error_class: attempted.error_class.as_deref().map(public_class),
         };
         let salt = facts::salt(&self.needs.keyring, claimed.id);
-        let previous = claimed
-            .chain
-            .unwrap_or_else(|| facts::genesis(claimed.id, claimed.request_id, &claimed.event, &claimed.payload));
+        let previous = claimed.chain.unwrap_or_else(|| {
+            facts::genesis(claimed.webhook_id, claimed.request_id, claimed.event.subscription(), &claimed.payload)
+        });
         let chain = facts::link(&previous, &salt, logged, &attempted.facts);
         let asks_to_disable =
             matches!(attempted.outcome, Outcome::Answered { wish: Some(ripost_domain::delivery::Wish::Disable), .. });

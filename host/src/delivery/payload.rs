@@ -7,18 +7,12 @@ use crate::keyring;
 use crate::live::Progress;
 use crate::plugins::{ActiveApi, OnError, PayloadForm, Ran};
 use bytes::Bytes;
+use ripost_domain::event::Event;
 use ripost_domain::id::DeliveryId;
 use ripost_domain::time::Timestamp;
 use ripost_store::{Answer, ClaimedDelivery, ClaimedRun, Lease, NewDelivery, Retry, Unmade};
 use serde::Serialize;
 use serde_json::value::RawValue;
-
-/// The first run has begun.
-pub const STARTED: &str = "started";
-/// It is so far. Only ever sent, never stored.
-pub const PROGRESS: &str = "progress";
-/// It has ended, however.
-pub const COMPLETED: &str = "completed";
 
 pub(super) const JSON: &str = "application/json";
 
@@ -33,7 +27,7 @@ pub(super) struct Made {
 /// What a payload is made of.
 pub(crate) struct Material<'a> {
     pub(crate) form: PayloadForm,
-    pub(crate) event: &'static str,
+    pub(crate) event: Event,
     pub(crate) base: &'a str,
     pub(crate) head: Head<'a>,
     pub(crate) outcome: Outcome<'a>,
@@ -50,7 +44,7 @@ struct CloudEvent<'a> {
     id: DeliveryId,
     source: String,
     #[serde(rename = "type")]
-    kind: String,
+    kind: &'static str,
     subject: String,
     time: Timestamp,
     datacontenttype: &'static str,
@@ -77,7 +71,7 @@ impl Material<'_> {
         }
         let Self { form, event, base, head, outcome, progress, url, .. } = self;
         let (source, subject) = (format!("{base}/api/{}/api/{}", head.api.owner, head.api.slug), head.id.to_string());
-        let body = view::webhook(base, head, outcome, progress, (addressed == Addressed::Yes).then_some(url));
+        let body = view::webhook(base, event, head, outcome, progress, (addressed == Addressed::Yes).then_some(url));
         let json = |body| Made { body, content_type: JSON.to_owned(), headers: Vec::new() };
         if form != PayloadForm::CloudEvents {
             return json(body);
@@ -87,7 +81,7 @@ impl Material<'_> {
             specversion: "1.0",
             id,
             source,
-            kind: format!("ripost.request.{event}"),
+            kind: event.kind(),
             subject,
             time: at,
             datacontenttype: JSON,
@@ -116,13 +110,18 @@ impl Sender {
             None => (material.make(id, at, Addressed::Yes), None),
             Some(active) => {
                 let untransformed = material.make(id, at, Addressed::Later);
-                let whose = Whose { request: claimed.id, event, accepted_at: claimed.created_at, url: &url };
+                let whose = Whose {
+                    request: claimed.id,
+                    event: event.subscription(),
+                    accepted_at: claimed.created_at,
+                    url: &url,
+                };
                 match self.transform(&whose, active, &untransformed).await {
                     Ok(made) => (made, None),
                     Err(NotMade { reason, is_broken }) => {
                         // Once for an event of a request: neither progress, of which there may be a hundred, nor a consumer
                         // who asks for it again and again, may put a revision aside.
-                        if is_broken && event != PROGRESS {
+                        if is_broken && event != Event::Progress {
                             self.needs.plugins.ran(active.digest, &active.name, Ran::Broke);
                         }
                         if active.transforms.webhook_on_error == OnError::SendOriginal {
@@ -139,7 +138,7 @@ impl Sender {
         let of_api = active.and_then(|active| active.retry.as_deref());
         NewDelivery {
             id,
-            event: event.to_owned(),
+            event,
             lane: lane_of(claimed.consumer, &url),
             url,
             payload,
@@ -159,11 +158,12 @@ impl Sender {
 pub(crate) fn first_attempt(claimed: &ClaimedRun, delivery: &NewDelivery) -> ClaimedDelivery {
     ClaimedDelivery {
         id: delivery.id,
+        webhook_id: delivery.id,
         request_id: claimed.id,
         consumer: claimed.consumer,
         epoch: 1,
         attempt: 1,
-        event: delivery.event.clone(),
+        event: delivery.event,
         url: delivery.url.clone(),
         lane: delivery.lane,
         payload: delivery.payload.clone(),

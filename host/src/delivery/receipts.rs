@@ -49,7 +49,7 @@ impl Webhooks {
 fn delivery(log: DeliveryLog, payload: &Bytes, salt: &[u8; 32]) -> receipt::DeliveryLog {
     let url = log.delivery.url;
     receipt::DeliveryLog {
-        webhook_id: log.delivery.id,
+        webhook_id: log.delivery.copy_of.unwrap_or(log.delivery.id),
         event: log.delivery.event,
         payload_sha256: hex(&log.forgotten_sha256.unwrap_or_else(|| Sha256::digest(payload).into())),
         payload_bytes: log.payload_bytes,

@@ -23,6 +23,9 @@ const WISH: HeaderName = HeaderName::from_static("webhook-delivery");
 /// How many webhooks led to this one: whoever calls us again because of it passes it on.
 pub(crate) const DEPTH: HeaderName = HeaderName::from_static("webhook-depth");
 
+/// What the webhook tells, for whoever routes by headers.
+pub(super) const EVENT: HeaderName = HeaderName::from_static("ripost-event");
+
 impl Attempted {
     fn ours(class: &str, detail: String) -> Self {
         Self {
@@ -104,7 +107,7 @@ impl Sender {
             Ok(signing) => signing,
             Err(error) => return Attempted::ours("secret", error.to_string()),
         };
-        let id = claimed.id.to_string();
+        let id = claimed.webhook_id.to_string();
         let seconds = now.as_seconds();
         let signed = sign(&signing, &self.needs.signing_key, &id, now, &claimed.payload);
         // Known by `webhook-id`.
@@ -142,13 +145,14 @@ pub(super) fn sign(signing: &Signing, key: &SigningKey, id: &str, now: Timestamp
 }
 
 fn headers(claimed: &ClaimedDelivery, id: &str, seconds: i64, signed: &str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(10 + claimed.headers.len());
+    let mut headers = HeaderMap::with_capacity(11 + claimed.headers.len());
     // First, so that none of them can take the place of ours.
     for (name, value) in &claimed.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(value)) {
             headers.append(name, value);
         }
     }
+    headers.insert(EVENT, HeaderValue::from_static(claimed.event.as_str()));
     let mut set = |name: HeaderName, value: &str| {
         // All of these are ASCII of ours; what is not (a trace context that a caller made up) is left out.
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -25,6 +25,9 @@ pub enum Reader {
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryShown {
     id: DeliveryId,
+    /// Of one that is sent again after it was delivered: the id that it is sent under.
+    #[serde(rename = "copy_of", skip_serializing_if = "Option::is_none")]
+    copy_of: Option<DeliveryId>,
     event: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
@@ -82,6 +85,7 @@ pub(super) fn shown(
     let (url, url_commitment) = url_for(delivery.url.clone(), reader, &commit);
     DeliveryShown {
         id: delivery.id,
+        copy_of: delivery.copy_of,
         event: delivery.event,
         url,
         url_commitment,

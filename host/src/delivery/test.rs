@@ -1,7 +1,7 @@
 //! A webhook that tests an endpoint: the whole path of a real one, without a request.
 
 use super::facts::{Facts, Phases};
-use super::send::sign;
+use super::send::{self, sign};
 use super::{Sender, lane_of};
 use crate::egress::Exchange;
 use crate::keyring;
@@ -34,6 +34,9 @@ pub struct Tested {
     verify: &'static str,
 }
 
+/// What it tells, which no request's webhook does.
+const EVENT: &str = "test";
+
 /// What to do with the signature.
 const VERIFY: &str = "Verify the raw body with any Standard Webhooks library (`standardwebhooks` or `svix` for JavaScript, Python, Rust, Go and more) \
     and the secret from GET /consumer/webhook-secret; docs/verify.md has verifiers to copy.";
@@ -62,20 +65,22 @@ impl Sender {
         let now = self.needs.clock.now();
         let id = DeliveryId::new(now, keyring::random());
         let body = Bytes::from(
-            json!({ "type": "webhook.test", "timestamp": now, "message": "Your endpoint works." }).to_string(),
+            json!({ "event": EVENT, "type": "webhook.test", "timestamp": now, "message": "Your endpoint works." })
+                .to_string(),
         );
         let signed = sign(&signing, &self.needs.signing_key, &id.to_string(), now, &body);
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in [
-            (signature::ID_HEADER, id.to_string()),
-            (signature::TIMESTAMP_HEADER, now.as_seconds().to_string()),
-            (signature::SIGNATURE_HEADER, signed.clone()),
-            ("ripost-attempt", "1".to_owned()),
-            ("webhook-depth", "1".to_owned()),
+            (HeaderName::from_static(signature::ID_HEADER), id.to_string()),
+            (HeaderName::from_static(signature::TIMESTAMP_HEADER), now.as_seconds().to_string()),
+            (HeaderName::from_static(signature::SIGNATURE_HEADER), signed.clone()),
+            (send::EVENT, EVENT.to_owned()),
+            (HeaderName::from_static("ripost-attempt"), "1".to_owned()),
+            (HeaderName::from_static("webhook-depth"), "1".to_owned()),
         ] {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(name, value);
             }
         }
         let outgoing = self.outgoing(url, headers, body.clone());

@@ -1,20 +1,20 @@
 //! What consumers, owners and operators do with webhooks that were made: read them, their logs and receipts; send them
 //! again.
 
-use super::payload::{COMPLETED, STARTED};
 use super::shown::{DeliveryShown, Reader, shown};
 use super::{Disabled, News, Sender, endpoint_of, lane_of};
 use crate::egress::EgressClient;
-use crate::keyring::Keyring;
+use crate::gateway::listing::time_of;
+use crate::keyring::{self, Keyring};
 use crate::plugins::Plugins;
 use crate::problem::{Kind, Problem};
 use ripost_domain::address::{UrlPolicy, UrlRefused, WebhookUrl};
 use ripost_domain::api::ApiName;
-use ripost_domain::delivery::State;
+use ripost_domain::delivery::{LaneId, State};
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::signature::SigningKey;
 use ripost_domain::time::{Clock, Timestamp};
-use ripost_store::{Redeliver, Redelivered, Store, Undelivered, UndeliveredEntry, UndeliveredFilter};
+use ripost_store::{Redeliver, Redelivered, Store, Tries, Undelivered, UndeliveredEntry, UndeliveredFilter, Which};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -125,6 +125,17 @@ pub struct RedeliveredMany {
     pub more: bool,
 }
 
+/// What is to be sent again, and where to.
+struct Again<'a> {
+    which: Which,
+    request: RequestId,
+    event: &'a str,
+    consumer: ConsumerId,
+    to: Option<(String, LaneId)>,
+    /// Of a copy.
+    tries: Tries,
+}
+
 fn invalid_filter(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::InvalidFilter, detail)
 }
@@ -140,8 +151,10 @@ fn state_of(text: &str) -> Result<State, Problem> {
 
 fn event_of(text: &str) -> Result<String, Problem> {
     match text {
-        STARTED | COMPLETED => Ok(text.to_owned()),
-        _ => Err(invalid_filter("event can be started or completed: progress is not kept.")),
+        "started" | "completed" => Ok(text.to_owned()),
+        _ => Err(invalid_filter(
+            "event is `started` or `completed`: the second is the end, however it came, and progress is not kept.",
+        )),
     }
 }
 
@@ -171,8 +184,7 @@ pub fn filter(query: Option<&str>) -> Result<(UndeliveredFilter, Option<String>)
     let mut filter = UndeliveredFilter { limit: PAGE_DEFAULT, ..UndeliveredFilter::default() };
     let mut consumer = None;
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        let time =
-            || value.parse().map_err(|_| invalid_filter(format!("{key} is a time such as 2026-11-24T08:00:00Z.")));
+        let time = || time_of(&key, &value);
         match &*key {
             "after" => filter.after = cursor_of(&value)?,
             "limit" => {
@@ -286,7 +298,7 @@ impl Webhooks {
         })
     }
 
-    /// Sends one delivery again.
+    /// Sends one delivery again. What was delivered stays so, and a copy of it is sent.
     ///
     /// # Errors
     /// There is none for that event, or it is under way.
@@ -296,6 +308,7 @@ impl Webhooks {
         event: &str,
         consumer: ConsumerId,
         url: Option<&str>,
+        tries: Tries,
         reader: Reader,
     ) -> Result<DeliveryShown, Problem> {
         let to = match url {
@@ -305,7 +318,8 @@ impl Webhooks {
             }
             None => None,
         };
-        match self.again(request, event, consumer, to).await? {
+        let which = Which::Event(request, event.to_owned());
+        match self.again(Again { which, request, event, consumer, to, tries }).await? {
             Redelivered::Due(delivery) => Ok(shown(&self.keyring, delivery, None, reader)),
             Redelivered::Forgotten(_) => Err(Problem::new(
                 Kind::ContentsGone,
@@ -330,16 +344,12 @@ impl Webhooks {
         }
     }
 
-    async fn again(
-        &self,
-        request: RequestId,
-        event: &str,
-        consumer: ConsumerId,
-        to: Option<(String, ripost_domain::delivery::LaneId)>,
-    ) -> Result<Redelivered, Problem> {
+    async fn again(&self, again: Again<'_>) -> Result<Redelivered, Problem> {
+        let Again { which, request, event, consumer, to, tries } = again;
         let at = self.clock.steady();
         let give_up_at = self.sender.retry(None, at, None).give_up_at;
-        let redeliver = Redeliver { request, event: event.to_owned(), to, at, give_up_at };
+        let copy = DeliveryId::new(self.clock.now(), keyring::random_id());
+        let redeliver = Redeliver { which, to, at, give_up_at, copy, tries };
         let mut redelivered = self.store.redeliver(redeliver.clone()).await?;
         if let Redelivered::Unmade(_) = redelivered
             && let Some(unmade) = self.store.unmade(request, event).await?
@@ -405,7 +415,15 @@ impl Webhooks {
                     }
                     None => None,
                 };
-                match self.again(entry.request, &entry.delivery.event, entry.consumer, to).await {
+                let again = Again {
+                    which: Which::Delivery(entry.delivery.id),
+                    request: entry.request,
+                    event: &entry.delivery.event,
+                    consumer: entry.consumer,
+                    to,
+                    tries: Tries::Once,
+                };
+                match self.again(again).await {
                     Ok(Redelivered::Due(_)) => redelivered += 1,
                     Ok(_) => {}
                     // One that still cannot be made keeps nobody else from being sent.

@@ -6,7 +6,7 @@ use super::view::{self, Head, SettlementView};
 use crate::live::Ended;
 use crate::problem;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
@@ -14,6 +14,9 @@ use ripost_store::Accept;
 
 /// How soon a caller may usefully ask for the state again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Says that an idempotency key named this request before: the name that payment services have made known.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Of one that has just been accepted.
 pub(super) fn accepted_response(base: &str, accept: &Accept) -> Response<Full<Bytes>> {
@@ -24,6 +27,8 @@ pub(super) fn accepted_response(base: &str, accept: &Accept) -> Response<Full<By
         created_at: accept.created_at,
         expires_at: accept.expires_at,
         finished_at: None,
+        attempts: 0,
+        next_attempt_at: None,
         settlement: SettlementView::open(accept.split),
         has_webhook: accept.webhook_url.is_some(),
         result_url: &String::new,

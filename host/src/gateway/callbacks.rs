@@ -7,6 +7,7 @@
 use super::Gateway;
 use super::body::Arriving;
 use super::fields::is_json;
+use super::json_body::{self, Because, NotJson};
 use super::requests::json;
 use crate::plugins::ActiveApi;
 use crate::problem::{Kind, Problem};
@@ -20,6 +21,7 @@ use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
 use ripost_store::{Answer, Callback};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,13 +239,11 @@ fn result(headers: &HeaderMap, body: Bytes) -> Result<Answer, Problem> {
         None if is_kind(text, "application/problem+json") => status_of(&body),
         None => 200,
     };
-    if is_json(text)
-        && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body)
-    {
-        let detail = format!(
-            "The content type is JSON, but the body is not: {error}. Nothing was taken; mend it and post it again."
-        );
-        return Err(Problem::new(Kind::InvalidJson, detail));
+    if is_json(text) {
+        let read = json_body::text(headers, &body);
+        let read =
+            read.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| NotJson::from(&error)));
+        read.map_err(|wrong| wrong.problem(Because::OfItsType))?;
     }
     // What else a client sends is about itself and about the way that it took.
     let said = ["content-language", "content-disposition", "content-encoding"];
@@ -266,7 +266,7 @@ fn kind_of(headers: &HeaderMap, body: &[u8]) -> Option<HeaderValue> {
 }
 
 fn is_any_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 /// No form begins with these, unless its sender forgot to encode it.

@@ -2,7 +2,7 @@
 
 use super::identity::Caller;
 use super::requests::{allow_get, json};
-use super::webhooks::{fields, object, only_post, to_json};
+use super::webhooks::{only_post, to_json};
 use super::{Gateway, limits};
 use crate::delivery::Signing;
 use crate::keyring;
@@ -53,7 +53,7 @@ impl Gateway {
     pub(super) async fn consumer(&self, request: Request<Incoming>) -> Answered {
         if request.method() == Method::PATCH {
             let consumer = self.holder(request.headers()).await?;
-            let change: Change = object(&self.read(request.into_body()).await?)?;
+            let change: Change = self.read_object(request).await?;
             self.change(&consumer, change).await?;
             return self.consumer_shown(&consumer).await;
         }
@@ -133,7 +133,7 @@ impl Gateway {
     pub(super) async fn rotate_secret(&self, request: Request<Incoming>) -> Answered {
         only_post(request.method())?;
         let consumer = self.holder(request.headers()).await?;
-        let asked: Rotate = fields(&self.read(request.into_body()).await?)?;
+        let asked: Rotate = self.read_fields(request).await?;
         let overlap = match asked.overlap.as_deref().map(parse_duration) {
             None => OVERLAP_DEFAULT,
             Some(Ok(overlap)) if overlap <= OVERLAP_MAX => overlap,

@@ -12,8 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::body::Incoming;
 
 /// What a page may read besides what it always may.
-const EXPOSED: &str =
-    "ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, Ripost-Request-Id, Webhook-Id";
+const EXPOSED: &str = "ETag, Idempotent-Replayed, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, Ripost-Request-Id, Webhook-Id";
 /// What a page may send besides what it always may.
 const ACCEPTED: &str = "Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Ripost-Max-Price, Ripost-Retry-Max-Age, Ripost-Webhook-Events, Ripost-Webhook-Url, Traceparent, Tracestate, X-Consumer-Key";
 /// For how many seconds a browser need not ask again.
@@ -56,6 +55,7 @@ fn open_to_pages<'p>(route: &Route<'p>) -> Option<(&'static str, Lists<'p>)> {
         Route::OpenApiOfApi { owner, slug } => (READ, Lists::Api { owner, slug }),
         Route::Requests
         | Route::Request(_)
+        | Route::NoRequest(_)
         | Route::Result(_)
         | Route::Webhook(..)
         | Route::Deliveries(_)

@@ -9,11 +9,12 @@ pub(crate) use self::names::Name;
 
 use self::elsewhere::Place;
 use self::members::Found;
+use super::json_body::{self, Because, NotJson};
 use crate::plugins::{ActiveApi, NearMiss};
 use crate::problem::{Kind, Problem};
-use crate::schema::Schema;
+use crate::schema::{self, Schema};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use ripost_domain::money::Amount;
 use ripost_domain::units::parse_duration;
 use ripost_store::Wants;
@@ -56,7 +57,13 @@ impl<'a> Own<'a> {
 /// # Errors
 /// A body that is not the JSON that it claims to be; a field of the wrong kind, given twice, where it is not read, or
 /// under a name that is nearly its own.
-pub fn take(headers: &HeaderMap, query: Option<&str>, body: Bytes, own: Own<'_>) -> Result<(Fields, Bytes), Problem> {
+pub fn take(
+    method: &Method,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    body: Bytes,
+    own: Own<'_>,
+) -> Result<(Fields, Bytes), Problem> {
     let mut raw = RawFields {
         webhook_url: header(headers, "ripost-webhook-url")?.map(Field::text),
         webhook_events: header(headers, "ripost-webhook-events")?.map(Field::list),
@@ -66,8 +73,12 @@ pub fn take(headers: &HeaderMap, query: Option<&str>, body: Bytes, own: Own<'_>)
     Place::Query.refuse_ours(&in_query)?;
     // Of two types we would read the one and the owner the other.
     let content_type = header(headers, "content-type")?;
-    let body = if content_type.is_some_and(is_json) {
-        raw.cut_from(body, own)?
+    // Many clients name a type with every call, also with those that have nothing to send.
+    let has_none = body.is_empty() && schema::may_lack_a_body(method.as_str());
+    let body = if has_none {
+        body
+    } else if content_type.is_some_and(is_json) {
+        raw.cut_from(headers, body, own)?
     } else {
         for (found, place) in elsewhere::in_body(content_type.unwrap_or_default(), &body) {
             place.refuse_ours(&found)?;
@@ -143,21 +154,16 @@ impl RawFields {
     }
 
     /// Finds the fields at the top level of a JSON object and returns the body without them.
-    fn cut_from(&mut self, body: Bytes, own: Own<'_>) -> Result<Bytes, Problem> {
-        let invalid = |why: &dyn std::fmt::Display| {
-            Problem::new(
-                Kind::InvalidJson,
-                format!("The content type is JSON, but the body is not: {why}. Mend the body or the content type."),
-            )
-        };
-        let text = std::str::from_utf8(&body).map_err(|error| invalid(&error))?;
+    fn cut_from(&mut self, headers: &HeaderMap, body: Bytes, own: Own<'_>) -> Result<Bytes, Problem> {
+        let invalid = |error: serde_json::Error| NotJson::from(&error).problem(Because::OfItsType);
+        let text = json_body::text(headers, &body).map_err(|wrong| wrong.problem(Because::OfItsType))?;
         if !text.trim_start().starts_with('{') {
             // Any other JSON value is the owner's alone.
-            serde_json::from_str::<&RawValue>(text).map_err(|error| invalid(&error))?;
+            serde_json::from_str::<&RawValue>(text).map_err(invalid)?;
             return Ok(body);
         }
         let mut found = Found::default();
-        found.walk(text).map_err(|error| invalid(&error))?;
+        found.walk(text).map_err(invalid)?;
         for member in &found.ours {
             let slot = self.slot(member.name);
             if slot.is_some() {
@@ -230,7 +236,7 @@ fn wanted(events: &[String]) -> Result<Wants, Problem> {
             "completed" => wants.completed = true,
             other => {
                 let detail = format!(
-                    "There is no webhook event `{other}`: there are \"started\", \"progress\" and \"completed\"."
+                    "Unknown webhook event `{other}`. Events are \"started\", \"progress\" and \"completed\", which is sent however the request ends."
                 );
                 return Err(Problem::new(Kind::WebhookEventsUnsupported, detail));
             }

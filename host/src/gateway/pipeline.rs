@@ -1,7 +1,7 @@
 //! One call, in order: identify, route, admit, the gateway's fields, idempotency, transform, schema, price, accept, answer.
 
 use super::absent::absent;
-use super::accepted::{accepted_response, accepted_with, answer_ended, with_preference};
+use super::accepted::{REPLAYED, accepted_response, accepted_with, answer_ended, with_preference};
 use super::body::Arriving;
 use super::depth::depth;
 use super::fields::{self, Fields, Own};
@@ -20,7 +20,7 @@ use crate::runs::Asked;
 use crate::telemetry::metrics::Reason;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
@@ -150,7 +150,7 @@ impl Gateway {
             ),
             key,
         });
-        let (fields, body) = fields::take(&head.headers, head.uri.query(), original, Own::of(&api))?;
+        let (fields, body) = fields::take(&head.method, &head.headers, head.uri.query(), original, Own::of(&api))?;
         let at = self.clock.now();
         let arrived = Arrived { id: RequestId::new(at, keyring::random_id()), at, steady: self.clock.steady() };
         if api.spec.delivery == DeliveryMode::Off {
@@ -359,8 +359,22 @@ impl Gateway {
         }
     }
 
-    /// A call that was made before: the same `202` with the current state, or the answer if the caller waits for one.
+    /// A call that was made before: the same `202` with the current state, or the answer if the caller waits for one;
+    /// and that it is one of a request that was there.
     async fn answer_earlier(
+        self: &Arc<Self>,
+        method: &Method,
+        id: RequestId,
+        api: &ActiveApi,
+        prefer: Prefer,
+        wait: Option<Duration>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let mut response = self.earlier_answer(method, id, api, prefer, wait).await?;
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        Ok(response)
+    }
+
+    async fn earlier_answer(
         self: &Arc<Self>,
         method: &Method,
         id: RequestId,

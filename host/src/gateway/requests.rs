@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
 use ripost_domain::request::State;
+use ripost_domain::time::Timestamp;
 use ripost_store::{Answer, RequestRecord};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -51,6 +52,20 @@ impl Gateway {
         }
     }
 
+    /// What stands in the path for an id can be none of ours.
+    pub(super) async fn no_request(
+        &self,
+        request: &Request<Incoming>,
+        id: &str,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        self.reader(request.headers()).await?;
+        let shown: String = id.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        let detail = format!(
+            "`{shown}` is not the id of a request: those are `req_` and 26 letters and digits, such as the `requestId` of a 202. Check the id; `GET /requests` lists yours."
+        );
+        Err(Problem::new(Kind::UnknownRequest, detail))
+    }
+
     async fn no_payload(&self, record: &RequestRecord, event: &str) -> Result<Problem, Problem> {
         if self.store.unmade(record.id, event).await?.is_some() {
             let detail = format!(
@@ -63,7 +78,9 @@ impl Gateway {
             return Ok(contents_gone());
         }
         let state = record.state.as_str();
-        let detail = format!("This request has no webhook `{event}`, or not yet. Its state is `{state}`.");
+        let is_end = State::from_name(event).is_some_and(|named| named.is_terminal() && named != State::Completed);
+        let hint = if is_end { " The end of a request is `completed` here, however it came." } else { "" };
+        let detail = format!("This request has no webhook `{event}`, or not yet. Its state is `{state}`.{hint}");
         Ok(Problem::new(Kind::NotFound, detail))
     }
 
@@ -121,11 +138,14 @@ impl Gateway {
             created_at: record.created_at,
             expires_at: record.expires_at,
             finished_at: record.finished_at,
+            attempts: record.attempt,
+            next_attempt_at: next_attempt_at(&record),
             settlement: SettlementView::new(record.settlement, record.split, record.captured),
             has_webhook,
             result_url: &result_url,
         };
-        let progress = live.and_then(|entry| entry.progress());
+        // Of a run that is over it says nothing any more.
+        let progress = live.filter(|_| !record.state.is_terminal()).and_then(|entry| entry.progress());
         Ok(view::current(&self.base, head, outcome, progress, DeliveryView::new(record.delivery, has_webhook)))
     }
 
@@ -139,6 +159,8 @@ impl Gateway {
             created_at: record.created_at,
             expires_at: record.expires_at,
             finished_at: record.finished_at,
+            attempts: record.attempt,
+            next_attempt_at: next_attempt_at(&record),
             settlement: SettlementView::new(record.settlement, record.split, record.captured),
             has_webhook,
             result_url: &String::new,
@@ -146,6 +168,11 @@ impl Gateway {
         let delivery = DeliveryView::new(record.delivery, has_webhook);
         view::outline(&self.base, head, delivery).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
     }
+}
+
+/// When it is run again; before the first run it is a queue that it waits for, and not a time.
+fn next_attempt_at(record: &RequestRecord) -> Option<Timestamp> {
+    (record.state == State::Accepted && record.attempt > 0).then_some(record.run_at)
 }
 
 /// A lease alone is not a run yet: it may be waiting in memory for its turn.

@@ -7,9 +7,15 @@ use ripost_domain::id::RequestId;
 /// A resource of the data plane.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'p> {
-    Api { owner: &'p str, slug: &'p str, rest: &'p str },
+    Api {
+        owner: &'p str,
+        slug: &'p str,
+        rest: &'p str,
+    },
     Requests,
     Request(RequestId),
+    /// Below `/requests/`, and what stands for the id is none.
+    NoRequest(&'p str),
     Result(RequestId),
     Webhook(RequestId, &'p str),
     Deliveries(RequestId),
@@ -30,20 +36,25 @@ pub(super) enum Route<'p> {
     Problems,
     Problem(&'p str),
     OpenApi,
-    OpenApiOfApi { owner: &'p str, slug: &'p str },
+    OpenApiOfApi {
+        owner: &'p str,
+        slug: &'p str,
+    },
     Healthz,
     Readyz,
     Unknown,
 }
 
-/// Reads a path. An id that is none is an unknown request, which is what [`Route::Unknown`] answers too.
+/// Reads a path.
 pub(super) fn route(path: &str) -> Route<'_> {
     if let Some(rest) = path.strip_prefix("/api/") {
         return api(rest).unwrap_or(Route::Unknown);
     }
     if let Some(rest) = path.strip_prefix("/requests/") {
         let (id, part) = rest.split_once('/').unwrap_or((rest, ""));
-        let Ok(id) = id.parse() else { return Route::Unknown };
+        let Ok(id) = id.parse() else {
+            return if id.is_empty() { Route::Unknown } else { Route::NoRequest(id) };
+        };
         return match part {
             "" if !rest.ends_with('/') => Route::Request(id),
             "result" => Route::Result(id),
@@ -131,7 +142,9 @@ mod tests {
             ("/callbacks/abc.1.x/progress".to_owned(), Route::Callback("abc.1.x", callbacks::Part::Progress)),
             ("/webhooks/test".to_owned(), Route::WebhookTest),
             ("/.well-known/webhook-keys".to_owned(), Route::WebhookKeys),
-            ("/requests/req_1".to_owned(), Route::Unknown),
+            ("/requests/req_1".to_owned(), Route::NoRequest("req_1")),
+            ("/requests/abc/result".to_owned(), Route::NoRequest("abc")),
+            ("/requests/".to_owned(), Route::Unknown),
             ("/consumer".to_owned(), Route::Consumer),
             ("/consumer/webhook-secret".to_owned(), Route::WebhookSecret),
             ("/openapi.json".to_owned(), Route::OpenApi),
@@ -175,7 +188,7 @@ mod tests {
             Route::Readyz => 24,
             Route::OpenApi => 25,
             Route::OpenApiOfApi { .. } => 26,
-            Route::Unknown => return None,
+            Route::NoRequest(_) | Route::Unknown => return None,
         })
     }
 

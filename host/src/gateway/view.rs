@@ -5,6 +5,7 @@ use crate::problem::Problem;
 use bytes::Bytes;
 use ripost_domain::api::ApiName;
 use ripost_domain::delivery;
+use ripost_domain::event::Event;
 use ripost_domain::id::{DeliveryId, RequestId};
 use ripost_domain::money::{Amount, Split};
 use ripost_domain::request::{self, Settlement};
@@ -212,6 +213,10 @@ pub struct Head<'a> {
     pub expires_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// Runs that count, without one that is under way.
+    pub attempts: u32,
+    /// When it is run again, of one that waits for that.
+    pub next_attempt_at: Option<Timestamp>,
     /// What becomes of the money.
     pub settlement: SettlementView,
     /// Whether there is a webhook URL.
@@ -223,6 +228,11 @@ pub struct Head<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct View<'a> {
+    // Of a webhook: what it tells, and the same as CloudEvents have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'static str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     request_id: RequestId,
     status: request::State,
     api: String,
@@ -230,6 +240,10 @@ struct View<'a> {
     expires_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "is_zero")]
+    attempts: u32,
+    #[serde(rename = "next_attempt_at", skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
     links: Links,
@@ -251,17 +265,26 @@ struct View<'a> {
     delivery_latency_ms: Option<u64>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form of it")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl<'a> View<'a> {
     fn new(base: &str, head: Head<'a>, outcome: Outcome<'a>) -> Self {
         let links = Links::new(base, head.id, head.has_webhook);
         let result_url = outcome.linked.then(|| (head.result_url)());
         Self {
+            event: None,
+            kind: None,
             request_id: head.id,
             status: head.status,
             api: head.api.to_string(),
             created_at: head.created_at,
             expires_at: head.expires_at,
             finished_at: head.finished_at,
+            attempts: head.attempts,
+            next_attempt_at: head.next_attempt_at,
             progress: None,
             links,
             delivery: None,
@@ -325,11 +348,12 @@ fn tag_of(json: &[u8]) -> Tag {
     *hash.first_chunk().expect("a hash is longer")
 }
 
-/// The webhook's payload: the same fields as they are now, without `delivery`. `delivered_to` is none if that is to be
+/// The webhook's payload: what it tells, and the same fields as they are now, without `delivery`. `delivered_to` is none if that is to be
 /// added later.
 #[must_use]
 pub fn webhook(
     base: &str,
+    event: Event,
     head: Head<'_>,
     outcome: Outcome<'_>,
     progress: Option<Progress>,
@@ -337,7 +361,8 @@ pub fn webhook(
 ) -> Bytes {
     let latency = head.finished_at.map(|at| at.since(head.created_at).as_millis());
     let delivery_latency_ms = latency.map(|millis| u64::try_from(millis).unwrap_or(u64::MAX));
-    View { progress, delivered_to, delivery_latency_ms, ..View::new(base, head, outcome) }.to_json()
+    let (event, kind) = (Some(event.as_str()), Some(event.kind()));
+    View { event, kind, progress, delivered_to, delivery_latency_ms, ..View::new(base, head, outcome) }.to_json()
 }
 
 /// A problem as it is stored with a request: with the request's id, so that it explains itself.
@@ -364,12 +389,35 @@ mod tests {
             created_at: Timestamp::from_millis(1000),
             expires_at: Timestamp::from_millis(9000),
             finished_at: Some(Timestamp::from_millis(1850)),
+            attempts: 1,
+            next_attempt_at: None,
             settlement: SettlementView::open(ripost_domain::money::FeeRate::DEFAULT.split(Amount::ZERO)),
             has_webhook: true,
             result_url: &|| "https://gw.example/results/token".to_owned(),
         };
-        let json = webhook("https://gw.example", head, Outcome::answer(answer), None, Some("https://x.example/h"));
+        let json = webhook(
+            "https://gw.example",
+            Event::Completed,
+            head,
+            Outcome::answer(answer),
+            None,
+            Some("https://x.example/h"),
+        );
         serde_json::from_slice(&json).unwrap()
+    }
+
+    #[test]
+    fn every_state_is_in_the_document_for_consumers() {
+        const DOCUMENT: &str = include_str!("../../../docs/consumer.md");
+        let executions = request::State::ALL.map(request::State::as_str);
+        let deliveries = delivery::State::ALL.map(delivery::State::as_str);
+        for state in executions.into_iter().chain(deliveries) {
+            let row = format!("\n| `{state}` | ");
+            assert!(DOCUMENT.contains(&row), "docs/consumer.md says nothing of `{state}`");
+        }
+        for event in Event::ALL {
+            assert!(DOCUMENT.contains(&format!("`{}`", event.as_str())), "docs/consumer.md says nothing of {event:?}");
+        }
     }
 
     #[test]

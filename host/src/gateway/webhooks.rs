@@ -13,9 +13,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ripost_domain::id::RequestId;
-use ripost_store::{Consumer, RequestRecord};
+use ripost_store::{Consumer, RequestRecord, Tries};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 type Answered = Result<Response<Full<Bytes>>, Problem>;
@@ -25,6 +24,9 @@ type Answered = Result<Response<Full<Bytes>>, Problem>;
 struct RedeliverOne {
     event: Option<String>,
     url: Option<String>,
+    /// By the whole schedule, also what was delivered.
+    #[serde(default)]
+    retry: bool,
 }
 
 #[derive(Deserialize)]
@@ -41,26 +43,6 @@ pub(super) fn only_post(method: &Method) -> Result<(), Problem> {
     }
     Err(Problem::new(Kind::MethodNotAllowed, "This is done with POST.")
         .header(header::ALLOW, HeaderValue::from_static("POST")))
-}
-
-/// A JSON body of ours; none at all is the default.
-pub(super) fn fields<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(T::default());
-    }
-    object(body)
-}
-
-/// A JSON object of ours.
-pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // Serde would take a list for a struct.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Problem::new(Kind::InvalidJson, "The body has to be a JSON object."));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let kind = if error.is_data() { Kind::InvalidValue } else { Kind::InvalidJson };
-        Problem::new(kind, format!("The body: {error}."))
-    })
 }
 
 pub(super) fn with_status(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
@@ -116,16 +98,18 @@ impl Gateway {
         only_post(request.method())?;
         let consumer = self.holder(request.headers()).await?;
         self.own(id, &consumer).await?;
-        let asked: RedeliverOne = fields(&self.read(request.into_body()).await?)?;
+        let asked: RedeliverOne = self.read_fields(request).await?;
         let event = asked.event.as_deref().unwrap_or("completed");
-        let delivery = self.webhooks.redeliver(id, event, consumer.id, asked.url.as_deref(), Reader::Consumer).await?;
+        let tries = if asked.retry { Tries::BySchedule } else { Tries::Once };
+        let url = asked.url.as_deref();
+        let delivery = self.webhooks.redeliver(id, event, consumer.id, url, tries, Reader::Consumer).await?;
         Ok(with_status(StatusCode::ACCEPTED, to_json(&delivery)?))
     }
 
     pub(super) async fn redeliver_many(&self, request: Request<Incoming>) -> Answered {
         only_post(request.method())?;
         let consumer = self.holder(request.headers()).await?;
-        let asked: RedeliverMany = fields(&self.read(request.into_body()).await?)?;
+        let asked: RedeliverMany = self.read_fields(request).await?;
         if asked.consumer.is_some() {
             return Err(Problem::new(
                 Kind::InvalidFilter,
@@ -175,8 +159,7 @@ impl Gateway {
     pub(super) async fn webhook_test(&self, request: Request<Incoming>) -> Answered {
         only_post(request.method())?;
         let consumer = self.holder(request.headers()).await?;
-        let body = self.read(request.into_body()).await?;
-        let asked: TestUrl = object(&body)?;
+        let asked: TestUrl = self.read_object(request).await?;
         let url = self.webhooks.check_url(consumer.id, &asked.url).await?;
         let tested = self.webhooks.sender.test(consumer.id, url).await?;
         Ok(json(to_json(&tested)?))

@@ -24,6 +24,7 @@ fn headers() -> Value {
         "ETag": text("What this representation is told apart by; for If-None-Match."),
         "Location": text("Where the request is."),
         "Preference-Applied": text("Which preferences were applied (RFC 7240)."),
+        "Idempotent-Replayed": json!({ "description": "The Idempotency-Key named this request before.", "schema": { "type": "string", "enum": ["true"] } }),
         "Ripost-Request-Id": text("The id of the request."),
     })
 }

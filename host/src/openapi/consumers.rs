@@ -60,6 +60,17 @@ pub(super) const OF_A_CALL: &[Kind] = &[
     Kind::LoopDetected,
 ];
 
+/// The headers of a `202`.
+pub(super) const OF_ACCEPTED: &[&str] = &[
+    "Location",
+    "Retry-After",
+    "Ripost-Request-Id",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Preference-Applied",
+    "Idempotent-Replayed",
+];
+
 /// The parameters of a call.
 pub(super) fn of_a_call() -> impl Iterator<Item = Value> {
     [
@@ -116,7 +127,7 @@ fn call() -> Operation {
         .with(of_a_call())
         .takes(any_body())
         .answers(202, "Accepted: the result comes by webhook, by polling, or by the feed.", reference("Request"))
-        .says(202, &["Location", "Retry-After", "Ripost-Request-Id", "RateLimit", "RateLimit-Policy", "Preference-Applied"])
+        .says(202, OF_ACCEPTED)
         .answers_as("default", "The owner's answer.", &anything())
         .gives(OF_A_CALL.iter().copied())
 }
@@ -168,7 +179,7 @@ fn requests() -> Vec<Operation> {
             .gives([Kind::TooLateToCancel, Kind::KeyIsPublic]),
         post("/requests/{id}/redeliver", "redeliver", "Send a request's webhook again.")
             .takes(Body::json(
-                json!({ "type": "object", "additionalProperties": false, "properties": { "event": { "type": "string" }, "url": { "type": "string", "format": "uri" } } }),
+                json!({ "type": "object", "additionalProperties": false, "properties": { "event": { "type": "string" }, "url": { "type": "string", "format": "uri" }, "retry": { "type": "boolean", "description": "Whether what was delivered is tried by the whole schedule when it is sent again; once unless you say." } } }),
                 false,
             ))
             .answers(202, "It is due.", reference("Delivery"))

@@ -111,7 +111,7 @@ impl Operation {
     #[must_use]
     pub fn takes(mut self, body: Body) -> Self {
         self.body = Some(body);
-        self.gives([Kind::InvalidJson, Kind::BodyTooLarge])
+        self.gives([Kind::InvalidJson, Kind::BodyTooLarge, Kind::UnsupportedMediaType])
     }
 
     /// Answers JSON of this shape.

@@ -1,6 +1,7 @@
 //! The shapes of the data plane. Objects may have more members than these: a client has to pass over what it does not know.
 
 use crate::problem::Kind;
+use ripost_domain::event::Event;
 use ripost_domain::request::State;
 use serde_json::{Map, Value, json};
 
@@ -147,15 +148,25 @@ fn problem() -> Value {
     problem
 }
 
+/// What a webhook's members `event` and `type` can be.
+pub(super) fn events(events: &[Event], word: fn(Event) -> &'static str) -> Value {
+    json!({ "type": "string", "enum": events.iter().map(|event| word(*event)).collect::<Vec<_>>() })
+}
+
 fn request() -> Value {
     let amount = || reference("Amount");
     object(&[
+        // Of a webhook.
+        ("event?", events(&Event::ALL, Event::as_str)),
+        ("type?", events(&Event::ALL, Event::kind)),
         ("requestId", reference("RequestId")),
         ("status", reference("RequestState")),
         ("api", text()),
         ("createdAt", time()),
         ("expiresAt", time()),
         ("finishedAt?", time()),
+        ("attempts?", integer()),
+        ("next_attempt_at?", time()),
         (
             "progress?",
             object(&[
@@ -200,6 +211,7 @@ fn request() -> Value {
 fn delivery() -> Value {
     object(&[
         ("id", text()),
+        ("copy_of?", text()),
         ("event", text()),
         ("url", text()),
         ("state", text()),

@@ -3,7 +3,7 @@
 use super::Runs;
 use super::decide::End;
 use super::insist::{Insist, Written};
-use crate::delivery::payload::{COMPLETED, Material, first_attempt};
+use crate::delivery::payload::{Material, first_attempt};
 use crate::gateway::view::{self, Head, SettlementView};
 use crate::live::{Ended, Entry};
 use crate::plugins::ActiveApi;
@@ -58,8 +58,9 @@ impl Runs {
         let (ending, ended) = rows(end, &claimed);
         let state = ending.state();
         let (settlement, captured) = ending.settled(claimed.split);
+        let attempts = runs_of(&claimed, from, entry);
         let delivery = match claimed.webhook_url.as_deref().filter(|_| claimed.wants.completed) {
-            Some(url) => Some(self.completed(&claimed, active, url, &ending, entry, finished_at).await),
+            Some(url) => Some(self.completed(&claimed, active, url, &ending, attempts, finished_at).await),
             None => None,
         };
         let ticket = delivery.as_ref().and_then(|delivery| needs.sender.reserve_for(delivery));
@@ -68,7 +69,7 @@ impl Runs {
             id: claimed.id,
             epoch: claimed.epoch,
             from,
-            attempt: runs_of(&claimed, from, entry),
+            attempt: attempts,
             ending,
             finished_at,
             run,
@@ -113,7 +114,7 @@ impl Runs {
         active: Option<&ActiveApi>,
         url: &str,
         ending: &Ending,
-        entry: &Entry,
+        attempts: u32,
         finished_at: Timestamp,
     ) -> NewDelivery {
         let (outcome, answer) = match ending {
@@ -131,17 +132,20 @@ impl Runs {
             created_at: claimed.created_at,
             expires_at: claimed.expires_at,
             finished_at: Some(finished_at),
+            attempts,
+            next_attempt_at: None,
             settlement: SettlementView::new(settlement, claimed.split, captured),
             has_webhook: true,
             result_url: &result_url,
         };
         let material = Material {
             form: active.map(|active| active.spec.payload).unwrap_or_default(),
-            event: COMPLETED,
+            event: ending.event(),
             base: &self.needs.base,
             head,
             outcome,
-            progress: entry.progress(),
+            // There is nothing more to come.
+            progress: None,
             url,
             answer,
         };

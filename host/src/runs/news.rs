@@ -1,10 +1,11 @@
 //! Webhooks about a run that has not ended: `started`, durable, and `progress`, which the next one replaces.
 
 use super::Runs;
-use crate::delivery::payload::{Material, PROGRESS, STARTED, first_attempt};
+use crate::delivery::payload::{Material, first_attempt};
 use crate::gateway::view::{Head, Outcome, SettlementView};
 use crate::live::{Entry, Progress};
 use crate::plugins::ActiveApi;
+use ripost_domain::event::Event;
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_store::{ClaimedRun, Lease, NewDelivery};
@@ -20,7 +21,7 @@ impl Runs {
     pub(super) async fn tell_of_start(&self, claimed: &ClaimedRun, active: &ActiveApi) {
         let Some(url) = claimed.webhook_url.as_deref().filter(|_| claimed.wants.started) else { return };
         let now = self.needs.clock.now();
-        let made = self.news(claimed, active, url, STARTED, None, now).await;
+        let made = self.news(claimed, active, url, Event::Started, None, now).await;
         let could_be_made = made.unmade.is_none();
         let ticket = self.needs.sender.reserve_for(&made);
         let lease = if ticket.is_some() { Lease::ThisProcess } else { Lease::Nobody };
@@ -58,7 +59,8 @@ impl Runs {
                 let progress = entry.progress();
                 if progress.is_some() && progress != told {
                     told.clone_from(&progress);
-                    let made = this.news(&claimed, &active, &url, PROGRESS, progress, this.needs.clock.now()).await;
+                    let made =
+                        this.news(&claimed, &active, &url, Event::Progress, progress, this.needs.clock.now()).await;
                     // The next one may be made better; of this one nothing is kept.
                     if made.unmade.is_none() {
                         this.needs.sender.send_once(first_attempt(&claimed, &made));
@@ -74,7 +76,7 @@ impl Runs {
         claimed: &ClaimedRun,
         active: &ActiveApi,
         url: &str,
-        event: &'static str,
+        event: Event,
         progress: Option<Progress>,
         now: Timestamp,
     ) -> NewDelivery {
@@ -85,6 +87,8 @@ impl Runs {
             created_at: claimed.created_at,
             expires_at: claimed.expires_at,
             finished_at: None,
+            attempts: claimed.attempt.saturating_sub(1),
+            next_attempt_at: None,
             settlement: SettlementView::open(claimed.split),
             has_webhook: true,
             result_url: &String::new,

@@ -1,4 +1,8 @@
-//! What an operator needs to see first, in Prometheus' text format.
+//! What an operator needs to see first, for Prometheus and what reads like it.
+
+mod page;
+
+pub(crate) use self::page::Format;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +14,7 @@ use ripost_domain::api::ApiName;
 use ripost_runtime::Usage;
 use ripost_store::Part;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// One label with few values.
@@ -200,7 +204,7 @@ pub struct Metrics {
     /// Memory that is set aside for guests, and what there is.
     pub(crate) guest_memory_bytes: Family<State, Gauge>,
     pub(crate) memory_waiting: Gauge,
-    pub(crate) memory_waits: Family<Outcome, Gauge>,
+    pub(crate) memory_waits: Family<Outcome, Counter>,
     /// Wall time of runs.
     pub run_seconds: Histogram,
     /// Attempts by class.
@@ -214,17 +218,17 @@ pub struct Metrics {
     /// Breakers that opened.
     pub(crate) breakers_opened: Counter,
     pub(crate) lanes: Family<State, Gauge>,
-    pub(crate) store_commits: Gauge,
-    pub(crate) store_operations: Gauge,
+    pub(crate) store_commits: Counter,
+    pub(crate) store_operations: Counter,
     pub(crate) store_queued: Gauge,
     pub(crate) requests: Family<State, Gauge>,
     pub(crate) deliveries: Family<State, Gauge>,
-    pub(crate) reloads: Family<Outcome, Gauge>,
+    pub(crate) reloads: Family<Outcome, Counter>,
     pub(crate) plugins: Family<State, Gauge>,
     pub(crate) plugin_apis: Family<State, Gauge>,
-    pub(crate) quarantines: Gauge,
+    pub(crate) quarantines: Counter,
     pub(crate) not_ready: Family<Reason, Gauge>,
-    pub(crate) store_refused: Family<Reason, Gauge>,
+    pub(crate) store_refused: Family<Reason, Counter>,
     pub(crate) storage_database_bytes: Gauge,
     pub(crate) storage_files_bytes: Gauge,
     pub(crate) storage_free_bytes: Gauge,
@@ -267,15 +271,15 @@ impl Metrics {
             urls_disabled: Counter::default(),
             breakers_opened: Counter::default(),
             lanes: Family::default(),
-            store_commits: Gauge::default(),
-            store_operations: Gauge::default(),
+            store_commits: Counter::default(),
+            store_operations: Counter::default(),
             store_queued: Gauge::default(),
             requests: Family::default(),
             deliveries: Family::default(),
             reloads: Family::default(),
             plugins: Family::default(),
             plugin_apis: Family::default(),
-            quarantines: Gauge::default(),
+            quarantines: Counter::default(),
             not_ready: Family::default(),
             store_refused: Family::default(),
             storage_database_bytes: Gauge::default(),
@@ -339,7 +343,7 @@ impl Metrics {
         );
         registry.register("ripost_runs_waiting_for_memory", "Runs that wait for memory", self.memory_waiting.clone());
         registry.register(
-            "ripost_memory_waits_total",
+            "ripost_memory_waits",
             "Runs that waited for memory, and those of them that were put back",
             self.memory_waits.clone(),
         );
@@ -366,23 +370,23 @@ impl Metrics {
             "Endpoints known, open breakers, in flight, waiting in memory and in the store",
             self.lanes.clone(),
         );
-        registry.register("ripost_store_commits_total", "Groups committed since start", self.store_commits.clone());
-        registry.register("ripost_store_operations_total", "Operations in those groups", self.store_operations.clone());
+        registry.register("ripost_store_commits", "Groups committed since start", self.store_commits.clone());
+        registry.register("ripost_store_operations", "Operations in those groups", self.store_operations.clone());
         registry.register("ripost_store_queued", "Operations waiting for the writer", self.store_queued.clone());
         registry.register("ripost_requests", "Requests not ended, by state", self.requests.clone());
         registry.register("ripost_deliveries", "Deliveries not delivered, by state", self.deliveries.clone());
-        registry.register("ripost_plugin_reloads_total", "Revisions swapped in or rejected", self.reloads.clone());
+        registry.register("ripost_plugin_reloads", "Revisions swapped in or rejected", self.reloads.clone());
         registry.register("ripost_plugins", "Plugins, by state", self.plugins.clone());
         registry.register("ripost_apis", "APIs of plugins, by state", self.plugin_apis.clone());
         let quarantines = self.quarantines.clone();
-        registry.register("ripost_quarantines_total", "Revisions put aside for their failures", quarantines);
+        registry.register("ripost_quarantines", "Revisions put aside for their failures", quarantines);
         registry.register(
             "ripost_not_ready",
             "Reasons for which the gateway is not ready or degraded, as /readyz has them: 1 while it holds",
             self.not_ready.clone(),
         );
         let store_refused = self.store_refused.clone();
-        registry.register("ripost_store_refused_total", "Writes that the store refused, by their cause", store_refused);
+        registry.register("ripost_store_refused", "Writes that the store refused, by their cause", store_refused);
         registry.register(
             "ripost_storage_database_bytes",
             "The database and its log",
@@ -440,12 +444,17 @@ impl Metrics {
 
     /// The whole page.
     #[must_use]
-    pub fn encode(&self) -> String {
+    pub(crate) fn encode(&self, format: Format) -> String {
         let mut page = String::new();
         // Writing to a String cannot fail.
         let _ = text::encode(&mut page, &self.registry);
-        page
+        format.write(page)
     }
+}
+
+/// A total that is counted elsewhere, as it is when it is looked at.
+pub(crate) fn set(counter: &Counter, total: u64) {
+    counter.inner().store(total, Ordering::Relaxed);
 }
 
 /// Something is under way.
@@ -475,7 +484,7 @@ mod tests {
         for slug in 0..APIS_MAX + 10 {
             metrics.of_api(&api(slug)).runs.inc();
         }
-        let page = metrics.encode();
+        let page = metrics.encode(Format::OpenMetrics);
         let runs: Vec<&str> = page.lines().filter(|line| line.starts_with("ripost_api_runs_total{")).collect();
         assert_eq!(runs.len(), APIS_MAX + 1);
         let others = runs.iter().find(|line| line.contains("api=\"_others\"")).unwrap();

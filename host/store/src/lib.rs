@@ -19,6 +19,6 @@ pub use store::{
     Repin, RequestFilter, RequestInput, RequestPage, RequestRecord, Resealed, Reservation, ResultMeta, Retry, Role,
     RotateSecret, Rotated, RunAgain, RunClaim, RunReceipt, Sealed, SealedOwnerSecret, SealedSample, SealedSecrets,
     Stats, StepReceipt, Store, StoreError, StoredAttempt, StoredBody, StoredDelivery, StoredResult, StoredUnmade,
-    Subscription, Token, Undeliverable, Undelivered, UndeliveredEntry, UndeliveredFilter, UnfinishedCount, Unmade,
-    Violation, Wants, Whose, WriteError,
+    Subscription, Token, Tries, Undeliverable, Undelivered, UndeliveredEntry, UndeliveredFilter, UnfinishedCount,
+    Unmade, Violation, Wants, Which, Whose, WriteError,
 };

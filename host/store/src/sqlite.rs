@@ -22,6 +22,7 @@ mod owner_secrets;
 mod pinned;
 mod readers;
 mod reads;
+mod redeliveries;
 mod refusing;
 mod requests;
 mod retention;
@@ -402,7 +403,7 @@ impl Store for SqliteStore {
 
     async fn redeliver(&self, redeliver: Redeliver) -> Result<Redelivered, StoreError> {
         let points = Some(("delivery.before_redeliver_commit", "delivery.after_redeliver_commit"));
-        self.writer.write(Patience::Endless, points, move |work| undelivered::redeliver(work, &redeliver)).await
+        self.writer.write(Patience::Endless, points, move |work| redeliveries::redeliver(work, &redeliver)).await
     }
 
     async fn disabled_urls(&self, consumer: Option<ConsumerId>) -> Result<Vec<DisabledUrl>, StoreError> {

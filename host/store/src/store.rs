@@ -58,7 +58,9 @@ pub use run::{ClaimedRun, RunAgain, RunClaim, RunReceipt};
 pub use seal::{Mark, Resealed, Sealed, SealedSample};
 pub use stats::{Recovered, Stats, Violation};
 pub use token::{Role, Token};
-pub use undelivered::{DisabledUrl, Redeliver, Redelivered, Undelivered, UndeliveredEntry, UndeliveredFilter};
+pub use undelivered::{
+    DisabledUrl, Redeliver, Redelivered, Tries, Undelivered, UndeliveredEntry, UndeliveredFilter, Which,
+};
 pub use unmade::{MakePayload, StoredUnmade, Unmade};
 
 use async_trait::async_trait;

@@ -25,9 +25,12 @@ async fn the_same_key_and_call_is_the_same_request() -> Test {
     };
     let first = call(&consumer, "\"8e03978e\"").await?;
     let id = first.request_id()?;
+    assert_eq!(first.header("idempotent-replayed"), None, "nothing was there before");
     assert_eq!(call(&consumer, "8e03978e").await?.request_id()?, id, "quoted or bare is the same key");
     consumer.ended(&id).await?;
-    let later = call(&consumer, "8e03978e").await?.json()?;
+    let later = call(&consumer, "8e03978e").await?;
+    assert_eq!(later.header("idempotent-replayed"), Some("true"));
+    let later = later.json()?;
     assert_eq!(
         (&later["requestId"], &later["status"]),
         (&json!(id), &json!("completed")),
@@ -43,6 +46,9 @@ async fn the_same_key_and_call_is_the_same_request() -> Test {
     let answer = waiting.send().await?.expect(200)?;
     assert_eq!(answer.json()?, json!({ "n": 1 }), "a caller that waits gets the stored answer");
     assert_eq!(answer.header("ripost-request-id"), Some(id.as_str()));
+    assert_eq!(answer.header("idempotent-replayed"), Some("true"), "and is told that it is");
+    let new = consumer.call("demo/one").json(&json!({ "n": 1 })).header("idempotency-key", "other").send().await?;
+    assert_eq!(new.expect(200)?.header("idempotent-replayed"), None);
     Ok(())
 }
 

@@ -53,6 +53,27 @@ async fn a_consumer_lists_its_own_requests_newest_first_and_page_by_page() -> Te
 }
 
 #[tokio::test]
+async fn what_waits_for_its_run_is_listed_in_the_state_that_it_is_shown_in() -> Test {
+    // One place for a run: the second request is in memory and waits for it.
+    let plugin = Plugin::new("one", [Api::new("demo", "slow", guests::sleeps(20_000)).limit("concurrency = 1")]);
+    let host = host().plugin(&plugin).start().await?;
+    let consumer = host.add_consumer("mine", "1").await?;
+    let running = accept(&consumer, "demo/slow").await?;
+    crate::requests_running(&consumer, &running).await?;
+    let waiting = accept(&consumer, "demo/slow").await?;
+    for (status, id) in [("running", &running), ("accepted", &waiting)] {
+        let (ids, page) = list(&consumer, &format!("?status={status}")).await?;
+        assert_eq!((&ids, &page["requests"][0]["status"]), (&vec![id.clone()], &json!(status)));
+        let listed = host.cli(&["requests", "list", "--status", status, "--api", "demo/slow", "--json"]).await?;
+        let listed = listed.expect(0)?.json()?;
+        let shown = listed["requests"].as_array().context("requests")?;
+        let shown: Vec<_> = shown.iter().map(|line| (&line["request_id"], &line["status"])).collect();
+        assert_eq!(shown, [(&json!(id), &json!(status))]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_list_is_cut_down_by_status_api_and_time_and_is_for_a_key_of_ones_own() -> Test {
     let apis = [Api::new("demo", "echo", guests::echo()), Api::new("demo", "traps", guests::traps())];
     let host = host().plugin(&Plugin::new("two", apis)).start().await?;
@@ -75,6 +96,8 @@ async fn a_list_is_cut_down_by_status_api_and_time_and_is_for_a_key_of_ones_own(
     {
         assert_eq!(consumer.get(&format!("/requests{query}")).await?.expect(400)?.problem()?, problem, "{query}");
     }
+    let offset = consumer.get("/requests?since=2026-11-24T08:00:00+00:00").await?.expect(400)?.json()?;
+    assert!(offset["detail"].as_str().is_some_and(|detail| detail.contains("%2B")), "{offset}");
     let added =
         host.cli(&["consumer", "add", "open", "--credit", "1", "--public", "--json"]).await?.expect(0)?.json()?;
     let public = host.consumer(added["key"].as_str().unwrap());

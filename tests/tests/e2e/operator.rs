@@ -33,6 +33,27 @@ async fn a_consumer_that_is_added_on_the_command_line_can_call_at_once() -> Test
 }
 
 #[tokio::test]
+async fn a_scraper_has_the_metrics_in_the_format_that_it_asks_for() -> Test {
+    let host = host().start().await?;
+    let scraper = Consumer::new(host.admin_url(), None);
+    let scrape = async |accept: &str| {
+        scraper.request(Method::GET, "/metrics").header("accept", accept).send().await?.expect(200)
+    };
+    let text = scrape("text/plain;version=0.0.4;q=0.9,*/*;q=0.1").await?;
+    assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let page = std::str::from_utf8(&text.body)?;
+    assert!(page.contains("# TYPE ripost_store_commits_total counter\n"), "{page}");
+    assert!(!page.contains("# EOF"));
+    for accept in ["", "*/*", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"] {
+        let open = scrape(accept).await?;
+        assert!(open.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+        assert!(open.body.ends_with(b"# EOF\n"), "{accept}");
+        assert!(std::str::from_utf8(&open.body)?.contains("# TYPE ripost_store_commits counter\n"), "{accept}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn commands_beside_no_host_say_so_with_69() -> Test {
     let stopped = host().start().await?.sigterm().await?;
     for arguments in [&["status"][..], &["consumer", "list"], &["consumer", "add", "x"]] {

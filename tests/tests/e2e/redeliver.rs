@@ -90,12 +90,77 @@ async fn what_was_delivered_can_be_sent_again_too() -> Test {
     let (_host, consumer, sink) = start(crate::QUICK).await?;
     let id = call(&consumer, &sink.url("/")).await?;
     consumer.delivery(&id, "delivered").await?;
-    consumer.redeliver(&id).send().await?.expect(202)?;
+    let original = consumer.deliveries(&id).await?.remove(0);
+    let copy = consumer.redeliver(&id).send().await?.expect(202)?.json()?;
+    assert_eq!((&copy["copy_of"], &copy["attempts"]), (&original["id"], &json!(0)), "a delivery of its own");
     let attempts = sink.wait(&id, 2).await?;
     assert_eq!((attempts[0].id(), &attempts[0].body), (attempts[1].id(), &attempts[1].body));
-    assert_eq!(attempts[1].header("ripost-attempt"), "2");
+    verify(&attempts[1], &consumer.webhook_secret().await?)?;
+    assert_eq!(attempts[1].header("ripost-attempt"), "1");
+    delivered(&consumer, &id, &copy).await?;
     consumer.delivery(&id, "delivered").await?;
     Ok(())
+}
+
+/// Waits for one of a request's deliveries.
+async fn delivered(consumer: &Consumer, id: &str, delivery: &Value) -> Test {
+    ended(consumer, id, delivery, "delivered").await.map(drop)
+}
+
+async fn ended(consumer: &Consumer, id: &str, delivery: &Value, state: &str) -> Result<Value> {
+    until(&format!("the delivery is {state}"), Duration::from_secs(10), async || {
+        let all = consumer.deliveries(id).await?;
+        Ok(all.into_iter().find(|one| one["id"] == delivery["id"] && one["state"] == state))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_delivered_stays_delivered_whatever_becomes_of_a_copy() -> Test {
+    let (host, consumer, sink) = start(crate::QUICK).await?;
+    let id = call(&consumer, &sink.url("/")).await?;
+    let before = consumer.delivery(&id, "delivered").await?["delivery"].clone();
+    let elsewhere = Sink::start().await?;
+    elsewhere.otherwise(Reply::status(500));
+    let again = async |body: Value| consumer.redeliver(&id).json(&body).send().await?.expect(202)?.json();
+    let copy = again(json!({ "url": elsewhere.url("/new") })).await?;
+    // Once, unless more is asked for.
+    let failed = ended(&consumer, &id, &copy, "exhausted").await?;
+    assert_eq!((&failed["attempts"], &failed["reason"]), (&json!(1), &json!("schedule")));
+    assert_eq!(elsewhere.of(&id).len(), 1);
+    assert_eq!(consumer.view(&id).await?["delivery"], before, "nothing changes of the request");
+    // It is undelivered, and has the payload with it.
+    let undelivered = consumer.undelivered("").await?;
+    assert_eq!((undelivered.len(), &undelivered[0]["delivery"]["id"]), (1, &copy["id"]));
+    assert_eq!(undelivered[0]["payload"]["requestId"], json!(id));
+    let log = consumer.deliveries(&id).await?;
+    assert_eq!(log.len(), 2);
+    // The same copy again, by the whole schedule this time.
+    let same = again(json!({ "url": elsewhere.url("/new"), "retry": true })).await?;
+    assert_eq!(same["id"], copy["id"]);
+    until("the whole schedule", Duration::from_secs(10), async || {
+        let all = consumer.deliveries(&id).await?;
+        let done = all.iter().any(|one| one["id"] == copy["id"] && one["state"] == "exhausted" && one["attempts"] == 4);
+        Ok(done.then_some(()))
+    })
+    .await?;
+    // Many at once take the copy, and not the one that is delivered.
+    elsewhere.otherwise(Reply::status(200));
+    assert_eq!(many(&consumer, &json!({ "state": "exhausted" })).await?["redelivered"], 1);
+    delivered(&consumer, &id, &copy).await?;
+    assert_eq!(sink.of(&id).len(), 1, "nothing more went to the first");
+    assert_eq!(consumer.view(&id).await?["delivery"], before);
+    let receipt = consumer.get(&format!("/requests/{id}/receipt")).await?.expect(200)?.json()?;
+    let ids: Vec<_> =
+        receipt["deliveries"].as_array().context("deliveries")?.iter().map(|one| &one["webhookId"]).collect();
+    assert_eq!(ids, [sink.of(&id)[0].id(); 2], "one webhook, sent twice");
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), receipt.to_string())?;
+    let keys = consumer.get("/.well-known/webhook-keys").await?.json()?;
+    let key = keys["whpk"][0].as_str().context("a key")?;
+    host.cli(&["verify", file.path().to_str().context("a path")?, "--key", key]).await?.expect(0)?;
+    let stopped = host.sigterm().await?;
+    audit::check(stopped.data())
 }
 
 #[tokio::test]

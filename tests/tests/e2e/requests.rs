@@ -1,8 +1,10 @@
 //! What a consumer may read, and what is nobody else's business.
 
 use crate::{PAUSED, Test, host};
-use ripost_tests::{Api, Consumer, Host, Plugin, Sink, guests};
+use ripost_tests::guests::Failure;
+use ripost_tests::{Api, Consumer, Host, Plugin, Reply, Sink, guests, until};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn anothers_request_is_as_unknown_as_one_that_never_was() -> Test {
@@ -26,8 +28,43 @@ async fn anothers_request_is_as_unknown_as_one_that_never_was() -> Test {
         assert_eq!(wrong.problem()?, "unknown-key");
     }
     mine.get(&format!("/requests/{id}/webhooks/started")).await?.expect(404)?;
-    mine.get("/requests/req_1").await?.expect(404)?;
+    for wrong in ["req_1", "abc", "abc/result", "req_%3Cb%3E"] {
+        let answer = mine.get(&format!("/requests/{wrong}")).await?.expect(404)?;
+        assert_eq!(answer.problem()?, "unknown-request", "{wrong}");
+        let detail = answer.json()?["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains("is not the id of a request"), "{wrong}: {detail}");
+        mine.with_key(None).get(&format!("/requests/{wrong}")).await?.expect(401)?;
+    }
     mine.request(http::Method::DELETE, &format!("/requests/{id}")).send().await?.expect(405)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn between_two_runs_is_seen_how_many_there_were_and_when_the_next_begins() -> Test {
+    let service = Sink::start().await?;
+    service.otherwise(Reply::status(503).header("retry-after", "60"));
+    let later = Api::new("demo", "later", guests::fails(Failure::Retry(Some(60))));
+    let host = crate::upstream::host(&service.url("/"), "").plugin(&Plugin::new("later", [later])).start().await?;
+    let consumer = host.demo();
+    for api in ["demo/later", "demo/up"] {
+        let id = consumer.call(api).header("prefer", "respond-async").json(&json!({})).accepted().await?;
+        let waiting = until("the first run is over", Duration::from_secs(10), async || {
+            let view = consumer.view(&id).await?;
+            Ok((view["attempts"] == 1).then_some(view))
+        })
+        .await?;
+        assert_eq!(waiting["status"], "accepted", "{api}");
+        let (now, next) = (&waiting["createdAt"], &waiting["next_attempt_at"]);
+        assert!(next.as_str() > now.as_str(), "{api}: {waiting}");
+        assert!(waiting.get("progress").is_none(), "{api}: {waiting}");
+        let listed = consumer.get("/requests?limit=1").await?.expect(200)?.json()?["requests"][0].clone();
+        assert_eq!(listed, waiting, "{api}");
+        // What has ended waits for nothing.
+        let cancel = consumer.request(http::Method::POST, &format!("/requests/{id}/cancel"));
+        let cancelled = cancel.send().await?.expect(200)?.json()?;
+        assert_eq!(cancelled["attempts"], 1, "{api}");
+        assert!(cancelled.get("next_attempt_at").is_none(), "{api}: {cancelled}");
+    }
     Ok(())
 }
 

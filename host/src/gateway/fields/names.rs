@@ -47,9 +47,11 @@ impl Name {
     /// that most callers know (`callback_url`). Names of other fields may be the owner's.
     pub(crate) fn nearly(name: &[u8]) -> Option<Self> {
         /// As they are without separators and capitals.
-        const NEAR: [(&[u8], Name); 4] = [
+        const NEAR: [(&[u8], Name); 6] = [
             (b"webhookurl", Name::WebhookUrl),
+            (b"webhookuri", Name::WebhookUrl),
             (b"callbackurl", Name::WebhookUrl),
+            (b"callbackuri", Name::WebhookUrl),
             (b"webhookevents", Name::WebhookEvents),
             (b"maxpriceusdc", Name::MaxPrice),
         ];
@@ -81,6 +83,8 @@ mod tests {
             ("Webhook Url", Name::WebhookUrl),
             ("callback_url", Name::WebhookUrl),
             ("callbackUrl", Name::WebhookUrl),
+            ("webhook_uri", Name::WebhookUrl),
+            ("callbackURI", Name::WebhookUrl),
             ("webhookEvents", Name::WebhookEvents),
             ("maxPriceUsdc", Name::MaxPrice),
             ("max-price-usdc", Name::MaxPrice),

@@ -12,7 +12,7 @@ fn json_headers() -> HeaderMap {
 const STRICT: Own<'static> = Own { near_miss: NearMiss::Refuse, schema: None };
 
 fn taken(headers: &HeaderMap, body: Bytes) -> Result<(Fields, Bytes), Problem> {
-    take(headers, None, body, STRICT)
+    take(&Method::POST, headers, None, body, STRICT)
 }
 
 fn cut(body: &str) -> (Fields, String) {
@@ -43,6 +43,20 @@ fn nested_fields_and_other_json_values_are_the_owners() {
     for body in [r#"{"a":{"webhook_url":5}}"#, "[1]", "null", "\"webhook_url\"", " 5 ", "{}"] {
         let (fields, kept) = cut(body);
         assert_eq!((fields, kept.as_str()), (Fields::default(), body));
+    }
+}
+
+#[test]
+fn a_content_type_alone_is_no_body_where_there_need_be_none() {
+    for method in [Method::GET, Method::HEAD, Method::DELETE] {
+        let taken = take(&method, &json_headers(), None, Bytes::new(), STRICT);
+        assert_eq!(taken.unwrap(), (Fields::default(), Bytes::new()), "{method}");
+        assert!(take(&method, &json_headers(), None, Bytes::from_static(b"nope"), STRICT).is_err(), "{method}");
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH] {
+        let problem = take(&method, &json_headers(), None, Bytes::new(), STRICT).unwrap_err();
+        let json: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+        assert!(json["detail"].as_str().unwrap().contains("the body is empty"), "{method}: {json}");
     }
 }
 
@@ -118,7 +132,7 @@ fn a_field_that_would_not_be_read_is_refused_with_where_it_belongs() {
         (&typed("*/*"), None, r#"{"max_price_usdc":"0.01"}"#),
         (&HeaderMap::new(), None, r#"{"webhook_events":["started"]}"#),
     ] {
-        let problem = take(headers, query, Bytes::from_static(body.as_bytes()), STRICT).unwrap_err();
+        let problem = take(&Method::POST, headers, query, Bytes::from_static(body.as_bytes()), STRICT).unwrap_err();
         assert!(problem.is(Kind::MisplacedField) && problem.status() == 422, "{query:?} {body}: {problem:?}");
     }
     for (headers, query, body) in [
@@ -126,7 +140,7 @@ fn a_field_that_would_not_be_read_is_refused_with_where_it_belongs() {
         (&form, Some(""), "a=webhook_url"),
         (&typed("text/plain"), None, "webhook_url=1"),
     ] {
-        let (fields, rest) = take(headers, query, Bytes::from_static(body.as_bytes()), STRICT).unwrap();
+        let (fields, rest) = take(&Method::POST, headers, query, Bytes::from_static(body.as_bytes()), STRICT).unwrap();
         assert_eq!((fields, &rest[..]), (Fields::default(), body.as_bytes()));
     }
 }
@@ -135,9 +149,9 @@ fn a_field_that_would_not_be_read_is_refused_with_where_it_belongs() {
 fn a_field_with_nearly_the_name_is_refused_unless_the_field_is_there_too_or_the_api_has_that_name() {
     let body = |text: &'static str| Bytes::from_static(text.as_bytes());
     let near = body(r#"{"callback_url":"https://x.example","a":1}"#);
-    let problem = take(&json_headers(), None, near.clone(), STRICT).unwrap_err();
+    let problem = take(&Method::POST, &json_headers(), None, near.clone(), STRICT).unwrap_err();
     assert!(problem.is(Kind::MisnamedField) && problem.status() == 422, "{problem:?}");
-    let problem = take(&json_headers(), Some("webhookUrl=x"), body("{}"), STRICT).unwrap_err();
+    let problem = take(&Method::POST, &json_headers(), Some("webhookUrl=x"), body("{}"), STRICT).unwrap_err();
     assert!(problem.is(Kind::MisnamedField), "{problem:?}");
 
     let schema = |text: &str| Schema::compile(text.as_bytes()).unwrap();
@@ -148,7 +162,7 @@ fn a_field_with_nearly_the_name_is_refused_unless_the_field_is_there_too_or_the_
         (Own { near_miss: NearMiss::Refuse, schema: Some(&named) }, true),
         (Own { near_miss: NearMiss::Refuse, schema: Some(&other) }, false),
     ] {
-        let taken = take(&json_headers(), None, near.clone(), own);
+        let taken = take(&Method::POST, &json_headers(), None, near.clone(), own);
         assert_eq!(taken.as_ref().is_ok_and(|(_, rest)| *rest == near), is_taken, "{taken:?}");
     }
 
@@ -157,13 +171,18 @@ fn a_field_with_nearly_the_name_is_refused_unless_the_field_is_there_too_or_the_
         (fields.webhook_url.as_deref(), rest.as_str()),
         (Some("https://x.example"), r#"{"callback_url":"mine"}"#)
     );
-    let beside =
-        take(&json_headers(), Some("callback_url=mine"), body(r#"{"webhook_url":"https://x.example"}"#), STRICT);
+    let beside = take(
+        &Method::POST,
+        &json_headers(),
+        Some("callback_url=mine"),
+        body(r#"{"webhook_url":"https://x.example"}"#),
+        STRICT,
+    );
     assert!(beside.is_ok(), "{beside:?}");
     let mut headers = json_headers();
     headers.insert("ripost-webhook-url", "https://x.example".parse().unwrap());
     assert_eq!(taken(&headers, near.clone()).unwrap().1, near);
-    let price = take(&headers, None, body(r#"{"maxPriceUsdc":"0.01"}"#), STRICT).unwrap_err();
+    let price = take(&Method::POST, &headers, None, body(r#"{"maxPriceUsdc":"0.01"}"#), STRICT).unwrap_err();
     assert!(price.is(Kind::MisnamedField), "another field's header does not stand for it: {price:?}");
 }
 

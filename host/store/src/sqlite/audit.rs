@@ -74,10 +74,10 @@ const RULES: &[(&str, &str)] = &[
     (
         "I8",
         "SELECT 'request ' || hex(id) || ' (' || state || ') has ' || rows || ' deliveries' FROM (\
-           SELECT id, state, webhook_url IS NOT NULL AND events & 4 AS wanted, (SELECT count(*) FROM deliveries WHERE request_id = requests.id AND event = 'completed') AS rows FROM requests) \
+           SELECT id, state, webhook_url IS NOT NULL AND events & 4 AS wanted, (SELECT count(*) FROM deliveries WHERE request_id = requests.id AND event = 'completed' AND copy = 0) AS rows FROM requests) \
          WHERE rows <> (wanted AND state IN ('completed', 'failed', 'cancelled', 'expired')) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' has no payload' FROM deliveries \
-         WHERE id NOT IN (SELECT delivery_id FROM payloads) AND id NOT IN (SELECT delivery_id FROM unmade) \
+         WHERE coalesce(copy_of, id) NOT IN (SELECT delivery_id FROM payloads) AND id NOT IN (SELECT delivery_id FROM unmade) \
          AND id NOT IN (SELECT delivery_id FROM forgotten_payloads) \
          UNION ALL SELECT 'delivery ' || hex(id) || ' is ' || state || ' and its payload is forgotten' FROM deliveries \
          WHERE id IN (SELECT delivery_id FROM forgotten_payloads) AND (state IN ('pending', 'in_flight') \

@@ -8,7 +8,9 @@ use crate::store::{ClaimedDeliveries, ClaimedDelivery, DeliveryClaim, Retry};
 use bytes::Bytes;
 use camino::Utf8Path;
 use ripost_domain::delivery::LaneId;
+use ripost_domain::event::Event;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
+use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 use std::time::Duration;
@@ -72,10 +74,11 @@ fn due(
 ) -> rusqlite::Result<Vec<(ClaimedDelivery, bool, usize)>> {
     connection
         .prepare_cached(
-            "SELECT deliveries.id, request_id, consumer_id, epoch, attempts, event, url, lane, waits, give_up_at, base, depth, \
+            "SELECT deliveries.id, copy_of, request_id, consumer_id, epoch, attempts, event, url, lane, waits, give_up_at, base, depth, \
+             (SELECT state FROM requests WHERE requests.id = request_id) AS request_state, \
              (SELECT hash FROM attempts WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS chain, \
              content_type, headers, traceparent, bytes, body \
-             FROM deliveries INDEXED BY deliveries_pending JOIN payloads ON payloads.delivery_id = deliveries.id \
+             FROM deliveries INDEXED BY deliveries_pending JOIN payloads ON payloads.delivery_id = coalesce(copy_of, deliveries.id) \
              WHERE state = 'pending' AND lane = ?1 AND next_at <= ?2 ORDER BY next_at LIMIT ?3",
         )?
         .query_map(params![lane.as_bytes(), now.as_millis(), limit], delivery)?
@@ -87,13 +90,15 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<(ClaimedDelivery, bool, usize)> {
     let waits: Option<String> = row.get("waits")?;
     let size: i64 = row.get("bytes")?;
     let in_file = body.is_none();
+    let id = DeliveryId::from_bytes(rows::id(row, "id")?);
     let claimed = ClaimedDelivery {
-        id: DeliveryId::from_bytes(rows::id(row, "id")?),
+        id,
+        webhook_id: row.get::<_, Option<[u8; 16]>>("copy_of")?.map_or(id, DeliveryId::from_bytes),
         request_id: RequestId::from_bytes(rows::id(row, "request_id")?),
         consumer: ConsumerId::from_bytes(rows::id(row, "consumer_id")?),
         epoch: row.get::<_, u32>("epoch")? + 1,
         attempt: row.get::<_, u32>("attempts")? + 1,
-        event: row.get("event")?,
+        event: event(row)?,
         url: row.get("url")?,
         lane: LaneId::from_bytes(rows::id(row, "lane")?),
         payload: body.map(Bytes::from).unwrap_or_default(),
@@ -110,6 +115,12 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<(ClaimedDelivery, bool, usize)> {
         waited: true,
     };
     Ok((claimed, in_file, usize::try_from(size).unwrap_or(usize::MAX)))
+}
+
+/// The row has the word that was asked for, and its request how it ended.
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let state = rows::named(row, "request_state", State::from_name)?;
+    rows::named(row, "event", |word| Event::of_subscription(word, state))
 }
 
 fn take(connection: &Connection, deliveries: &[ClaimedDelivery]) -> rusqlite::Result<()> {

@@ -32,7 +32,7 @@ pub(super) fn insert(
             delivery.id.as_bytes(),
             request.as_bytes(),
             consumer.as_bytes(),
-            delivery.event,
+            delivery.event.subscription(),
             delivery.url,
             state.as_str(),
             attempts,
@@ -75,7 +75,7 @@ pub(super) fn add(work: &mut Work<'_>, request: RequestId, delivery: &NewDeliver
             "SELECT consumer_id FROM requests WHERE id = ?1 AND finished_at IS NULL \
              AND NOT EXISTS (SELECT 1 FROM deliveries WHERE request_id = ?1 AND event = ?2)",
         )?
-        .query_row(params![request.as_bytes(), delivery.event], |row| row.get(0))
+        .query_row(params![request.as_bytes(), delivery.event.subscription()], |row| row.get(0))
         .optional()?;
     let Some(consumer) = consumer else { return Ok(false) };
     insert(connection, request, ConsumerId::from_bytes(consumer), delivery, usize::MAX)?;
@@ -224,7 +224,7 @@ pub(super) fn give_up(work: &mut Work<'_>, now: Timestamp, limit: u32) -> rusqli
         .collect()
 }
 
-fn write_waits(waits: &[Duration]) -> String {
+pub(super) fn write_waits(waits: &[Duration]) -> String {
     let millis: Vec<String> = waits.iter().map(|wait| wait.as_millis().to_string()).collect();
     millis.join(",")
 }

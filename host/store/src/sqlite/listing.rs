@@ -45,7 +45,7 @@ pub(super) const UNFINISHED: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM requests WHERE id IN (SELECT id FROM requests INDEXED BY requests_unfinished \
-     WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state = ?5 AND owner = ?1 AND id < ?2 AND id >= ?3 \
+     WHERE state IN ('accepted', 'running', 'awaiting_callback') AND state IN (?5, ?6) AND owner = ?1 AND id < ?2 AND id >= ?3 \
      ORDER BY id DESC LIMIT ?4) ORDER BY id DESC"
 );
 /// Everybody's.
@@ -60,11 +60,15 @@ pub(super) fn page(connection: &Connection, filter: &RequestFilter) -> rusqlite:
     let before = filter.before.map_or([u8::MAX; 16], |id| *id.as_bytes());
     let upper = filter.until.map_or(before, |until| before.min(first_id_of(until)));
     let lower = filter.since.map_or([0; 16], first_id_of);
-    let state = filter.state.map(State::as_str);
+    let (state, or_state) =
+        (filter.states.first().map(|state| state.as_str()), filter.states.last().map(|state| state.as_str()));
     let mut query = connection.prepare_cached(statement(filter))?;
     let mut rows = match (&filter.whose, query.parameter_count()) {
         (Whose::Consumer(consumer), _) => query.query(params![consumer.as_bytes(), upper, lower, LOOKED_AT_MAX])?,
         (Whose::Owner(owner), 5) => query.query(params![owner.as_str(), upper, lower, LOOKED_AT_MAX, state])?,
+        (Whose::Owner(owner), 6) => {
+            query.query(params![owner.as_str(), upper, lower, LOOKED_AT_MAX, state, or_state])?
+        }
         (Whose::Owner(_) | Whose::Everybody, _) => query.query(params![Null, upper, lower, LOOKED_AT_MAX])?,
     };
     let mut page = RequestPage { next: filter.before, ..RequestPage::default() };
@@ -92,11 +96,11 @@ pub(super) fn page(connection: &Connection, filter: &RequestFilter) -> rusqlite:
 
 /// The one that passes over the fewest.
 fn statement(filter: &RequestFilter) -> &'static str {
-    match (&filter.whose, filter.state) {
+    match (&filter.whose, &filter.states[..]) {
         (Whose::Consumer(_), _) => OF_CONSUMER,
-        (Whose::Owner(_), Some(State::Failed | State::Expired | State::Cancelled)) => UNSUCCESSFUL,
-        (Whose::Owner(_), Some(State::Accepted | State::Running | State::AwaitingCallback)) => UNFINISHED,
-        (Whose::Owner(_), Some(State::Completed) | None) | (Whose::Everybody, _) => ALL,
+        (Whose::Owner(_), [State::Failed | State::Expired | State::Cancelled]) => UNSUCCESSFUL,
+        (Whose::Owner(_), [_] | [_, _]) if filter.states.iter().all(|state| !state.is_terminal()) => UNFINISHED,
+        (Whose::Owner(_) | Whose::Everybody, _) => ALL,
     }
 }
 
@@ -111,8 +115,9 @@ fn fits(row: &Row<'_>, filter: &RequestFilter) -> rusqlite::Result<bool> {
         Whose::Consumer(_) | Whose::Everybody => None,
     };
     let api = filter.api.as_ref();
+    let state = row.get_ref("state")?.as_str()?;
     Ok(is("owner", owner)?
-        && is("state", filter.state.map(State::as_str))?
+        && (filter.states.is_empty() || filter.states.iter().any(|wanted| wanted.as_str() == state))
         && is("owner", api.map(|api| api.owner.as_str()))?
         && is("slug", api.map(|api| api.slug.as_str()))?)
 }

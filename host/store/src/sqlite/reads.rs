@@ -13,8 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 /// What [`record`] reads besides `problem`.
 macro_rules! record_columns {
     () => {
-        "requests.id, consumer_id, requests.owner, requests.slug, digest, requests.state, settlement, attempt, created_at, \
-         expires_at, finished_at, price, fee, fee_bps, captured, webhook_url, events, retry_max_age, depth"
+        "requests.id, consumer_id, requests.owner, requests.slug, digest, requests.state, settlement, attempt, run_at, \
+         created_at, expires_at, finished_at, price, fee, fee_bps, captured, webhook_url, events, retry_max_age, depth"
     };
 }
 pub(super) use record_columns;
@@ -53,6 +53,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
         digest: rows::digest(row)?,
         state: rows::named(row, "state", State::from_name)?,
         attempt: row.get("attempt")?,
+        run_at: rows::timestamp(row, "run_at")?,
         created_at: rows::timestamp(row, "created_at")?,
         expires_at: rows::timestamp(row, "expires_at")?,
         finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Timestamp::from_millis),
@@ -77,7 +78,7 @@ pub(super) fn completed(connection: &Connection, record: &RequestRecord) -> rusq
 
 fn delivery(connection: &Connection, id: RequestId, event: &str) -> rusqlite::Result<Option<StoredDelivery>> {
     connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM deliveries WHERE request_id = ?1 AND event = ?2"))?
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM deliveries WHERE request_id = ?1 AND event = ?2 AND copy = 0"))?
         .query_row(params![id.as_bytes(), event], stored)
         .optional()
 }
@@ -111,7 +112,7 @@ pub(super) fn payload(
     connection
         .prepare_cached(
             "SELECT deliveries.id, content_type, headers, body FROM deliveries JOIN payloads ON payloads.delivery_id = deliveries.id \
-             WHERE request_id = ?1 AND event = ?2",
+             WHERE request_id = ?1 AND event = ?2 AND copy = 0",
         )?
         .query_row(params![id.as_bytes(), event], |row| {
             let inline = body(row)?;

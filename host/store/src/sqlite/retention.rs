@@ -179,7 +179,7 @@ fn remember(
 ) -> rusqlite::Result<Vec<(RequestId, Vec<Remembered>)>> {
     let mut select = connection.prepare_cached(
         "SELECT deliveries.id, payloads.bytes AS bytes, payloads.body AS body FROM deliveries \
-         LEFT JOIN payloads ON payloads.delivery_id = deliveries.id WHERE request_id = ?1",
+         LEFT JOIN payloads ON payloads.delivery_id = coalesce(deliveries.copy_of, deliveries.id) WHERE request_id = ?1",
     )?;
     let mut all = Vec::with_capacity(ids.len());
     for &id in ids {

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_marks.sql"),
     include_str!("migrations/0013_capture.sql"),
     include_str!("migrations/0014_balances_and_keys.sql"),
+    include_str!("migrations/0015_redelivered.sql"),
 ];
 
 /// For others that look into the file while the gateway runs.

@@ -1,21 +1,18 @@
-//! What is not delivered: the feed, the attempt log, sending again, URLs that want no more.
+//! What is not delivered: the feed, the attempt log, URLs that want no more.
 
-use super::deliveries::{feed, ready};
 use super::rows;
-use super::unmade;
 use super::writer::Work;
 use crate::store::{
-    DeliveryLog, DisabledUrl, Redeliver, Redelivered, StoredAttempt, StoredDelivery, Undelivered, UndeliveredEntry,
-    UndeliveredFilter, Unmade,
+    DeliveryLog, DisabledUrl, StoredAttempt, StoredDelivery, Undelivered, UndeliveredEntry, UndeliveredFilter, Unmade,
 };
-use ripost_domain::delivery::{LaneId, State};
+use ripost_domain::delivery::State;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
 /// Columns that [`stored`] reads.
 pub(super) const COLUMNS: &str = "deliveries.id, deliveries.event, deliveries.url, deliveries.state, deliveries.reason, \
-    deliveries.attempts, deliveries.next_at, deliveries.last_status, deliveries.last_error";
+    deliveries.attempts, deliveries.next_at, deliveries.last_status, deliveries.last_error, deliveries.copy_of";
 /// Entries that one page looks at, whether they fit its filter or not.
 const LOOKED_AT_MAX: u32 = 10_000;
 
@@ -32,6 +29,7 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
         next_attempt_at: (state == State::Pending).then_some(next_at),
         last_status: row.get("last_status")?,
         last_error: row.get("last_error")?,
+        copy_of: row.get::<_, Option<[u8; 16]>>("copy_of")?.map(DeliveryId::from_bytes),
     })
 }
 
@@ -39,7 +37,7 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
 pub(super) fn logs(connection: &Connection, request: RequestId) -> rusqlite::Result<Vec<DeliveryLog>> {
     let mut deliveries = connection.prepare_cached(&format!(
         "SELECT {COLUMNS}, coalesce(payloads.bytes, forgotten_payloads.bytes, 0) AS bytes, sha256, unmade.reason AS unmade FROM deliveries \
-         LEFT JOIN payloads ON payloads.delivery_id = deliveries.id LEFT JOIN unmade ON unmade.delivery_id = deliveries.id \
+         LEFT JOIN payloads ON payloads.delivery_id = coalesce(deliveries.copy_of, deliveries.id) LEFT JOIN unmade ON unmade.delivery_id = deliveries.id \
          LEFT JOIN forgotten_payloads ON forgotten_payloads.delivery_id = deliveries.id \
          WHERE request_id = ?1 ORDER BY deliveries.id"
     ))?;
@@ -127,58 +125,6 @@ fn fits(filter: &UndeliveredFilter, entry: &UndeliveredEntry, created_at: Timest
         && filter.api.as_ref().is_none_or(|api| *api == entry.api)
         && filter.since.is_none_or(|since| created_at >= since)
         && filter.until.is_none_or(|until| created_at < until)
-}
-
-pub(super) fn redeliver(work: &mut Work<'_>, redeliver: &Redeliver) -> rusqlite::Result<Redelivered> {
-    let connection = work.connection;
-    let mut select = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS}, consumer_id, lane FROM deliveries WHERE request_id = ?1 AND event = ?2"
-    ))?;
-    let mut find = || {
-        select
-            .query_row(params![redeliver.request.as_bytes(), redeliver.event], |row| {
-                let lane = LaneId::from_bytes(rows::id(row, "lane")?);
-                Ok((stored(row)?, ConsumerId::from_bytes(rows::id(row, "consumer_id")?), lane))
-            })
-            .optional()
-    };
-    let Some((delivery, consumer, lane)) = find()? else { return Ok(Redelivered::Unknown) };
-    let due_already = delivery.state == State::Pending && delivery.next_attempt_at.is_some_and(|at| at <= redeliver.at);
-    if delivery.state == State::InFlight || (due_already && redeliver.to.is_none()) {
-        return Ok(Redelivered::UnderWay(delivery));
-    }
-    if unmade::exists(connection, delivery.id)? {
-        return Ok(Redelivered::Unmade(delivery));
-    }
-    if is_forgotten(connection, delivery.id)? {
-        return Ok(Redelivered::Forgotten(delivery));
-    }
-    let (url, lane) = redeliver.to.as_ref().map_or((delivery.url.as_str(), lane), |(url, lane)| (url.as_str(), *lane));
-    if redeliver.to.is_some() {
-        // What was tried before went elsewhere.
-        connection
-            .prepare_cached("UPDATE attempts SET url = ?2 WHERE delivery_id = ?1 AND url IS NULL")?
-            .execute(params![delivery.id.as_bytes(), delivery.url])?;
-    }
-    connection
-        .prepare_cached(
-            "UPDATE deliveries SET state = 'pending', next_at = ?2, give_up_at = ?3, url = ?4, lane = ?5, base = attempts, reason = NULL \
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            delivery.id.as_bytes(),
-            redeliver.at.as_millis(),
-            redeliver.give_up_at.as_millis(),
-            url,
-            lane.as_bytes()
-        ])?;
-    ready(connection, lane, redeliver.at)?;
-    feed(connection, consumer, delivery.id)?;
-    Ok(find()?.map_or(Redelivered::Unknown, |(delivery, ..)| Redelivered::Due(delivery)))
-}
-
-fn is_forgotten(connection: &Connection, delivery: DeliveryId) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM forgotten_payloads WHERE delivery_id = ?1")?.exists([delivery.as_bytes()])
 }
 
 pub(super) fn disabled(connection: &Connection, consumer: Option<ConsumerId>) -> rusqlite::Result<Vec<DisabledUrl>> {

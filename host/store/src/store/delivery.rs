@@ -3,6 +3,7 @@
 use super::{Lease, Unmade};
 use bytes::Bytes;
 use ripost_domain::delivery::{self, LaneId, Next};
+use ripost_domain::event::Event;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::time::Timestamp;
 use std::time::Duration;
@@ -23,8 +24,8 @@ pub struct Retry {
 pub struct NewDelivery {
     /// Also the `webhook-id`.
     pub id: DeliveryId,
-    /// `started` or `completed`.
-    pub event: String,
+    /// What it tells.
+    pub event: Event,
     /// Where to.
     pub url: String,
     /// What it is kept apart by.
@@ -54,6 +55,8 @@ pub struct NewDelivery {
 pub struct ClaimedDelivery {
     /// Its id.
     pub id: DeliveryId,
+    /// What its receiver knows it by: its id, or that of the one that it is a copy of.
+    pub webhook_id: DeliveryId,
     /// Of which request.
     pub request_id: RequestId,
     /// Whose.
@@ -62,8 +65,8 @@ pub struct ClaimedDelivery {
     pub epoch: u32,
     /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// `started` or `completed`.
-    pub event: String,
+    /// What it tells.
+    pub event: Event,
     /// Where to.
     pub url: String,
     /// What it is kept apart by.
@@ -244,4 +247,6 @@ pub struct StoredDelivery {
     pub last_status: Option<u16>,
     /// Class of the last failure.
     pub last_error: Option<String>,
+    /// The one that was delivered and is sent again as this: its `webhook-id` and payload are this one's.
+    pub copy_of: Option<DeliveryId>,
 }

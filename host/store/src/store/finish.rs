@@ -2,6 +2,7 @@
 
 use super::{Callback, NewDelivery, RunReceipt};
 use bytes::Bytes;
+use ripost_domain::event::Event;
 use ripost_domain::id::RequestId;
 use ripost_domain::money::{Amount, Capture, Split};
 use ripost_domain::request::{self, Settlement};
@@ -67,6 +68,17 @@ impl Ending {
             Self::Failed { .. } => request::State::Failed,
             Self::Cancelled { .. } => request::State::Cancelled,
             Self::Expired { .. } => request::State::Expired,
+        }
+    }
+
+    /// What is told of it.
+    #[must_use]
+    pub const fn event(&self) -> Event {
+        match self {
+            Self::Completed { .. } => Event::Completed,
+            Self::Failed { .. } => Event::Failed,
+            Self::Cancelled { .. } => Event::Cancelled,
+            Self::Expired { .. } => Event::Expired,
         }
     }
 

@@ -60,8 +60,8 @@ pub struct RequestFilter {
     pub whose: Whose,
     /// Older than this one.
     pub before: Option<RequestId>,
-    /// In one state.
-    pub state: Option<request::State>,
+    /// In one of these states; none: in any.
+    pub states: Vec<request::State>,
     /// Of one API.
     pub api: Option<ApiName>,
     /// Accepted from then on.
@@ -109,6 +109,8 @@ pub struct RequestRecord {
     pub state: request::State,
     /// Runs that count; one that is under way does not yet.
     pub attempt: u32,
+    /// When a run of it is due, or was, by the clock that waits are measured with.
+    pub run_at: Timestamp,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// Its deadline.

@@ -3,7 +3,7 @@
 use super::StoredDelivery;
 use ripost_domain::api::{ApiName, Name};
 use ripost_domain::delivery::{self, LaneId};
-use ripost_domain::id::{ConsumerId, RequestId};
+use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::time::Timestamp;
 
 /// Which undelivered deliveries to list.
@@ -58,16 +58,36 @@ pub struct UndeliveredEntry {
 /// A delivery to send again.
 #[derive(Debug, Clone)]
 pub struct Redeliver {
-    /// Of which request.
-    pub request: RequestId,
-    /// Which event's.
-    pub event: String,
+    /// Which one.
+    pub which: Which,
     /// To another URL, with its lane.
     pub to: Option<(String, LaneId)>,
     /// When it was asked for.
     pub at: Timestamp,
     /// Until when it is tried.
     pub give_up_at: Timestamp,
+    /// The id of the copy that is made of one that was delivered.
+    pub copy: DeliveryId,
+    /// How often a copy is tried.
+    pub tries: Tries,
+}
+
+/// How a delivery is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The one that a request's event made: `started` or `completed`.
+    Event(RequestId, String),
+    /// By its own id, copies too.
+    Delivery(DeliveryId),
+}
+
+/// How often something is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tries {
+    /// Once.
+    Once,
+    /// As a delivery that an event made.
+    BySchedule,
 }
 
 /// What became of it.

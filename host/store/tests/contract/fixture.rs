@@ -4,13 +4,14 @@ use bytes::Bytes;
 use camino::Utf8PathBuf;
 use ripost_domain::api::{ApiName, Digest};
 use ripost_domain::delivery::{LaneId, Next};
+use ripost_domain::event::Event;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::money::{Amount, Capture, FeeRate};
 use ripost_domain::time::Timestamp;
 use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 use ripost_store::{
     Accept, Answer, DeliveryClaim, Ending, Finish, Idempotency, Key, Lease, NewConsumer, NewDelivery, Record,
-    RequestInput, Retry, RunAgain, RunClaim, RunReceipt, Store, Wants,
+    Redeliver, RequestInput, Retry, RunAgain, RunClaim, RunReceipt, Store, Tries, Wants, Which,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,7 +156,7 @@ pub(crate) fn keyed(consumer: ConsumerId, key: &str) -> Accept {
 pub(crate) fn delivery(lease: Lease) -> NewDelivery {
     NewDelivery {
         id: DeliveryId::new(NOW, unique()),
-        event: "completed".to_owned(),
+        event: Event::Completed,
         url: "https://x.example/hook".to_owned(),
         payload: Bytes::from_static(b"{\"status\":\"completed\"}"),
         content_type: "application/json".to_owned(),
@@ -168,6 +169,12 @@ pub(crate) fn delivery(lease: Lease) -> NewDelivery {
         due_at: NOW.after(Duration::from_millis(5)),
         lease,
     }
+}
+
+/// The webhook of a request's end, sent again as it was.
+pub(crate) fn send_again(request: RequestId, at: Timestamp, give_up_at: Timestamp) -> Redeliver {
+    let which = Which::Event(request, "completed".to_owned());
+    Redeliver { which, to: None, at, give_up_at, copy: DeliveryId::new(at, unique()), tries: Tries::Once }
 }
 
 /// What is due, whoever's it is.

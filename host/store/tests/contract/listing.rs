@@ -11,7 +11,7 @@ fn all(consumer: ConsumerId) -> RequestFilter {
 }
 
 fn of(whose: Whose) -> RequestFilter {
-    RequestFilter { whose, before: None, state: None, api: None, since: None, until: None, limit: 100 }
+    RequestFilter { whose, before: None, states: Vec::new(), api: None, since: None, until: None, limit: 100 }
 }
 
 /// Accepted so many seconds after the beginning.
@@ -73,13 +73,13 @@ async fn a_list_is_cut_down_by_state_api_and_time() {
     store.finish(completed(&ended)).await.unwrap();
     let listed = async |filter| ids(&store.list_requests(filter).await.unwrap());
     let all = all(consumer);
-    assert_eq!(listed(RequestFilter { state: Some(State::Completed), ..all.clone() }).await, [ended.id]);
-    assert_eq!(listed(RequestFilter { state: Some(State::Running), ..all.clone() }).await, [second_one.id, first.id]);
+    assert_eq!(listed(RequestFilter { states: vec![State::Completed], ..all.clone() }).await, [ended.id]);
+    assert_eq!(listed(RequestFilter { states: vec![State::Running], ..all.clone() }).await, [second_one.id, first.id]);
     assert_eq!(listed(RequestFilter { api: Some(elsewhere), ..all.clone() }).await, [second_one.id]);
     assert_eq!(listed(RequestFilter { since: second(10), ..all.clone() }).await, [second_one.id, first.id]);
     assert_eq!(listed(RequestFilter { until: second(20), ..all.clone() }).await, [first.id, ended.id]);
     assert_eq!(listed(RequestFilter { since: second(1), until: second(20), ..all.clone() }).await, [first.id]);
-    let page = store.list_requests(RequestFilter { state: Some(State::Completed), ..all }).await.unwrap();
+    let page = store.list_requests(RequestFilter { states: vec![State::Completed], ..all }).await.unwrap();
     assert!(page.requests[0].delivery.is_some() && page.requests[0].result.is_none());
 }
 
@@ -120,7 +120,7 @@ async fn an_owner_lists_what_its_apis_were_asked_whoever_asked_and_nothing_of_ot
         (State::Running, &of_own[4..]),
         (State::Accepted, &[]),
     ] {
-        let asked = RequestFilter { state: Some(state), ..of(owner()) };
+        let asked = RequestFilter { states: vec![state], ..of(owner()) };
         assert_eq!(ids(&listed(asked.clone()).await), expected, "{state:?}");
         // Of an API that it does not have there is nothing.
         let api = Some("demo/nothing".parse().unwrap());
@@ -137,9 +137,9 @@ async fn an_owner_lists_what_its_apis_were_asked_whoever_asked_and_nothing_of_ot
         }
         assert_eq!(seen, expected, "{state:?}");
     }
-    let late = RequestFilter { since: second(2), until: second(4), state: Some(State::Failed), ..of(owner()) };
+    let late = RequestFilter { since: second(2), until: second(4), states: vec![State::Failed], ..of(owner()) };
     assert_eq!(ids(&listed(late).await), of_own[2..3]);
-    let failed = listed(RequestFilter { state: Some(State::Failed), ..of(owner()) }).await;
+    let failed = listed(RequestFilter { states: vec![State::Failed], ..of(owner()) }).await;
     assert!(failed.requests.iter().all(|record| record.problem.is_some()), "an owner is told why");
 }
 

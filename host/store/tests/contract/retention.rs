@@ -1,6 +1,6 @@
 use crate::fixture::{
     Fixture, LANE, NOW, PRICE, accept, amount, answered, claim, completed, delivery, failed, keyed, receipt, recorded,
-    waiting,
+    send_again, waiting,
 };
 use bytes::Bytes;
 use ripost_domain::delivery::Next;
@@ -9,8 +9,8 @@ use ripost_domain::limit::Setting;
 use ripost_domain::request::State;
 use ripost_domain::time::Timestamp;
 use ripost_store::{
-    Accept, Answer, ConsumerLimits, Erased, Finish, Lease, OldPage, OldRequests, Part, Redeliver, Redelivered,
-    Store as _, UndeliveredFilter,
+    Accept, Answer, ConsumerLimits, Erased, Finish, Lease, OldPage, OldRequests, Part, Redelivered, Store as _,
+    UndeliveredFilter,
 };
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
@@ -33,8 +33,7 @@ async fn ended(store: &Fixture, call: Accept) -> (RequestId, Finish) {
 
 async fn redeliver(store: &Fixture, request: RequestId) -> Redelivered {
     let at = NOW.after(DAY);
-    let redeliver = Redeliver { request, event: "completed".to_owned(), to: None, at, give_up_at: at.after(DAY) };
-    store.redeliver(redeliver).await.unwrap()
+    store.redeliver(send_again(request, at, at.after(DAY))).await.unwrap()
 }
 
 #[tokio::test]

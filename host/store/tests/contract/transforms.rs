@@ -3,6 +3,7 @@
 use crate::fixture::{self, Fixture, LANE, NOW, PRICE, accept, claim, completed, delivery};
 use bytes::Bytes;
 use ripost_domain::delivery::{Next, State};
+use ripost_domain::event::Event;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_store::{
     Accept, Finish, Lease, MakePayload, NewDelivery, Record, Redeliver, Redelivered, RequestInput, Store as _,
@@ -68,8 +69,7 @@ async fn found(store: &Fixture, request: RequestId) -> Option<StoredUnmade> {
 }
 
 fn again(request: RequestId) -> Redeliver {
-    let event = "completed".to_owned();
-    Redeliver { request, event, to: None, at: NOW, give_up_at: NOW.after(Duration::from_secs(99)) }
+    fixture::send_again(request, NOW, NOW.after(Duration::from_secs(99)))
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn news_of_a_start_that_could_not_be_made_can_be_made_later() {
     store.accept(call.clone()).await.unwrap();
     let large = Bytes::from(vec![b's'; 100_000]);
     let new = NewDelivery {
-        event: "started".to_owned(),
+        event: Event::Started,
         payload: large.clone(),
         unmade: Some(Unmade { reason: REASON.to_owned() }),
         ..delivery(Lease::Nobody)

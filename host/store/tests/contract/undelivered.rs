@@ -1,12 +1,14 @@
 //! The feed, the log, sending again, disabled URLs, secrets.
 
-use crate::fixture::{self, Fixture, LANE, NOW, PRICE, accept, claim, completed, delivery};
+use crate::fixture::{self, Fixture, LANE, NOW, PRICE, accept, claim, completed, delivery, send_again};
 use bytes::Bytes;
 use ripost_domain::delivery::{LaneId, Next, State};
+use ripost_domain::event::Event;
 use ripost_domain::id::{ConsumerId, DeliveryId, RequestId};
 use ripost_domain::time::Timestamp;
 use ripost_store::{
-    Finish, Lease, NewDelivery, Record, Redeliver, Redelivered, RotateSecret, Rotated, Store as _, UndeliveredFilter,
+    DeliveryClaim, Finish, Lease, NewDelivery, Record, Redeliver, Redelivered, RotateSecret, Rotated, Store as _,
+    Tries, UndeliveredFilter, Which,
 };
 use std::time::Duration;
 
@@ -99,10 +101,10 @@ async fn a_delivery_is_sent_again_on_a_new_schedule_and_to_another_url() {
     let store = Fixture::new();
     let consumer = store.consumer(PRICE).await;
     let (request, id) = sent(&store, consumer).await;
-    let again = Redeliver { request, event: "completed".to_owned(), to: None, at: later(9), give_up_at: later(99) };
+    let again = send_again(request, later(9), later(99));
     assert!(matches!(store.redeliver(again.clone()).await.unwrap(), Redelivered::UnderWay(_)), "in flight");
     store.record(Record { reason: Some("schedule"), ..recorded(consumer, id, Next::Exhausted) }).await.unwrap();
-    let unknown = Redeliver { event: "started".to_owned(), ..again.clone() };
+    let unknown = Redeliver { which: Which::Event(request, "started".to_owned()), ..again.clone() };
     assert_eq!(store.redeliver(unknown).await.unwrap(), Redelivered::Unknown);
     let Redelivered::Due(due) = store.redeliver(again.clone()).await.unwrap() else { panic!("not due") };
     assert_eq!((due.state, due.attempts, due.reason), (State::Pending, 1, None));
@@ -114,6 +116,55 @@ async fn a_delivery_is_sent_again_on_a_new_schedule_and_to_another_url() {
     assert_eq!((claimed.id, claimed.url.as_str(), claimed.attempt), (id, "https://y.example/new", 2));
     assert_eq!((claimed.retry.base, claimed.retry.give_up_at), (1, later(99)));
     store.claim_deliveries(claim(later(9), LANE, 9)).await.unwrap();
+    store.sound().await;
+}
+
+#[tokio::test]
+async fn what_was_delivered_stays_so_and_a_copy_of_it_is_sent() {
+    let store = Fixture::new();
+    let consumer = store.consumer(PRICE).await;
+    let (request, id) = sent(&store, consumer).await;
+    store.record(recorded(consumer, id, Next::Delivered)).await.unwrap();
+    let again = || send_again(request, later(9), later(99));
+    let to = Some(("https://y.example/new".to_owned(), LaneId::from_bytes([8; 16])));
+    let due = async |redeliver| match store.redeliver(redeliver).await.unwrap() {
+        Redelivered::Due(delivery) => delivery,
+        other => panic!("{other:?}"),
+    };
+    let here = due(again()).await;
+    let elsewhere = due(Redeliver { to: to.clone(), tries: Tries::BySchedule, ..again() }).await;
+    for copy in [&here, &elsewhere] {
+        assert_eq!((copy.copy_of, copy.state, copy.attempts), (Some(id), State::Pending, 0));
+    }
+    assert_eq!((here.url.as_str(), elsewhere.url.as_str()), ("https://x.example/hook", "https://y.example/new"));
+    assert!(matches!(store.redeliver(again()).await.unwrap(), Redelivered::UnderWay(copy) if copy.id == here.id));
+    // Both have the bytes and the id that their receiver knows, and schedules of their own.
+    let lanes = vec![(LANE, 9), (LaneId::from_bytes([8; 16]), 9)];
+    let claimed = store.claim_deliveries(DeliveryClaim { lanes, ..claim(later(9), LANE, 9) }).await.unwrap().deliveries;
+    for copy in &claimed {
+        assert_eq!(
+            (copy.webhook_id, &copy.payload, copy.event),
+            (id, &delivery(Lease::Nobody).payload, Event::Completed)
+        );
+    }
+    let waits: Vec<_> = claimed.iter().map(|copy| (copy.id, copy.retry.waits.clone())).collect();
+    assert_eq!(waits, [(here.id, Some(vec![Duration::ZERO])), (elsewhere.id, None)]);
+    // One fails: that is its own affair.
+    let failed = Record { reason: Some("schedule"), ..recorded(consumer, here.id, Next::Exhausted) };
+    store.record(failed).await.unwrap();
+    store.record(recorded(consumer, elsewhere.id, Next::Delivered)).await.unwrap();
+    let record = store.request(request).await.unwrap().unwrap();
+    assert_eq!(record.delivery.map(|delivery| (delivery.id, delivery.state)), Some((id, State::Delivered)));
+    assert_eq!(ids(&store, all(consumer)).await, [here.id], "it is in the feed");
+    // Sent again, the failed copy is the same one; what was delivered once more is another.
+    assert_eq!(due(again()).await.id, here.id);
+    assert_ne!(due(Redeliver { to, ..again() }).await.id, elsewhere.id);
+    let by_id = Redeliver { which: Which::Delivery(here.id), ..again() };
+    assert!(matches!(store.redeliver(by_id).await.unwrap(), Redelivered::UnderWay(copy) if copy.id == here.id));
+    let logs = store.deliveries(request).await.unwrap();
+    let bytes = delivery(Lease::Nobody).payload.len() as u64;
+    assert_eq!(logs.len(), 4);
+    assert!(logs.iter().all(|log| log.payload_bytes == bytes));
     store.sound().await;
 }
 
@@ -147,11 +198,11 @@ async fn another_event_is_added_once_and_not_to_a_request_that_has_ended() {
     let consumer = store.consumer(PRICE).await;
     let call = accept(consumer);
     store.accept(call.clone()).await.unwrap();
-    let started = || NewDelivery { event: "started".to_owned(), ..delivery(Lease::Nobody) };
+    let started = || NewDelivery { event: Event::Started, ..delivery(Lease::Nobody) };
     assert!(store.add_delivery(call.id, started()).await.unwrap());
     assert!(!store.add_delivery(call.id, started()).await.unwrap());
     store.finish(Finish { delivery: Some(delivery(Lease::Nobody)), ..completed(&call) }).await.unwrap();
-    let late = NewDelivery { event: "late".to_owned(), ..delivery(Lease::Nobody) };
+    let late = NewDelivery { event: Event::Progress, ..delivery(Lease::Nobody) };
     assert!(!store.add_delivery(call.id, late).await.unwrap());
     assert_eq!(store.deliveries(call.id).await.unwrap().len(), 2);
     store.sound().await;
