@@ -18,6 +18,7 @@ use crate::schema::Schema;
 use anyhow::Context as _;
 use camino::Utf8Path;
 use ripost_domain::address::PlainHttp;
+use ripost_domain::units::counted;
 use ripost_runtime::{Compiler, Inspection, Limits, LoadError, Runtime, RuntimeConfig, TransformKind, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -162,7 +163,7 @@ impl Checker<'_> {
                     Err(CaseError { file, message }) => self.find(Grade::Error, &file, message),
                 }
             }
-            let cases = if good == 1 { "1 case".to_owned() } else { format!("{good} cases") };
+            let cases = counted(good, "case", "cases");
             self.find(Grade::Ok, folder, format!("{cases} for {}, which `ripost test` tries", api.name));
         }
     }

@@ -55,6 +55,15 @@ pub fn parse_size(text: &str) -> Result<usize, ParseUnitError> {
     parsed.ok_or_else(|| ParseUnitError::Size(text.to_owned()))
 }
 
+/// How many there are of something: `1 case`, `2 cases`.
+#[must_use]
+pub fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
+}
+
 /// The way a person would write it: the largest unit that leaves a whole number.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {

@@ -3,6 +3,7 @@
 use super::read::{Content, Expect};
 use bytes::Bytes;
 use ripost_domain::money::Amount;
+use ripost_domain::units::counted;
 use ripost_runtime::Response;
 use serde_json::Value;
 
@@ -110,7 +111,7 @@ fn compare(path: &str, expected: &Value, got: &Value, lines: &mut Vec<String>) {
             }
         }
         (Value::Array(expected), Value::Array(got)) => {
-            lines.push(format!("{path}: expected {} entries, got {}", expected.len(), got.len()));
+            lines.push(format!("{path}: expected {}, got {}", counted(expected.len(), "entry", "entries"), got.len()));
         }
         (Value::Number(left), Value::Number(right)) if left.as_f64() == right.as_f64() => {}
         (expected, got) if expected == got => {}

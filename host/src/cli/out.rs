@@ -1,6 +1,7 @@
 //! The output of commands. Text from strangers (names, reasons, logs) cannot steer the terminal, and a closed pipe ends the
 //! printing and nothing else.
 
+pub(super) use ripost_domain::units::counted;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
@@ -73,14 +74,6 @@ pub(super) fn printable(text: &str) -> String {
 /// The same on one line: for text that must not look like a line of ours.
 pub(super) fn one_line(text: &str) -> String {
     printable(text).replace('\n', "\\n").replace('\t', "\\t")
-}
-
-/// How many there are of something, in words.
-pub(super) fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
-    match count.try_into().unwrap_or(u64::MAX) {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
-    }
 }
 
 #[cfg(test)]

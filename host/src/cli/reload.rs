@@ -42,10 +42,11 @@ impl Reload {
         } else {
             status.plugins.iter().for_each(status::print_plugin);
         }
-        match status.plugins.iter().filter(|plugin| plugin.state == State::Rejected).count() {
-            0 => Ok(()),
-            1 => Err(anyhow!("1 plugin is rejected").into()),
-            rejected => Err(anyhow!("{rejected} plugins are rejected").into()),
+        let rejected = status.plugins.iter().filter(|plugin| plugin.state == State::Rejected);
+        let rejected: Vec<&str> = rejected.map(|plugin| plugin.key.as_str()).collect();
+        if rejected.is_empty() {
+            return Ok(());
         }
+        Err(anyhow!("rejected: {}", rejected.join(", ")).into())
     }
 }

@@ -1,6 +1,6 @@
 //! `ripost revisions [OWNER/SLUG]`
 
-use super::out::outln;
+use super::out::{counted, outln};
 use super::{Failure, client};
 use crate::plugins::KeptRevision;
 use anyhow::Context as _;
@@ -49,8 +49,7 @@ fn print(revision: &KeptRevision) {
     let size = Value::Bytes(usize::try_from(revision.bytes).unwrap_or(usize::MAX));
     let requests = match revision.requests {
         0 => String::new(),
-        1 => ", 1 request".to_owned(),
-        requests => format!(", {requests} requests"),
+        requests => format!(", {}", counted(requests, "request", "requests")),
     };
     let state = revision.state.as_str();
     outln!("{} {plugin} {version}: {state} since {}, {size}{requests}", revision.digest.short(), revision.since);

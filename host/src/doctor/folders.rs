@@ -4,6 +4,7 @@ use super::Finding;
 use crate::config::Config;
 use camino::Utf8Path;
 use nix::sys::statvfs::statvfs;
+use ripost_domain::units::counted;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
@@ -69,7 +70,7 @@ pub(super) fn keys(config: &Config) -> Finding {
 pub(super) fn plugins(config: &Config) -> Finding {
     let folder = &config.plugins_folder;
     match fs::read_dir(folder) {
-        Ok(entries) => Finding::ok(format!("{folder} can be read, {} entries", entries.count())),
+        Ok(entries) => Finding::ok(format!("{folder} can be read, {}", counted(entries.count(), "entry", "entries"))),
         Err(error) if error.kind() == ErrorKind::NotFound && config.plugins_named => {
             Finding::fail(format!("{folder} does not exist"), "make it, or name another with --plugins")
         }

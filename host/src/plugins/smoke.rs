@@ -50,9 +50,9 @@ impl Plugins {
         match tokio::runtime::Handle::current().block_on(async { tokio::time::timeout(wall, all).await }) {
             Ok(tried) => tried,
             Err(_) => {
-                let (done, all) = (done.load(Ordering::Relaxed), cases.len());
+                let (done, all) = (done.load(Ordering::Relaxed), units::counted(cases.len(), "case", "cases"));
                 let reason = format!(
-                    "{done} of {all} cases were tried within {}; make them quicker, or have the operator raise plugins.smoke_wall",
+                    "{done} of {all} could be tried within {}; make them quicker, or have the operator raise plugins.smoke_wall",
                     units::format_duration(wall)
                 );
                 // Perhaps the host was busy.

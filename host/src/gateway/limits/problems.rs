@@ -5,6 +5,7 @@ use super::whole_seconds;
 use crate::problem::{Kind, Problem};
 use ripost_domain::limit::Rate;
 use ripost_domain::time::Timestamp;
+use ripost_domain::units::counted;
 use std::time::Duration;
 
 /// When a request may have ended.
@@ -44,8 +45,9 @@ pub(super) fn too_fast(policy: Policy, rate: Rate, wait: Duration) -> Problem {
 /// Requests that have not ended.
 pub(super) fn at_once(policy: Policy, max: u32) -> Problem {
     let of_what = if policy == Policy::ApiConcurrency { " of this API" } else { "" };
+    let at_most = counted(max, "request", "requests");
     let detail = format!(
-        "{max} requests of yours{of_what} have not ended, which is the most. Nothing was accepted; call again when one of them has (GET /requests lists them), or cancel one."
+        "Your limit is {at_most}{of_what} under way at once, and it is reached. Nothing was accepted; call again when one of them has ended (GET /requests lists them), or cancel one."
     );
     limited(Kind::ConcurrencyLimited, detail, policy, ENDED_AFTER).with("max", max)
 }
@@ -53,8 +55,9 @@ pub(super) fn at_once(policy: Policy, max: u32) -> Problem {
 /// Today's requests.
 pub(super) fn used_up(policy: Policy, max: u32, until: Timestamp, wait: Duration) -> Problem {
     let of_what = if policy == Policy::ApiDaily { " of this API" } else { "" };
+    let at_most = counted(max, "request", "requests");
     let detail = format!(
-        "{max} requests of yours{of_what} were accepted today (UTC), which is the most. Nothing was accepted; call again from {until} on."
+        "Your limit is {at_most}{of_what} a day (UTC), and it is used up. Nothing was accepted; call again from {until} on."
     );
     limited(Kind::QuotaExceeded, detail, policy, wait).with("max", max).with("resets_at", until.to_string())
 }

@@ -50,6 +50,6 @@ async fn cases_that_take_too_long_are_ended() {
     plugins.scan().await;
     assert_eq!(
         plugins.reason("a"),
-        "0 of 1 cases were tried within 300 ms; make them quicker, or have the operator raise plugins.smoke_wall"
+        "0 of 1 case could be tried within 300 ms; make them quicker, or have the operator raise plugins.smoke_wall"
     );
 }
