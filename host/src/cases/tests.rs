@@ -74,7 +74,7 @@ fn a_difference_is_said_with_its_place_and_more_than_expected_is_none() {
         (r#"{"status":200}"#, r#"status: expected 200, got 201: {"a""#),
         (r#"{"headers":{"x-a":"2"}}"#, r#"headers.x-a: expected "2", got "1""#),
         (r#"{"headers":{"x-b":"2"}}"#, r#"headers.x-b: expected "2", and it is not there"#),
-        (r#"{"body":{"a":{"b":[1]}}}"#, "body.a.b: expected 1 entries, got 2"),
+        (r#"{"body":{"a":{"b":[1]}}}"#, "body.a.b: expected 1 entry, got 2"),
         (r#"{"body":{"a":{"b":[1,{"c":"e"}]}}}"#, r#"body.a.b[1].c: expected "e", got "d""#),
         (r#"{"body":{"z":null}}"#, "body.z: expected null, and it is not there"),
         (r#"{"text":"x"}"#, r#"body: expected x, got {"a""#),
