@@ -273,11 +273,20 @@ struct Reader<'a> {
     bounds: &'a Bounds,
 }
 
+/// Texts of the manifest are quoted in messages, and those in three quotes may have lines of their own.
+fn on_one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for char in message.chars() {
+        if char.is_control() { line.extend(char.escape_debug()) } else { line.push(char) }
+    }
+    line
+}
+
 impl Reader<'_> {
     fn error(&self, at: usize, message: impl Into<String>) -> ManifestError {
         let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        ManifestError { file: self.file.to_owned(), line: Some(line), message: message.into() }
+        ManifestError { file: self.file.to_owned(), line: Some(line), message: on_one_line(&message.into()) }
     }
 
     fn toml(&self, error: &toml::de::Error) -> ManifestError {
@@ -286,6 +295,10 @@ impl Reader<'_> {
             message.push_str("; write it in quotes");
         } else if message.ends_with("expected a sequence") {
             message.push_str("; write a list, in [ and ]");
+        } else if let Some(wrong) = message.strip_suffix("expected i64") {
+            message = format!("{wrong}expected a whole number");
+        } else if let Some(wrong) = message.strip_suffix("expected a boolean") {
+            message = format!("{wrong}expected true or false, without quotes");
         }
         match error.span() {
             Some(span) => self.error(span.start, message),
@@ -338,7 +351,7 @@ impl Reader<'_> {
             &[("webhook", DeliveryMode::Webhook), ("off", DeliveryMode::Off)],
         )?;
         let target = self.target(at, &raw, delivery)?;
-        self.check_effects(at, &raw, delivery)?;
+        self.check_effects(&raw, delivery)?;
         let payload = self.choice(
             "payload",
             raw.payload.as_ref(),
@@ -429,11 +442,11 @@ impl Reader<'_> {
         Err(self.error(text.span().start, message))
     }
 
-    fn retry(&self, raw: &raw::Retry) -> Result<Option<Arc<RetryPolicy>>, ManifestError> {
-        let Some(schedule) = &raw.schedule else { return Ok(None) };
+    fn retry(&self, raw: &Spanned<raw::Retry>) -> Result<Option<Arc<RetryPolicy>>, ManifestError> {
+        let Some(schedule) = &raw.get_ref().schedule else { return Ok(None) };
         let waits = schedule.iter().map(|wait| self.quantity("retry.schedule", wait, units::parse_duration));
         let waits = waits.collect::<Result<Vec<_>, _>>()?;
-        let at = schedule.first().map_or(0, |wait| wait.span().start);
+        let at = schedule.first().map_or(raw.span().start, |wait| wait.span().start);
         let policy = RetryPolicy::new(waits).map_err(|error| self.error(at, format!("`retry.schedule`: {error}")))?;
         Ok(Some(Arc::new(policy)))
     }

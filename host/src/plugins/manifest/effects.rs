@@ -22,14 +22,13 @@ pub(super) fn is_of_calls(limit: &str) -> bool {
 
 impl Reader<'_> {
     /// A revision that was good once stays good.
-    pub(super) fn check_effects(&self, at: usize, raw: &raw::Api, delivery: DeliveryMode) -> Result<(), ManifestError> {
+    pub(super) fn check_effects(&self, raw: &raw::Api, delivery: DeliveryMode) -> Result<(), ManifestError> {
         if self.bounds.above == Above::Lower {
             return Ok(());
         }
         if delivery == DeliveryMode::Off {
             let payload = raw.payload.as_ref().map(|payload| payload.span().start);
-            let first_wait = |retry: &raw::Retry| retry.schedule.iter().flatten().next().map(|wait| wait.span().start);
-            let retry = raw.retry.as_ref().map(|retry| first_wait(retry).unwrap_or(at));
+            let retry = raw.retry.as_ref().map(|retry| retry.span().start);
             for (key, at) in OF_WEBHOOKS.iter().zip([payload, retry]) {
                 let Some(at) = at else { continue };
                 let message =

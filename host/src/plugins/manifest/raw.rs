@@ -41,7 +41,7 @@ pub(super) struct Api {
     pub(super) config: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) limits: Limits,
-    pub(super) retry: Option<Retry>,
+    pub(super) retry: Option<Spanned<Retry>>,
     pub(super) grants: Option<Grants>,
     pub(super) transforms: Option<Spanned<Transforms>>,
     pub(super) cases: Option<Spanned<String>>,

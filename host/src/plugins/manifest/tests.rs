@@ -123,6 +123,10 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
             "3: `name`: `My Reports` is not a name: use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
         ),
         (with("\"1.2.0\"", "\"\""), "4: `version` must have 1 to 64 bytes"),
+        (
+            with("owner = \"demo\"", "owner = \"\"\"\ndemo\\u001b[31m\n\"\"\""),
+            "7: `owner`: `demo\\u{1b}[31m\\n` is not a name: use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+        ),
         (with("\"1.2.0\"", "1"), "4: invalid type: integer `1`, expected a string; write it in quotes"),
         (
             "[plugin]\nname = \"a\"\nversion = \"1\"\n".to_owned(),
@@ -183,6 +187,14 @@ fn what_is_wrong_with_a_manifest_is_said_with_file_line_and_remedy() {
         ),
         (with("max_attempts = 5", "max_attempts = 0"), "12: `max_attempts` is 0 and must be between 1 and 10"),
         (with("max_attempts = 5", "max_attempts = 11"), "12: `max_attempts` is 11 and must be between 1 and 10"),
+        (
+            with("max_attempts = 5", "max_attempts = 5.0"),
+            "12: invalid type: floating point `5.0`, expected a whole number",
+        ),
+        (
+            with("max_attempts = 5", "retry = { schedule = [] }"),
+            "12: `retry.schedule`: a retry schedule has 1 to 50 waits of at most 24 h each",
+        ),
         (
             with("\"request\"", "\"xml\""),
             "14: payload = \"xml\" means nothing; write \"request\", \"result\" or \"cloudevents\"",
@@ -480,7 +492,7 @@ fn a_grant_that_is_none_is_refused_with_its_line() {
         ("outbound = [7]", "expected a string; write it in quotes"),
         (&format!("outbound = [{}]", many.join(", ")), "more than 64 entries"),
         ("secrets = [\"NO-NAME\"]", "`grants.secrets`: `NO-NAME` is no name of a secret"),
-        ("kv = \"yes\"", "expected a boolean"),
+        ("kv = \"yes\"", "expected true or false, without quotes"),
         ("outbund = []", "unknown key `outbund` in [api.grants]; did you mean `outbound`?"),
         ("memory = \"1 MiB\"", "it belongs in [api.limits]"),
     ] {
