@@ -103,3 +103,20 @@ async fn a_plugin_is_checked_before_it_is_deployed() -> Test {
     insta::assert_snapshot!("check_json", place.redacted(&json.stdout));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_component_that_is_too_large_is_told_its_size_and_what_makes_those_of_its_toolchain_smaller() -> Test {
+    let place = Place::new("[sandbox.handler]\ncomponent = \"100 KiB\"\n")?;
+    for (guest, advice) in [
+        ("wstd-http", "(`strip = true`, `opt-level = \"s\"` in the release profile)"),
+        ("py-http", "it carries Python itself"),
+        ("js-http", "it carries a JavaScript engine"),
+        ("qjs", "it carries a JavaScript engine"),
+    ] {
+        let component = places::built_plugin(guest)?.join(format!("{guest}.wasm"));
+        let told = place.ripost(&["check", component.as_str()]).await?.expect(1)?.stdout;
+        let size = format!("has {} bytes and the limit `component` is 100 KiB: ", std::fs::metadata(&component)?.len());
+        assert!(told.contains(&size) && told.contains(advice), "{guest}: {told}");
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! What made a component, as far as its producers section says it, so that advice fits its language.
 
-use wasmparser::{KnownCustom, Parser, Payload, ProducersSectionReader};
+use wasmparser::{ComponentName, KnownCustom, Parser, Payload, ProducersSectionReader};
 
 /// A family of toolchains whose components are made smaller in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,12 @@ impl Toolchain {
         for payload in Parser::new(0).parse_all(wasm) {
             let Ok(payload) = payload else { break };
             let Payload::CustomSection(section) = payload else { continue };
-            let KnownCustom::Producers(producers) = section.as_known() else { continue };
-            match Self::named_in(producers) {
+            let named = match section.as_known() {
+                KnownCustom::Producers(producers) => Self::named_in(producers),
+                KnownCustom::ComponentName(names) => Self::linked_in(names),
+                _ => continue,
+            };
+            match named {
                 // An interpreter is made with Rust and C too: what it was made for is the news.
                 Some(Self::Rust) if found == Self::Unknown => found = Self::Rust,
                 Some(engine @ (Self::Python | Self::JavaScript)) => return engine,
@@ -38,14 +42,32 @@ impl Toolchain {
         for field in producers {
             for value in field.ok()?.values {
                 match value.ok()?.name {
-                    "componentize-py" => return Some(Self::Python),
-                    "ComponentizeJS" | "componentize-js" | "componentize-qjs" => return Some(Self::JavaScript),
-                    "Rust" | "rustc" => is_rust = true,
+                    "ComponentizeJS" => return Some(Self::JavaScript),
+                    // The last is all that is left in one that was stripped.
+                    "Rust" | "rustc" | "wit-bindgen-rust" => is_rust = true,
                     _ => {}
                 }
             }
         }
         is_rust.then_some(Self::Rust)
+    }
+
+    /// By the interpreter among the linked modules: `componentize-py` 0.25 and `componentize-qjs` 0.4 are no producers
+    /// of what they make.
+    fn linked_in(names: wasmparser::ComponentNameSectionReader<'_>) -> Option<Self> {
+        for modules in names {
+            let ComponentName::CoreModules(modules) = modules.ok()? else { continue };
+            for module in modules {
+                let name = module.ok()?.name;
+                if name.starts_with("libcomponentize_py") {
+                    return Some(Self::Python);
+                }
+                if name.starts_with("componentize_qjs") {
+                    return Some(Self::JavaScript);
+                }
+            }
+        }
+        None
     }
 
     /// How a component of it becomes smaller.
@@ -65,33 +87,47 @@ impl Toolchain {
 mod tests {
     use super::Toolchain;
 
-    /// A component with a module in it, whose producers section has these values of `processed-by`.
-    fn made_by(inner: &[&str], outer: &[&str]) -> Vec<u8> {
-        let producers = |values: &[&str]| {
-            let mut section = Vec::from(b"\x09producers\x01\x0cprocessed-by");
-            section.push(u8::try_from(values.len()).unwrap());
-            for value in values {
-                section.push(u8::try_from(value.len()).unwrap());
-                section.extend_from_slice(value.as_bytes());
-                section.extend_from_slice(b"\x011");
-            }
-            [&[0, u8::try_from(section.len()).unwrap()][..], &section].concat()
-        };
-        let module = [&b"\0asm\x01\0\0\0"[..], &producers(inner)].concat();
-        let nested = [&[1, u8::try_from(module.len()).unwrap()][..], &module].concat();
-        [&b"\0asm\x0d\0\x01\0"[..], &nested, &producers(outer)].concat()
+    fn text(text: &str) -> Vec<u8> {
+        [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+    }
+
+    fn section(id: u8, body: &[u8]) -> Vec<u8> {
+        [&[id, u8::try_from(body.len()).unwrap()], body].concat()
+    }
+
+    fn producers(values: &[&str]) -> Vec<u8> {
+        let count = u8::try_from(values.len()).unwrap();
+        let values = values.iter().flat_map(|value| [text(value), text("1")].concat());
+        section(0, &[text("producers"), vec![1], text("processed-by"), vec![count], values.collect()].concat())
+    }
+
+    /// Names of core modules: of the sort "core" and "module".
+    fn modules(names: &[&str]) -> Vec<u8> {
+        let count = u8::try_from(names.len()).unwrap();
+        let named = (0..).zip(names).flat_map(|(at, name)| [vec![at], text(name)].concat());
+        let names = [vec![0, 0x11, count], named.collect()].concat();
+        section(0, &[text("component-name"), section(1, &names)].concat())
+    }
+
+    /// A component with a module in it.
+    fn component(of_module: &[u8], of_component: &[u8]) -> Vec<u8> {
+        let module = [b"\0asm\x01\0\0\0", of_module].concat();
+        [b"\0asm\x0d\0\x01\0", &section(1, &module)[..], of_component].concat()
     }
 
     #[test]
     fn the_language_is_that_of_the_program_and_not_of_the_engine_around_it() {
-        for (inner, outer, toolchain) in [
-            (&["rustc"][..], &["wit-component"][..], Toolchain::Rust),
-            (&["rustc", "clang"], &["componentize-py"], Toolchain::Python),
-            (&["clang"], &["ComponentizeJS"], Toolchain::JavaScript),
-            (&["componentize-qjs", "rustc"], &["wit-component"], Toolchain::JavaScript),
-            (&["clang"], &["wit-component"], Toolchain::Unknown),
+        let rust = producers(&["rustc", "clang"]);
+        for (of_module, of_component, toolchain) in [
+            (&rust, producers(&["wit-component"]), Toolchain::Rust),
+            (&rust, producers(&["wit-component", "ComponentizeJS"]), Toolchain::JavaScript),
+            (&rust, modules(&["main", "libc.so", "libcomponentize_py_runtime.so"]), Toolchain::Python),
+            (&rust, modules(&["main", "componentize_qjs_runtime.wasm"]), Toolchain::JavaScript),
+            (&rust, modules(&["main", "wit-component-shim-module"]), Toolchain::Rust),
+            (&producers(&["wit-component", "wit-bindgen-rust"]), Vec::new(), Toolchain::Rust),
+            (&producers(&["clang"]), producers(&["wit-component"]), Toolchain::Unknown),
         ] {
-            assert_eq!(Toolchain::of(&made_by(inner, outer)), toolchain, "{inner:?} {outer:?}");
+            assert_eq!(Toolchain::of(&component(of_module, &of_component)), toolchain, "{of_component:?}");
         }
         for broken in [&b""[..], b"\0asm\x0d\0\x01\0\0\xff", b"no component"] {
             assert_eq!(Toolchain::of(broken), Toolchain::Unknown);
