@@ -73,7 +73,7 @@ pub enum PluginError {
     Shared(ApiName),
     /// There is no revision before the one that serves.
     #[error(
-        "there is no revision of `{0}` before the one that serves; put the older files in place, or stop it with `ripost plugins stop {0}`"
+        "there is no revision of `{0}` before the one that serves; push or copy the older files again; an operator can take it out of service with `ripost plugins stop {0}`"
     )]
     NoPrevious(String),
     /// Something else came into service meanwhile.

@@ -227,7 +227,7 @@ impl News {
 
     pub(super) fn stopped(key: &str) -> Self {
         let reason = format!(
-            "the operator stopped it; another revision puts it into service again, or `ripost plugins start {key}`"
+            "the operator stopped it; another revision puts it into service again, or the operator with `ripost plugins start {key}`"
         );
         Self { reason: Some(reason), ..Self::new(State::Stopped) }
     }
