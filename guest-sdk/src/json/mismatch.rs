@@ -13,7 +13,9 @@ pub(super) fn check_syntax(body: &[u8]) -> Result<(), String> {
         return Err("the body is empty".to_owned());
     }
     let text = str::from_utf8(body).map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))?;
-    serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| error.to_string())
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|error| error.to_string().replacen("EOF while parsing", "the body ends inside", 1))
 }
 
 /// What is wrong with a body that is JSON, and where.
@@ -231,7 +233,7 @@ mod tests {
         for (body, why) in [
             (&b""[..], "the body is empty"),
             (b" \n", "the body is empty"),
-            (b"{", "EOF while parsing an object at line 1 column 1"),
+            (b"{", "the body ends inside an object at line 1 column 1"),
             (b"[1] 2", "trailing characters at line 1 column 5"),
             (b"{'a':1}", "key must be a string at line 1 column 2"),
             (b"NaN", "expected value at line 1 column 1"),
