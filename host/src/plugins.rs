@@ -9,6 +9,7 @@
 mod collect;
 mod errand;
 mod error;
+mod folder;
 mod loaded;
 mod manifest;
 mod operate;
@@ -33,6 +34,7 @@ mod source;
 mod state;
 mod swap;
 mod watch;
+mod watcher;
 
 #[cfg(test)]
 pub(crate) use manifest::tests::generated::manifest as any_manifest;
@@ -58,6 +60,7 @@ pub use crate::config::WatchMode;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use camino::Utf8Path;
 pub use error::{OpenError, PluginError};
+use folder::Folder;
 use loaded::Older;
 use permits::Permits;
 use plan::Plan;
@@ -106,6 +109,7 @@ pub struct Reloads {
 /// The owner of the registry.
 pub struct Plugins {
     config: PluginsConfig,
+    folder: Folder,
     runtime: Arc<Runtime>,
     granting: Arc<dyn Granting>,
     clock: Arc<dyn Clock>,
@@ -114,6 +118,8 @@ pub struct Plugins {
     status: ArcSwap<Vec<Arc<PluginStatus>>>,
     /// Why the folder cannot be read.
     folder_error: ArcSwapOption<String>,
+    /// What is in the folder and is no plugin, by name.
+    strays: ArcSwap<Vec<String>>,
     /// Held for a whole scan, on blocking threads only.
     scanning: Mutex<()>,
     /// Held while what is known is looked at or changed, for a moment, and never while one compiles.
@@ -164,6 +170,17 @@ impl Plugins {
         folder.join(record::FILE_NAME).exists() || Record::is_set_aside(folder)
     }
 
+    /// Whether this program can read the record of a folder of revisions, if there is one.
+    ///
+    /// # Errors
+    /// A newer version wrote it, or it cannot be read. One that is damaged is put aside by a start, and is no error here.
+    pub fn check_record(folder: &Utf8Path) -> Result<(), RecordError> {
+        match Record::read(folder) {
+            Ok(_) | Err(RecordError::Damaged { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes a record into a folder that has none, so that its loss can be told from a first start.
     ///
     /// # Errors
@@ -179,14 +196,13 @@ impl Plugins {
     /// # Errors
     /// A folder that cannot be made, read or written.
     pub fn open(
-        mut config: PluginsConfig,
+        config: PluginsConfig,
         runtime: Arc<Runtime>,
         granting: Arc<dyn Granting>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
-        let usable = std::fs::create_dir_all(&config.folder).and_then(|()| config.folder.canonicalize_utf8());
-        // File events carry the real path.
-        config.folder = usable.map_err(|source| OpenError::Folder { path: config.folder.clone(), source })?;
+        let usable = Folder::open(&config.folder);
+        let folder = usable.map_err(|source| OpenError::Folder { path: config.folder.clone(), source })?;
         let revisions = Revisions::open(config.revisions_folder.clone())?;
         let record = Record::read_or_set_aside(revisions.folder())?;
         let older_max = config.older_max;
@@ -195,6 +211,7 @@ impl Plugins {
         let no_transforms = Arc::new(Transforms::none(Arc::new(config.transform.clone())));
         let plugins = Self {
             config,
+            folder,
             runtime,
             granting,
             clock,
@@ -202,6 +219,7 @@ impl Plugins {
             registry: ArcSwap::from_pointee(Registry::default()),
             status: ArcSwap::default(),
             folder_error: ArcSwapOption::empty(),
+            strays: ArcSwap::default(),
             scanning: Mutex::default(),
             turn: Mutex::default(),
             plan: Mutex::default(),
@@ -257,6 +275,12 @@ impl Plugins {
     #[must_use]
     pub fn folder_error(&self) -> Option<String> {
         self.folder_error.load().as_deref().cloned()
+    }
+
+    /// Folders in the plugins folder that are no plugins and never were: they have neither a manifest nor a component.
+    #[must_use]
+    pub fn strays(&self) -> Arc<Vec<String>> {
+        self.strays.load_full()
     }
 
     /// How one plugin is: a folder's name, or `owner/name` of a pushed one.

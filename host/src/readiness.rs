@@ -35,9 +35,9 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// What it means for callers.
+            /// What it means for callers, unless a reason says otherwise.
             #[must_use]
-            pub const fn effect(self) -> State {
+            const fn effect(self) -> State {
                 match self { $(Self::$name => State::$effect,)* }
             }
         }
@@ -46,7 +46,7 @@ macro_rules! codes {
 
 codes! {
     Compiling = "compiling": NotReady, "APIs that served before are still being compiled.";
-    PluginsFolder = "plugins-folder": NotReady, "The plugins folder cannot be read.";
+    PluginsFolder = "plugins-folder": Degraded, "The plugins folder cannot be read.";
     StoreRefuses = "store-refuses": NotReady, "The store refuses writes.";
     MasterKey = "master-key": Degraded, "The master key is gone from where it was, or another one is there.";
     Revisions = "revisions": Degraded, "The folder of revisions is gone.";
@@ -82,6 +82,8 @@ impl State {
 pub struct Reason {
     /// For programs.
     pub code: Code,
+    /// What it means for callers.
+    pub state: State,
     /// For operators: the cause, and what to do. It may name paths.
     pub detail: String,
     /// For anybody who may ask `/readyz`: names of APIs at most, never a path or a cause.
@@ -98,11 +100,17 @@ pub struct Readiness {
     pub reasons: Vec<Reason>,
 }
 
+impl Reason {
+    fn new(code: Code, detail: impl Into<String>, told: impl Into<String>) -> Self {
+        Self { code, state: code.effect(), detail: detail.into(), told: told.into() }
+    }
+}
+
 impl Readiness {
     /// Of these reasons.
     #[must_use]
     pub fn of(reasons: Vec<Reason>) -> Self {
-        let state = reasons.iter().map(|reason| reason.code.effect()).max().unwrap_or(State::Ready);
+        let state = reasons.iter().map(|reason| reason.state).max().unwrap_or(State::Ready);
         Self { state, reasons }
     }
 
@@ -156,27 +164,34 @@ impl Sources {
         if !compiling.is_empty() {
             let told = format!("{} that served before: {}", count(compiling.len(), "API"), names(compiling));
             let detail = format!("{told}; calls of them are answered 503 until then");
-            reasons.push(Reason { code: Code::Compiling, detail, told });
+            reasons.push(Reason::new(Code::Compiling, detail, told));
         }
         if let Some(detail) = self.plugins.folder_error() {
-            let told = "changes of plugins are not seen; what serves goes on".to_owned();
-            reasons.push(Reason { code: Code::PluginsFolder, detail, told });
+            reasons.push(match registry.apis().is_empty() {
+                // A start that finds nothing is no place for calls.
+                true => Reason {
+                    state: State::NotReady,
+                    ..Reason::new(Code::PluginsFolder, detail, "the plugins folder cannot be read, and nothing serves")
+                },
+                false => {
+                    Reason::new(Code::PluginsFolder, detail, "changes of plugins are not seen; what serves goes on")
+                }
+            });
         }
         if let Some(refusal) = self.store.refusal() {
             let told = "nothing can be written: calls that must be are answered 503; results can be read".to_owned();
             let detail = format!("{refusal}; calls are answered 503 until then, and what was accepted waits");
-            reasons.push(Reason { code: Code::StoreRefuses, detail, told });
+            reasons.push(Reason::new(Code::StoreRefuses, detail, told));
         }
         for (lost, detail) in self.beside.lost() {
             let (code, of) = match lost {
                 Lost::MasterKey => (Code::MasterKey, "the master key"),
                 Lost::Revisions => (Code::Revisions, "the folder of revisions"),
             };
-            reasons.push(Reason { code, detail, told: format!("{of} is lost; all goes on until the next start") });
+            reasons.push(Reason::new(code, detail, format!("{of} is lost; all goes on until the next start")));
         }
         if let Some(detail) = self.room.why() {
-            let told = "new requests are refused; what was accepted goes on".to_owned();
-            reasons.push(Reason { code: Code::StorageFull, detail, told });
+            reasons.push(Reason::new(Code::StorageFull, detail, "new requests are refused; what was accepted goes on"));
         }
         Readiness::of(reasons)
     }
@@ -199,7 +214,7 @@ mod tests {
     use super::*;
 
     fn reason(code: Code) -> Reason {
-        Reason { code, detail: "a path".to_owned(), told: "no path".to_owned() }
+        Reason::new(code, "a path", "no path")
     }
 
     #[test]

@@ -20,10 +20,12 @@ mod tests;
 pub use limits::{CompileLimits, LimitError};
 
 use crate::config::Config;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 use std::fmt;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 /// What was put up and what could not be; each a short line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -63,7 +65,13 @@ impl fmt::Display for Report {
 pub struct ServePaths {
     /// The data folder: everything in it can be read and written.
     pub data: Utf8PathBuf,
-    /// The plugins folder: everything in it can be read.
+    /// The plugins folder: everything in it can be read. The one that is there now, and not one that takes its place.
+    ///
+    /// A rule of Landlock is for a whole tree, so letting others take its place would mean to open the folder above it,
+    /// or the one above where its link leads, for good. A gateway that was broken into could then read all that is beside
+    /// the plugins: the `.env` of a release, a home folder, a repository. What is there only the operator knows, who can
+    /// name that folder in `read`. (The gateway's own process cannot be given a folder later: rules only ever take away,
+    /// and an open folder that is handed in from outside is still checked by its path when a file in it is opened.)
     pub plugins: Utf8PathBuf,
     /// Files and folders that can be read besides.
     pub read: Vec<Utf8PathBuf>,
@@ -139,24 +147,24 @@ pub(crate) fn seccomp() -> Result<String, String> {
     kernel::seccomp().map(|()| "filters are available".to_owned())
 }
 
-/// What goes behind an error of the disk that may be the wall's doing; nothing for other errors.
+/// Whether the wall is what keeps this process from reading a file or folder: the file's own permissions let it. The
+/// kernel answers [`access`] by those alone, and Landlock only has a say when something is opened.
 #[must_use]
-pub fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            " (if the file's own permissions allow it, the wall does not: name the folder where it really is in `wall.read` and start again)"
-        }
-        _ => "",
-    }
+pub fn holds_back(path: &Utf8Path) -> bool {
+    // Without waiting for the other end of a pipe.
+    let opened = std::fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let refused = opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    refused && access(path.as_std_path(), AccessFlags::R_OK).is_ok()
 }
 
-/// The same for a folder that the wall was built around: another may have taken its place since.
+/// What goes behind an error of reading that the operator can do something about; nothing for other errors.
 #[must_use]
-pub fn hint_replaced(error: &io::Error) -> &'static str {
+pub fn hint(path: &Utf8Path, error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            " (if its own permissions allow it, this is not the folder that was there at the start: start again, or name the one above it in `wall.read` and replace it as often as you like)"
+        io::ErrorKind::PermissionDenied if holds_back(path) => {
+            " (the gateway's sandbox does not let it read there: name the folder where it really is in `wall.read` and start again)"
         }
+        io::ErrorKind::PermissionDenied => " (let the user that runs the gateway read it)",
         _ => "",
     }
 }

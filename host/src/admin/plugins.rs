@@ -78,6 +78,7 @@ fn problem(error: PluginError) -> Problem {
         PluginError::Shared(_) => Problem::new(Kind::Forbidden, detail).with("role", "owner"),
         PluginError::OperatorsStop(_) => Problem::new(Kind::Forbidden, detail).with("role", "operator"),
         PluginError::StillThere(_)
+        | PluginError::Folder(_)
         | PluginError::NoPrevious(_)
         | PluginError::Changed(_)
         | PluginError::Taken { .. }

@@ -22,6 +22,9 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Each plugin with its state and the reason for it.
     pub plugins: Vec<PluginStatus>,
+    /// Folders in the plugins folder that are no plugins; for operators.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
     /// Whether calls can be taken, and why not; for operators. `/readyz` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Readiness>,
@@ -86,13 +89,17 @@ pub(super) async fn read(admin: &Admin, principal: &Principal) -> Result<Status,
         Principal::Operator => Some(admin.readiness.read()),
         Principal::Owner(_) => None,
     };
+    let strays = match principal {
+        Principal::Operator => admin.plugins.strays().to_vec(),
+        Principal::Owner(_) => Vec::new(),
+    };
     let storage_full = match principal {
         Principal::Operator => admin.room.why(),
         Principal::Owner(_) => None,
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let failures = failures(admin, principal).await?;
-    Ok(Status { version, started_at: admin.started_at, plugins, readiness, storage_full, failures, queues })
+    Ok(Status { version, started_at: admin.started_at, plugins, strays, readiness, storage_full, failures, queues })
 }
 
 /// Of an owner, or of all that offer something.

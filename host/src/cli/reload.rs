@@ -4,6 +4,7 @@ use super::out::outln;
 use super::{Failure, client, status};
 use crate::admin;
 use crate::plugins::{Origin, PluginStatus, State};
+use crate::readiness::Code;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use http::Method;
@@ -16,7 +17,7 @@ const LOOK_TIME: Duration = Duration::from_secs(900);
 /// Read the plugins folder now, judge again what was rejected, and show what came of it
 ///
 /// SIGHUP and POST /admin/v1/reload do the same and wait for nothing; this waits until what is in the folder is compiled
-/// and tried. Exits with 1 if a plugin is rejected.
+/// and tried. Exits with 1 if the folder cannot be read or a plugin is rejected.
 #[derive(Args)]
 pub(super) struct Reload {
     /// Print JSON
@@ -41,6 +42,11 @@ impl Reload {
             outln!("{}", serde_json::to_string_pretty(&status.plugins).context("writing JSON")?);
         } else {
             status.plugins.iter().for_each(status::print_plugin);
+            status::print_strays(&status);
+        }
+        let reasons = status.readiness.iter().flat_map(|readiness| &readiness.reasons);
+        if let Some(reason) = reasons.into_iter().find(|reason| reason.code == Code::PluginsFolder) {
+            return Err(anyhow!("not reloaded: {}", reason.detail).into());
         }
         let rejected = status.plugins.iter().filter(|plugin| plugin.state == State::Rejected);
         let rejected: Vec<&str> = rejected.map(|plugin| plugin.key.as_str()).collect();

@@ -39,11 +39,12 @@ impl Status {
         for plugin in &status.plugins {
             print_plugin(plugin);
         }
+        print_strays(&status);
         for failures in &status.failures {
             outln!("{}", failures_text(failures));
         }
         for reason in status.readiness.iter().flat_map(|readiness| &readiness.reasons) {
-            let state = reason.code.effect().as_str().to_uppercase();
+            let state = reason.state.as_str().to_uppercase();
             outln!("{state} ({}): {}", reason.code.as_str(), reason.detail);
         }
         let Some(queues) = &status.queues else { return Ok(()) };
@@ -65,6 +66,13 @@ fn failures_text(failures: &admin::FailuresShown) -> String {
     format!(
         "{api}: in the last 24 h {failed} failed, {expired} expired (`ripost requests list --api {api} --since 24h`)"
     )
+}
+
+/// What is in the plugins folder and is no plugin: not an error, and what somebody looks for who has forgotten a manifest.
+pub(super) fn print_strays(status: &admin::Status) {
+    for name in &status.strays {
+        outln!("note: {name:?} in the plugins folder has no {}, so it is not a plugin", crate::plugins::FILE_NAME);
+    }
 }
 
 pub(super) fn print_plugin(plugin: &PluginStatus) {

@@ -92,6 +92,9 @@ pub enum PluginError {
     /// Its folder is there: the next scan would only bring it back.
     #[error("the folder `{0}` is still there; delete it first")]
     StillThere(String),
+    /// The plugins folder cannot be read.
+    #[error("{0}")]
+    Folder(String),
     /// Which requests there are could not be read.
     #[error("reading which requests name which revision: {0}")]
     Requests(String),

@@ -264,7 +264,7 @@ impl Manifest {
 
 /// Whether the watcher passes over a file or folder of this name: what editors and tools write beside the real one.
 pub(super) fn is_ignored(name: &str) -> bool {
-    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp") || name == "4913"
+    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp") || matches!(name, "4913" | "lost+found")
 }
 
 struct Reader<'a> {

@@ -1,10 +1,11 @@
 //! What an operator decides about a plugin: remove, stop, start.
 
+use super::folder::FolderError;
 use super::manifest::Manifest;
 use super::record::Record;
 use super::scan::{Look, Turn};
 use super::state::{News, Origin, Stopped};
-use super::{Above, FILE_NAME, PluginError, Plugins, lock, source};
+use super::{Above, FILE_NAME, PluginError, Plugins, lock};
 use ripost_domain::api::{ApiName, Digest, Name};
 use ripost_store::failpoint;
 use std::collections::{BTreeSet, HashSet};
@@ -56,7 +57,11 @@ impl Plugins {
         let mut turn = lock(&self.turn);
         let entry = turn.entries.get(key).ok_or_else(|| PluginError::Unknown(key.to_owned()))?;
         if entry.origin() == Origin::Folder {
-            let there = source::places(&self.config.folder).map_err(PluginError::Record)?;
+            // A folder that is gone has none.
+            let there = self.folder.places().or_else(|error| match error {
+                FolderError::Gone(_) => Ok(Vec::new()),
+                error => Err(PluginError::Folder(error.to_string())),
+            })?;
             if there.iter().any(|place| place.key == key) {
                 return Err(PluginError::StillThere(key.to_owned()));
             }

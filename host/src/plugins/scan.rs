@@ -4,16 +4,16 @@
 //! half way. It waits for no compiler and no case: what needs them is under way when it ends, and serves or is rejected
 //! later. What is known is locked only while it is looked at or changed.
 
+use super::folder::FolderError;
 use super::manifest::{Above, Manifest};
 use super::plan::{Candidate, Plan};
 use super::record::{Move, Record};
 use super::registry::ActiveApi;
 use super::revision::Revision;
-use super::source::{self, Fingerprint, Place, Source, SourceError};
+use super::source::{Fingerprint, Place, Source, SourceError};
 use super::state::{Entry, Held, News, Origin, PluginStatus, Stage, State};
 use super::{Plugins, lock};
 use crate::causes::chain;
-use crate::wall;
 use ripost_domain::api::Digest;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -121,7 +121,7 @@ pub(super) struct Turn {
     /// Grows with each decision from outside a scan.
     pub(super) decisions: u64,
     /// The reason told last why the folder cannot be read.
-    error: Option<String>,
+    error: Option<FolderError>,
 }
 
 /// What a look at one plugin brought.
@@ -233,22 +233,24 @@ impl Plugins {
         if let Settled::None = look.settled {
             return;
         }
-        match source::places(&self.config.folder) {
-            Ok(places) => {
-                turn.error = None;
-                self.folder_error.store(None);
-                self.examine_places(turn, &places, look, plan, report);
-            }
-            Err(error) => {
-                let error = format!("reading {}: {error}{}", self.config.folder, wall::hint_replaced(&error));
-                if turn.error.as_ref() != Some(&error) {
-                    tracing::error!(error, "The plugins folder cannot be read; what serves goes on");
-                }
-                turn.error = Some(error.clone());
-                self.folder_error.store(Some(Arc::new(error.clone())));
-                report.error = Some(error);
+        let (places, error) = match self.folder.places() {
+            Ok(places) => (Some(places), None),
+            // Nothing is in it: its plugins are missing.
+            Err(error @ FolderError::Gone(_)) => (Some(Vec::new()), Some(error)),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(places) = places {
+            self.examine_places(turn, &places, look, plan, report);
+        }
+        if turn.error != error {
+            match &error {
+                Some(error) => tracing::error!(%error, "The plugins folder cannot be read; what serves goes on"),
+                None => tracing::info!(folder = %self.folder.named(), "The plugins folder can be read again"),
             }
         }
+        report.error = error.as_ref().map(ToString::to_string);
+        self.folder_error.store(report.error.clone().map(Arc::new));
+        turn.error = error;
     }
 
     /// What was pushed and does not serve, unless it was found bad.
@@ -299,9 +301,11 @@ impl Plugins {
                 }
                 Finding::Moving => report.look_again_in(self.config.quiet),
                 Finding::Gone if entry.held.is_some() => self.miss(entry, &place.key, turn.started, report),
-                Finding::Gone => {
+                // A component is meant to serve; anything else may be where it is for reasons of its own.
+                Finding::Gone if entry.observed.as_ref().is_some_and(Fingerprint::has_component) => {
                     self.tell(entry, &place.key, News::rejected(None, Stage::Discover, SourceError::Gone.to_string()))
                 }
+                Finding::Gone => entry.pass_over(&place.key),
                 Finding::Bad(stage, reason) => {
                     (entry.gone_since, entry.retry) = (None, None);
                     self.tell(entry, &place.key, News::rejected(None, stage, reason));
@@ -426,6 +430,8 @@ impl Plugins {
         let status: Vec<Arc<PluginStatus>> =
             turn.entries.iter_mut().filter_map(|(key, entry)| entry.status(key)).collect();
         self.status.store(Arc::new(status));
+        let strays = turn.entries.iter().filter(|(_, entry)| entry.is_stray()).map(|(key, _)| key.clone());
+        self.strays.store(Arc::new(strays.collect()));
     }
 }
 

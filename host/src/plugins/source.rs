@@ -49,14 +49,10 @@ pub enum Bare {
     Refuse,
 }
 
-/// All plugins in the folder, in the order of their names; a folder that is not there has none.
+/// All plugins in the folder, in the order of their names.
 pub(super) fn places(folder: &Utf8Path) -> io::Result<Vec<Place>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
     let mut places = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(folder)? {
         let path = match Utf8PathBuf::from_path_buf(entry?.path()) {
             Ok(path) => path,
             Err(path) => {
@@ -168,6 +164,11 @@ impl Fingerprint {
         self.0.iter().map(|(name, stamp)| (name.as_str(), stamp.len)).collect()
     }
 
+    /// Whether there is a component in it.
+    pub(super) fn has_component(&self) -> bool {
+        self.0.keys().any(|name| name.ends_with(".wasm"))
+    }
+
     /// Whether every change since `now` would show: no stamp is so young that another write could leave the same.
     pub(super) fn is_conclusive(&self, now: Timestamp) -> bool {
         self.0.values().all(|stamp| {
@@ -200,7 +201,7 @@ pub(super) enum SourceError {
     #[error("{0}")]
     Refused(String),
     /// The disk.
-    #[error("reading {path}: {source}{}", wall::hint(source))]
+    #[error("reading {path}: {source}{}", wall::hint(path, source))]
     Read { path: Utf8PathBuf, source: io::Error },
 }
 

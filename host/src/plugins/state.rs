@@ -271,6 +271,8 @@ pub(super) struct Entry {
     /// Grows with each decision from outside a scan: a candidate from before it is dropped.
     pub(super) decisions: u64,
     told: Option<(News, Timestamp)>,
+    /// It is no plugin.
+    stray: bool,
     /// As it was shown last; none: something has changed.
     shown: Option<Arc<PluginStatus>>,
 }
@@ -278,7 +280,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Notes how the plugin is now and logs it if that is news; true if it was.
     pub(super) fn tell(&mut self, key: &str, news: News, now: Timestamp) -> bool {
-        self.shown = None;
+        (self.shown, self.stray) = (None, false);
         if self.told.as_ref().is_some_and(|(old, _)| *old == news) {
             return false;
         }
@@ -300,6 +302,23 @@ impl Entry {
         }
         self.told = Some((news, now));
         true
+    }
+
+    /// Notes that it is no plugin, and logs it if that is news: there is nothing to tell of its state.
+    pub(super) fn pass_over(&mut self, key: &str) {
+        (self.told, self.shown) = (None, None);
+        if !std::mem::replace(&mut self.stray, true) {
+            let file = super::FILE_NAME;
+            tracing::info!(
+                folder = key,
+                "{key} in the plugins folder has no {file} and no component, so it is no plugin"
+            );
+        }
+    }
+
+    /// Whether it is no plugin.
+    pub(super) fn is_stray(&self) -> bool {
+        self.stray
     }
 
     /// Something that is shown has changed without news.

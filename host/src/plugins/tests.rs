@@ -126,7 +126,11 @@ async fn what_is_wrong_with_a_plugin_is_said_and_harms_no_other() {
     for (folder, manifest, files, ..) in &table {
         folders.write(folder, manifest, files);
     }
-    fs::create_dir(folders.plugins.join("i-nothing")).unwrap();
+    for folder in ["i-nothing", "lost+found"] {
+        fs::create_dir(folders.plugins.join(folder)).unwrap();
+    }
+    folders.write_one("i-component", &good);
+    fs::remove_file(folders.plugins.join("i-component/plugin.toml")).unwrap();
     fs::write(folders.plugins.join("j.wasm"), &good).unwrap();
     fs::write(folders.plugins.join("README"), "no plugin").unwrap();
     folders.write_one("k-good", &good);
@@ -141,7 +145,9 @@ async fn what_is_wrong_with_a_plugin_is_said_and_harms_no_other() {
         assert!(status.reason.as_deref().is_some_and(|told| told.starts_with(reason)), "{folder}: {:?}", status.reason);
         assert!(status.apis.iter().all(|api| api.revision.is_none()), "{folder}");
     }
-    assert_eq!(plugins.reason("i-nothing"), "there is no plugin.toml in it");
+    assert_eq!(plugins.reason("i-component"), "there is no plugin.toml in it");
+    assert_eq!((plugins.state("i-nothing"), plugins.state("lost+found")), (None, None));
+    assert_eq!(*plugins.strays(), ["i-nothing"], "a note and no rejection");
     assert!(
         plugins
             .reason("j.wasm")

@@ -362,7 +362,15 @@ fn the_report_says_both_halves_in_one_line() {
 }
 
 #[test]
-fn a_refusal_of_the_disk_names_the_setting_that_may_mend_it() {
-    assert!(hint(&ErrorKind::PermissionDenied.into()).contains("wall.read"));
-    assert!(hint(&ErrorKind::NotFound.into()).is_empty());
+fn a_refusal_to_read_says_whether_the_wall_or_the_permissions_are_to_be_changed() {
+    let (_root, paths, outside) = folders();
+    let denied = io::Error::from(ErrorKind::PermissionDenied);
+    behind(&paths, || {
+        assert!(holds_back(&outside) && holds_back(&outside.join("file")));
+        assert!(!holds_back(&paths.plugins) && !holds_back(&paths.data.join("file")));
+        assert!(hint(&outside, &denied).contains("wall.read"));
+        assert!(hint(&paths.plugins, &denied).contains("let the user"));
+        assert!(hint(&outside, &ErrorKind::NotFound.into()).is_empty());
+    });
+    assert!(!holds_back(&outside), "there is no wall");
 }

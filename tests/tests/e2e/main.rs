@@ -51,6 +51,7 @@ mod passed_on;
 mod paths;
 mod payloads;
 mod printing;
+mod plugins_folder;
 mod push;
 mod quarantine;
 mod readers;

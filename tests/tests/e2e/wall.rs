@@ -68,19 +68,6 @@ async fn a_plugin_that_is_a_link_out_of_the_folders_says_which_setting_lets_it_i
 }
 
 #[tokio::test]
-async fn a_plugins_folder_that_takes_the_place_of_the_first_says_to_start_again() -> Test {
-    let host =
-        host().config("[plugins]\nrescan = \"100 ms\"").plugin(&Plugin::one("echo", guests::echo())).start().await?;
-    std::fs::rename(host.plugins(), host.stage().join("old"))?;
-    std::fs::create_dir(host.plugins())?;
-    host.logged("start again").await?;
-    host.serves(&host.demo(), "demo/echo").await?;
-    let host = host.restart().await?;
-    assert!(!host.log().contains("start again"));
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_component_that_is_a_link_out_of_its_folder_is_rejected_with_the_reason() -> Test {
     let elsewhere = tempfile::tempdir()?;
     let file = elsewhere.path().join("echo.wasm");

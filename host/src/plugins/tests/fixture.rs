@@ -229,15 +229,16 @@ impl Watching {
         fs::create_dir(&hidden).unwrap();
         let watching = Self { plugins, token };
         // Until the event of a rename comes through, which is when the watcher is there.
-        while watching.state("probe").is_none() {
+        let is_there = |plugins: &Plugins| plugins.strays().contains(&"probe".to_owned());
+        while !is_there(&watching.plugins) {
             fs::rename(&hidden, &probe).unwrap();
             tokio::time::sleep(Duration::from_millis(60)).await;
-            if watching.state("probe").is_none() {
+            if !is_there(&watching.plugins) {
                 fs::rename(&probe, &hidden).unwrap();
             }
         }
         fs::rename(&probe, &hidden).unwrap();
-        watching.until("the probe is gone", |plugins| plugins.state("probe").is_none()).await;
+        watching.until("the probe is gone", |plugins| !is_there(plugins)).await;
         fs::remove_dir(&hidden).unwrap();
         watching
     }
