@@ -3,6 +3,7 @@
 mod access;
 mod adjustments;
 mod audit;
+pub use audit::{Audit, AuditError, Books, audit_folder};
 mod begun;
 mod beside;
 mod callbacks;
@@ -209,22 +210,6 @@ fn take_folder(folder: &Utf8Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: folder.to_string() }),
         Err(TryLockError::Error(error)) => Err(not_writable(&path, error)),
     }
-}
-
-/// Re-checks the invariants on a data folder that no process is using; see [`Store::audit`].
-///
-/// # Errors
-/// There is no database, or it cannot be read.
-pub fn audit_folder(folder: &Utf8Path) -> Result<Vec<Violation>, StoreError> {
-    let path = folder.join(DATABASE_FILE);
-    if !path.exists() {
-        return Err(StoreError::File {
-            path: path.to_string(),
-            message: "there is no such file; name the data folder with --data".to_owned(),
-        });
-    }
-    let connection = schema::open_reader(&path).map_err(|error| StoreError::Sql(error.to_string()))?;
-    audit::audit(&connection).map_err(|error| StoreError::Sql(error.to_string()))
 }
 
 #[async_trait]

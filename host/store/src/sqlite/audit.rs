@@ -1,7 +1,11 @@
 //! Re-checks the invariants on the rows, trusting none of the code that wrote them.
 
-use crate::store::Violation;
+use super::{DATABASE_FILE, schema};
+use crate::store::{OpenError, Violation};
+use camino::{Utf8Path, Utf8PathBuf};
 use rusqlite::Connection;
+use std::fs::File;
+use std::io;
 
 /// Each query returns one line of text per row that breaks the rule.
 const RULES: &[(&str, &str)] = &[
@@ -104,6 +108,113 @@ const RULES: &[(&str, &str)] = &[
          GROUP BY request_id HAVING count(*) > 1",
     ),
 ];
+
+/// A data folder's books, re-checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// What was checked.
+    pub books: Books,
+    /// What does not hold; empty: all of it does.
+    pub violations: Vec<Violation>,
+}
+
+/// What there is to check. Sums are of entries, in micro-USDC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Requests that are kept.
+    pub requests: u64,
+    /// Of those, the ones that have not ended.
+    pub open: u64,
+    /// Accounts of consumers, owners, the platform and the outside.
+    pub accounts: u64,
+    /// Transfers.
+    pub transfers: u64,
+    /// Their entries.
+    pub entries: u64,
+    /// What consumers can spend.
+    pub available: i64,
+    /// What is held for requests that have not ended.
+    pub held: i64,
+    /// What owners have earned.
+    pub earned: i64,
+    /// The platform's share.
+    pub fees: i64,
+    /// What was paid in, less what was paid out.
+    pub paid_in: i64,
+}
+
+/// The books cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// There is no database, or this user may not read it.
+    #[error("reading {path}")]
+    Unreadable {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is damaged, or of a newer version.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its rules are those of an older version.
+    #[error(
+        "the data folder {path} is of an older version (schema {found}, this program knows {known}): audit it with that version, or start this one on it once, which brings it up to date"
+    )]
+    Older {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The database could not answer.
+    #[error("reading the database: {0}")]
+    Sql(String),
+}
+
+/// Re-checks the invariants on a data folder that no process is using; see [`crate::Store::audit`].
+///
+/// # Errors
+/// [`AuditError`].
+pub fn audit_folder(folder: &Utf8Path) -> Result<Audit, AuditError> {
+    let path = folder.join(DATABASE_FILE);
+    // SQLite does not say why it cannot open a file.
+    File::open(&path).map_err(|source| AuditError::Unreadable { path: path.clone(), source })?;
+    let connection = schema::open_reader(&path)?;
+    let (found, known) = (schema::version(&connection, &path)?, schema::known());
+    if found < known {
+        return Err(AuditError::Older { path: folder.to_owned(), found, known });
+    }
+    let failed = |error: rusqlite::Error| AuditError::Sql(error.to_string());
+    let violations = audit(&connection).map_err(failed)?;
+    Ok(Audit { books: books(&connection).map_err(failed)?, violations })
+}
+
+fn books(connection: &Connection) -> rusqlite::Result<Books> {
+    let count = |table: &str| -> rusqlite::Result<u64> {
+        let number: i64 = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        Ok(number.cast_unsigned())
+    };
+    let sum = |names: &str| -> rusqlite::Result<i64> {
+        let sql =
+            "SELECT coalesce(sum(micros), 0) FROM entries JOIN accounts ON accounts.id = account_id WHERE name LIKE ?1";
+        connection.prepare_cached(sql)?.query_row([names], |row| row.get(0))
+    };
+    Ok(Books {
+        requests: count("requests")?,
+        open: count("requests WHERE state IN ('accepted', 'running', 'awaiting_callback')")?,
+        accounts: count("accounts")?,
+        transfers: count("transfers")?,
+        entries: count("entries")?,
+        available: sum("consumer:%:available")?,
+        held: sum("consumer:%:held")?,
+        earned: sum("owner:%:earned")?,
+        fees: sum("platform:fees")?,
+        paid_in: -sum("world")?,
+    })
+}
 
 /// Lines of one rule; more say nothing new.
 const LINES_MAX: usize = 20;

@@ -44,16 +44,27 @@ fn failed(path: &Utf8Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
+/// The version that this program reads and writes.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// The version of a database, which is not newer than this program.
+pub(super) fn version(connection: &Connection, path: &Utf8Path) -> Result<i64, OpenError> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let found: i64 = found.map_err(|error| failed(path, &error))?;
+    if found > known() {
+        let path = path.parent().unwrap_or(path).to_string();
+        return Err(OpenError::Newer { path, found, known: known() });
+    }
+    Ok(found)
+}
+
 /// The writer's connection, with all migrations run. Data of a newer version is refused before anything is written.
 pub(super) fn open_writer(path: &Utf8Path) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| failed(path, &error);
     let mut connection = Connection::open(path).map_err(failed)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    if found > known {
-        let path = path.parent().unwrap_or(path).to_string();
-        return Err(OpenError::Newer { path, found, known });
-    }
+    let found = version(&connection, path)?;
     if found == 0 {
         // Before the first table: it cannot be changed afterwards.
         connection.pragma_update(None, "page_size", 4096).map_err(failed)?;

@@ -28,7 +28,7 @@ async fn caught(sql: &str) -> Vec<&'static str> {
     connection.execute_batch(sql).unwrap();
     drop(connection);
     let mut names: Vec<_> =
-        sqlite::audit_folder(&path).unwrap().into_iter().map(|violation| violation.invariant).collect();
+        sqlite::audit_folder(&path).unwrap().violations.into_iter().map(|violation| violation.invariant).collect();
     names.dedup();
     names
 }
