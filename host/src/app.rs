@@ -1,16 +1,19 @@
 //! Builds the parts in order, owns every task, and stops them in reverse.
 
+pub(crate) mod clock;
 mod development;
 mod folder;
 mod given_up;
 mod keys;
 mod parts;
 mod pins;
+pub(crate) mod preflight;
 mod recover;
 mod revisions;
 mod signals;
 mod start_error;
 
+pub(crate) use folder::check_plugins;
 pub use given_up::GivenUp;
 pub(crate) use parts::start_runtime;
 pub use start_error::StartError;
@@ -97,14 +100,10 @@ pub fn enclose(config: &Config) -> Result<(), StartError> {
         return Ok(());
     }
     let wall = wall::serve(&ServePaths::of(config));
-    match (wall.is_complete(), config.wall.mode) {
-        (true, _) => tracing::info!(%wall, "Put up the wall"),
-        (false, WallMode::Required) => {
-            return Err(StartError::Configuration(format!(
-                "wall.mode is \"required\", and there is not all of it ({wall}): see `ripost doctor`, or take \"auto\""
-            )));
-        }
-        (false, _) => tracing::warn!(%wall, "Put up a part of the wall; `ripost doctor` says more"),
+    preflight::check_wall(config, &wall)?;
+    match wall.is_complete() {
+        true => tracing::info!(%wall, "Put up the wall"),
+        false => tracing::warn!(%wall, "Put up a part of the wall; `ripost doctor` says more"),
     }
     Ok(())
 }
@@ -125,6 +124,7 @@ impl App {
         let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
             (Arc::new(parts::open_store(&data).await?), Arc::new(SystemClock::start()));
         let keyring = Arc::new(keys::open(&*store, &data, given_up, clock.now()).await?);
+        clock::check(&*store, &*clock).await?;
         let (token, origin_of_token) = AdminToken::open(&data)?;
         if config.dev {
             development::seed(&*store, &keyring, &*clock).await?;
@@ -174,7 +174,7 @@ impl App {
             );
         }
 
-        let url_policy = parts::url_policy(&config)?;
+        let url_policy = config.delivery.url_policy(config.dev).map_err(StartError::Configuration)?;
         let settings = Settings {
             policy: url_policy.addresses.clone(),
             ca_file: config.delivery.ca_file.clone(),

@@ -7,6 +7,7 @@ mod connections;
 mod consumers;
 mod cors;
 mod delivery;
+mod doubt;
 mod kv;
 mod limits;
 mod log;
@@ -29,6 +30,7 @@ pub use connections::Connections;
 pub use consumers::Consumers;
 pub use cors::Cors;
 pub use delivery::Delivery;
+pub use doubt::Doubt;
 pub use kv::Kv;
 pub use limits::Limits;
 pub use log::{Format, Log};
@@ -278,6 +280,7 @@ impl Config {
             .and_then(|()| self.outbound.check())
             .and_then(|()| self.upstream.check())
             .and_then(|()| self.alerts.check())
+            .and_then(|()| self.plugins.check())
             .and_then(|()| self.push.check())
             .and_then(|()| self.compile.check())
             .and_then(|()| self.retention.check())
@@ -319,6 +322,9 @@ mod tests {
             "[delivery]\nschedule = []",
             "[delivery]\ndeadline = \"0 s\"",
             "[outbound]\nin_flight = 0",
+            "[delivery]\nallow = [\"10.0.0.0/33\"]",
+            "[delivery]\ndeny = [\"everything\"]",
+            "[plugins]\nrescan = \"0 s\"",
             "[outbound]\nallow = [\"10.0.0.0/33\"]",
             "[upstream]\nallow = [\"10.0.0.0/33\"]",
             "[upstream]\ndeadline = \"0 s\"",

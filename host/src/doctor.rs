@@ -2,12 +2,14 @@
 //!
 //! **Invariant:** looking changes nothing: it works beside a running gateway, and where none has ever run.
 
+mod database;
 mod folders;
 mod keys;
 mod network;
 mod process;
 mod program;
 mod resources;
+mod settings;
 mod wall;
 
 use crate::config::Config;
@@ -79,17 +81,23 @@ impl fmt::Display for Line {
     }
 }
 
+/// For reasons that say themselves what to do.
+const NO_START: &str = "the gateway will not start";
+
 /// A name, and how to find out.
 type Check = (&'static str, fn(&Config) -> Finding);
 
 /// All checks, in the order in which they are told. A new one is a function and a line here.
 const CHECKS: &[Check] = &[
     ("program", program::version),
+    ("configuration", settings::configuration),
     ("engines", program::engines),
     ("compiler", program::compiler),
     ("gateway", network::gateway),
     ("data folder", folders::data),
     ("key files", folders::keys),
+    ("database", database::version),
+    ("revisions", database::revisions),
     ("master key", keys::master_key),
     ("admin token", keys::admin_token),
     ("plugins folder", folders::plugins),

@@ -10,16 +10,24 @@ use tracing_subscriber::EnvFilter;
 /// Overrides `log.filter`.
 pub(crate) const FILTER_VARIABLE: &str = "RIPOST_LOG";
 
+/// Which lines are logged.
+///
+/// # Errors
+/// It cannot be read; the sentence names it.
+pub fn filter(log: &Log) -> Result<EnvFilter, String> {
+    let (whose, text) = match environment::value(FILTER_VARIABLE) {
+        Some(text) => (FILTER_VARIABLE, text),
+        None => ("log.filter", log.filter.clone()),
+    };
+    EnvFilter::try_new(&text).map_err(|error| format!("{whose} `{text}`: {error}"))
+}
+
 /// Sends log lines to standard error, as the configuration says; a second call changes nothing.
 ///
 /// # Errors
 /// The filter cannot be read; the sentence names it.
 pub fn start(log: &Log) -> Result<(), String> {
-    let (whose, text) = match environment::value(FILTER_VARIABLE) {
-        Some(text) => (FILTER_VARIABLE, text),
-        None => ("log.filter", log.filter.clone()),
-    };
-    let filter = EnvFilter::try_new(&text).map_err(|error| format!("{whose} `{text}`: {error}"))?;
+    let filter = filter(log)?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // It would report a line that cannot be written with `eprintln!`, which panics where standard error is a closed pipe.

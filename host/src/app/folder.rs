@@ -14,16 +14,24 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// The default plugins folder is made; one that somebody named is there, or its name has a typing error.
 pub(super) fn ensure_plugins(config: &Config) -> Result<(), StartError> {
-    let path = &config.plugins_folder;
-    if !config.plugins_named {
-        return std::fs::create_dir_all(path).map_err(|source| StartError::cannot_write(path, source));
+    if config.plugins_named {
+        return check_plugins(config);
     }
+    let path = &config.plugins_folder;
+    std::fs::create_dir_all(path).map_err(|source| StartError::cannot_write(path, source))
+}
+
+/// Whether the plugins folder is there, if somebody named it.
+pub(crate) fn check_plugins(config: &Config) -> Result<(), StartError> {
+    let path = &config.plugins_folder;
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StartError::NoPluginsFolder(path.clone())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && config.plugins_named => {
+            Err(StartError::NoPluginsFolder(path.clone()))
+        }
         Ok(metadata) if !metadata.is_dir() => {
             Err(StartError::PluginsFolder { path: path.clone(), source: io::ErrorKind::NotADirectory.into() })
         }
-        // One that cannot be read now keeps the gateway from being ready, and from nothing else.
+        // One that cannot be read now keeps changes from being seen, and the gateway from nothing else.
         _ => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use crate::keyring::Keyring;
 use crate::plugins::{Bare, PluginsConfig};
 use crate::upstreams::{Upstreams, Way, any_address};
 use anyhow::Context as _;
-use ripost_domain::address::{PlainHttp, Policy, UrlPolicy};
+use ripost_domain::address::UrlPolicy;
 use ripost_runtime::Runtime;
 use ripost_store::sqlite::{SqliteConfig, SqliteStore};
 use std::net::SocketAddr;
@@ -61,24 +61,6 @@ pub(super) fn plugins_config(config: &Config) -> PluginsConfig {
         concurrency: config.sandbox.concurrency,
         ..PluginsConfig::new(config.plugins_folder.clone(), config.data.join("revisions"))
     }
-}
-
-pub(super) fn url_policy(config: &Config) -> Result<UrlPolicy, StartError> {
-    let networks = |name: &str, texts: &[String]| {
-        let parsed = texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>();
-        parsed.map_err(|error| StartError::Configuration(format!("delivery.{name}: {error}")))
-    };
-    let addresses = Policy {
-        allow_loopback: config.dev,
-        extra_deny: networks("deny", &config.delivery.deny)?,
-        allow: networks("allow", &config.delivery.allow)?,
-    };
-    let plain_http = match (config.delivery.plain_http, config.dev) {
-        (true, _) => PlainHttp::Everywhere,
-        (false, true) => PlainHttp::Loopback,
-        (false, false) => PlainHttp::Refused,
-    };
-    Ok(UrlPolicy { addresses, plain_http })
 }
 
 /// The way out of handlers: apart from that of webhooks, whose connections no flood of calls may take.

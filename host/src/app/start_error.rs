@@ -107,7 +107,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    pub(super) fn cannot_listen(address: SocketAddr, flag: &'static str, source: io::Error) -> Self {
+    pub(crate) fn cannot_listen(address: SocketAddr, flag: &'static str, source: io::Error) -> Self {
         match source.kind() {
             ErrorKind::PermissionDenied => Self::MayNotListen { address, flag, source },
             _ => Self::CannotListen { address, flag, source },

@@ -6,7 +6,7 @@ pub(super) use connect::{connect, is_this_machine};
 
 use super::{Common, Exit, Failure, Listening};
 use crate::config::Config;
-use crate::keyring::AdminToken;
+use crate::keyring::{AdminToken, KeyringError};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
 use std::time::Duration;
 use url::Url;
 
@@ -69,7 +70,13 @@ impl Gateway {
             let base = base.parse().with_context(|| format!("{ADMIN_ADDRESS_FILE} holds `{base}`, which is no URL"))?;
             let token = match token {
                 Some(token) => token.clone(),
-                None => AdminToken::read(&data).context("reading the admin token")?.reveal().into(),
+                None => match AdminToken::read(&data) {
+                    Ok(token) => token.reveal().into(),
+                    Err(KeyringError::File { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                        return Err(unreadable(&data, source));
+                    }
+                    Err(error) => return Err(anyhow::Error::new(error).context("reading the admin token").into()),
+                },
             };
             return Ok(Client { base, token, ca_file: ca_file.clone(), absent });
         };
@@ -177,8 +184,25 @@ fn not_running(data: &Utf8Path, or: &str) -> String {
 }
 
 fn address(data: &Utf8Path, file: &str, absent: &str) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(data.join(file)).with_context(|| absent.to_owned());
-    Ok(text.map_err(|error| Failure::new(Exit::Unavailable, error))?.trim().to_owned())
+    match std::fs::read_to_string(data.join(file)) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Failure::new(Exit::Unavailable, anyhow!(absent.to_owned())))
+        }
+        // Whether one runs cannot be told.
+        Err(error) => Err(unreadable(data, error)),
+    }
+}
+
+/// Something in the data folder is there and cannot be read.
+fn unreadable(data: &Utf8Path, error: std::io::Error) -> Failure {
+    let to_do = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            ": run this as the user that runs the gateway, or name the gateway with --to and --token"
+        }
+        _ => "",
+    };
+    Failure::new(Exit::NoInput, anyhow::Error::new(error).context(format!("reading the data folder {data}{to_do}")))
 }
 
 /// One request on a connection of its own. Redirects are another's answers and are not followed.

@@ -171,8 +171,9 @@ fn list(page: &Value) {
     let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     for event in events {
         let delivery = &event["delivery"];
+        let next = next_text(delivery);
         outln!(
-            "{}  {:<9}  {:<9}  {:>11}  {:<12}  {}  {}",
+            "{}  {:<9}  {:<9}  {:>11}  {:<12}  {}  {}{next}",
             word(&delivery["id"]),
             word(&delivery["state"]),
             word(&delivery["reason"]),
@@ -190,15 +191,21 @@ fn list(page: &Value) {
     }
 }
 
+/// When it is tried again, if it is.
+fn next_text(delivery: &Value) -> String {
+    delivery["nextAttemptAt"].as_str().map(|at| format!("  next {}", word(&at.into()))).unwrap_or_default()
+}
+
 /// A line for a delivery and one for each attempt. What endpoints and owners said cannot steer the terminal.
 pub(super) fn delivery_text(delivery: &Value) -> String {
     let mut text = format!(
-        "{}  {}  {}{}  {}\n",
+        "{}  {}  {}{}  {}{}\n",
         word(&delivery["id"]),
         word(&delivery["event"]),
         word(&delivery["state"]),
         delivery["reason"].as_str().map(|reason| format!(" ({})", word(&reason.into()))).unwrap_or_default(),
         place(delivery),
+        next_text(delivery),
     );
     if let Some(why) = delivery["unmade"].as_str() {
         text.push_str(&format!("  {}\n", word(&why.into())));

@@ -29,8 +29,10 @@ impl Serve {
     pub(super) fn run(self, remarks: &[String]) -> Result<(), Failure> {
         let config = self.common.load(self.listening)?;
         let given_up = GivenUp { new_master_key: self.new_master_key, new_revisions: self.new_revisions };
-        telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Configuration, anyhow::anyhow!(error)))?;
+        app::preflight::check(&config).map_err(refused)?;
+        telemetry::start(&config.log).map_err(StartError::Configuration).map_err(refused)?;
         remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+        config.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
         app::enclose(&config).map_err(refused)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
         runtime.block_on(async {
@@ -48,7 +50,7 @@ impl Serve {
     }
 }
 
-fn refused(error: StartError) -> Failure {
+pub(super) fn refused(error: StartError) -> Failure {
     let exit = match &error {
         StartError::Configuration(_)
         | StartError::MayNotListen { .. }

@@ -2,6 +2,7 @@
 
 use crate::delivery::Bounds;
 use camino::Utf8PathBuf;
+use ripost_domain::address::{Network, PlainHttp, Policy, UrlPolicy};
 use ripost_domain::delivery::RetryPolicy;
 use ripost_domain::units::{duration_text, format_duration, parse_duration, size_text};
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,28 @@ impl Delivery {
         }
     }
 
+    /// Which addresses and URLs a webhook may go to.
+    ///
+    /// # Errors
+    /// What is no network, in words for the operator.
+    pub fn url_policy(&self, dev: bool) -> Result<UrlPolicy, String> {
+        let networks = |name: &str, texts: &[String]| {
+            let parsed = texts.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, _>>();
+            parsed.map_err(|error| format!("delivery.{name}: {error}"))
+        };
+        let addresses = Policy {
+            allow_loopback: dev,
+            extra_deny: networks("deny", &self.deny)?,
+            allow: networks("allow", &self.allow)?,
+        };
+        let plain_http = match (self.plain_http, dev) {
+            (true, _) => PlainHttp::Everywhere,
+            (false, true) => PlainHttp::Loopback,
+            (false, false) => PlainHttp::Refused,
+        };
+        Ok(UrlPolicy { addresses, plain_http })
+    }
+
     /// The schedule as the domain has it.
     ///
     /// # Errors
@@ -111,6 +134,7 @@ impl Delivery {
 
     pub(super) fn check(&self) -> Result<(), String> {
         self.policy()?;
+        self.url_policy(false)?;
         if !(Duration::from_millis(100)..=Duration::from_secs(300)).contains(&self.deadline) {
             return Err("delivery.deadline must be between 100 ms and 5 m".to_owned());
         }

@@ -52,6 +52,17 @@ pub enum WatchMode {
     Off,
 }
 
+impl Plugins {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.rescan < Duration::from_millis(10) {
+            return Err(
+                "plugins.rescan must be at least 10 ms; `watch = \"off\"` reads the folder when told to".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Default for Plugins {
     fn default() -> Self {
         Self {

@@ -1,6 +1,8 @@
 //! The gateway's own port, and the way out.
 
-use super::Finding;
+use super::{Finding, NO_START};
+use crate::app::StartError;
+use crate::causes::chain;
 use crate::cli::ADMIN_ADDRESS_FILE;
 use crate::config::Config;
 use crate::egress::{Resolve as _, SystemResolver};
@@ -19,12 +21,10 @@ pub(super) fn gateway(config: &Config) -> Finding {
     if let Some(address) = address.filter(|address| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok()) {
         return Finding::ok(format!("one runs on {}, at {address}", config.data));
     }
-    for address in std::iter::once(config.listen).chain(config.admin_listen) {
-        if let Err(error) = TcpListener::bind(address) {
-            return Finding::fail(
-                format!("none runs on {}, and {address} cannot be listened on: {error}", config.data),
-                "stop the other program, or set another address",
-            );
+    for (address, flag) in [(Some(config.listen), "--listen"), (config.admin_listen, "--admin-listen")] {
+        if let Some((address, error)) = address.and_then(|address| Some((address, TcpListener::bind(address).err()?))) {
+            let error = StartError::cannot_listen(address, flag, error);
+            return Finding::fail(format!("none runs on {}: {}", config.data, chain(&error)), NO_START);
         }
     }
     Finding::ok(format!("none runs on {}; {} is free", config.data, config.listen))

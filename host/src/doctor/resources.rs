@@ -1,10 +1,12 @@
 //! Memory, swap, time.
 
 use super::Finding;
+use crate::app::clock;
 use crate::config::Config;
 use crate::machine;
 use ripost_domain::time::{Clock as _, SystemClock, Timestamp};
 use ripost_domain::units::format_size;
+use ripost_store::sqlite::Beside;
 use std::fs;
 use std::time::UNIX_EPOCH;
 
@@ -12,8 +14,6 @@ use std::time::UNIX_EPOCH;
 const OWN_BYTES: u64 = 150 << 20;
 /// 2025-01-01: this program is younger, so a clock before it was never set.
 const EARLIEST_MS: i64 = 1_735_689_600_000;
-/// How far the data may be ahead of the clock: that of two machines that share a disk.
-const AHEAD_MAX_MS: i64 = 60_000;
 
 pub(super) fn memory(config: &Config) -> Finding {
     let (Some(total), Some(available)) = (machine::memory_bytes(), machine::available_bytes()) else {
@@ -58,15 +58,22 @@ pub(super) fn clock(config: &Config) -> Finding {
         let modified = entry.ok()?.metadata().ok()?.modified().ok()?;
         i64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
     });
-    judge(now, written.max())
+    let newest = Beside::open(&config.data).ok().flatten().and_then(|database| database.newest().ok().flatten());
+    judge(now, written.max().map(Timestamp::from_millis), newest)
 }
 
-fn judge(now: Timestamp, written_ms: Option<i64>) -> Finding {
+fn judge(now: Timestamp, written: Option<Timestamp>, newest: Option<Timestamp>) -> Finding {
     let to_do = "set the clock (NTP): signatures carry its time, and receivers refuse those that are 5 minutes off";
     if now.as_millis() < EARLIEST_MS {
         return Finding::fail(format!("{now}, which is long ago"), to_do);
     }
-    if written_ms.is_some_and(|written| written > now.as_millis() + AHEAD_MAX_MS) {
+    if let Some(newest) = newest.filter(|newest| clock::is_ahead(*newest, now)) {
+        return Finding::warn(
+            format!("{now}, which is before the newest request or delivery in the database ({newest})"),
+            to_do,
+        );
+    }
+    if written.is_some_and(|written| clock::is_ahead(written, now)) {
         return Finding::warn(format!("{now}, which is before the newest file in the data folder"), to_do);
     }
     Finding::ok(now.to_string())
@@ -76,13 +83,18 @@ fn judge(now: Timestamp, written_ms: Option<i64>) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Level;
+    use std::time::Duration;
 
     #[test]
     fn a_clock_that_was_never_set_fails_and_one_behind_the_data_warns() {
         let at = Timestamp::from_millis;
-        assert_eq!(judge(at(1_000), None).level, Level::Fail);
-        assert_eq!(judge(at(EARLIEST_MS), None).level, Level::Ok);
-        assert_eq!(judge(at(EARLIEST_MS), Some(EARLIEST_MS + AHEAD_MAX_MS)).level, Level::Ok);
-        assert_eq!(judge(at(EARLIEST_MS), Some(EARLIEST_MS + AHEAD_MAX_MS + 1)).level, Level::Warn);
+        let now = at(EARLIEST_MS);
+        let (still, ahead) = (now.after(clock::AHEAD_MAX), now.after(clock::AHEAD_MAX + Duration::from_millis(1)));
+        assert_eq!(judge(at(1_000), None, None).level, Level::Fail);
+        assert_eq!(judge(now, None, None).level, Level::Ok);
+        assert_eq!(judge(now, Some(still), Some(still)).level, Level::Ok);
+        assert_eq!(judge(now, Some(ahead), None).level, Level::Warn);
+        let database = judge(now, Some(ahead), Some(ahead));
+        assert!(database.level == Level::Warn && database.says.contains("database"), "{database:?}");
     }
 }

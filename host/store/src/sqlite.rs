@@ -817,6 +817,10 @@ impl Store for SqliteStore {
         })
     }
 
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(reads::newest).await
+    }
+
     async fn audit(&self) -> Result<Vec<Violation>, StoreError> {
         self.readers.read(audit::audit).await
     }

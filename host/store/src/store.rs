@@ -382,6 +382,9 @@ pub trait Store: Send + Sync + 'static {
     /// Numbers for metrics and status.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
+    /// When the youngest request or delivery was made, by the clock of then.
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
+
     /// Re-checks invariants I1 to I8 and I10 on the stored rows; empty: all hold.
     async fn audit(&self) -> Result<Vec<Violation>, StoreError>;
 

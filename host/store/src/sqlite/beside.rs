@@ -1,14 +1,18 @@
 //! A look into a data folder that a gateway may be running on. It leaves no file behind: one that root made beside the
 //! database would keep the gateway out.
 
-use super::{DATABASE_FILE, schema, seal};
-use crate::store::{Mark, SealedSample, StoreError};
+use super::{DATABASE_FILE, reads, schema, seal};
+use crate::store::{Mark, OpenError, SealedSample, StoreError};
 use bytes::Bytes;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use ripost_domain::time::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 /// The database of a folder, to read.
-pub struct Beside(Connection);
+pub struct Beside {
+    connection: Connection,
+    path: Utf8PathBuf,
+}
 
 impl Beside {
     /// `None`: there is no database yet. Blocks.
@@ -26,7 +30,23 @@ impl Beside {
             // Without a log, SQLite would make an empty one.
             false => open_unchanging(&path).map_err(|error| StoreError::Sql(error.to_string()))?,
         };
-        Ok(Some(Self(connection)))
+        Ok(Some(Self { connection, path }))
+    }
+
+    /// Whether this program can read it.
+    ///
+    /// # Errors
+    /// It is of a newer version, or damaged.
+    pub fn check_version(&self) -> Result<(), OpenError> {
+        schema::version(&self.connection, &self.path).map(drop)
+    }
+
+    /// What [`crate::Store::newest`] says.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        reads::newest(&self.connection).map_err(failed)
     }
 
     /// What [`crate::Store::mark`] says.
@@ -34,8 +54,8 @@ impl Beside {
     /// # Errors
     /// The database cannot be read.
     pub fn mark(&self, mark: Mark) -> Result<Option<Bytes>, StoreError> {
-        let has_marks = self.0.table_exists(None, "marks").map_err(failed)?;
-        if has_marks { seal::mark(&self.0, mark).map_err(failed) } else { Ok(None) }
+        let has_marks = self.connection.table_exists(None, "marks").map_err(failed)?;
+        if has_marks { seal::mark(&self.connection, mark).map_err(failed) } else { Ok(None) }
     }
 
     /// What [`crate::Store::sealed_sample`] says.
@@ -43,7 +63,7 @@ impl Beside {
     /// # Errors
     /// The database cannot be read.
     pub fn sealed_sample(&self) -> Result<Option<SealedSample>, StoreError> {
-        seal::sample(&self.0).map_err(failed)
+        seal::sample(&self.connection).map_err(failed)
     }
 }
 

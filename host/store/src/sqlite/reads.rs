@@ -35,6 +35,16 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> rusqlite::Resul
     Ok(Some(record))
 }
 
+/// When the youngest request or delivery was made. Ids begin with their time, so this reads two rows.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let last = |sql: &str| -> rusqlite::Result<Option<[u8; 16]>> {
+        connection.prepare_cached(sql)?.query_row([], |row| rows::id(row, "id")).optional()
+    };
+    let request = last("SELECT id FROM requests ORDER BY id DESC LIMIT 1")?.map(RequestId::from_bytes);
+    let delivery = last("SELECT id FROM deliveries ORDER BY id DESC LIMIT 1")?.map(DeliveryId::from_bytes);
+    Ok(request.map(|id| id.made_at()).max(delivery.map(|id| id.made_at())))
+}
+
 /// Why a request has no result, as JSON.
 pub(super) fn problem(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<Bytes>> {
     connection
