@@ -33,11 +33,13 @@ impl Config {
                 to_do: "set public_url to the address that consumers and owners use",
             });
         }
-        if !listen.ip().is_loopback() && self.admin_listen.is_none() {
+        let (setting, admin) = match self.admin_listen {
+            Some(admin) => (format!("admin_listen is {admin}"), admin),
+            None => (format!("listen is {listen} and admin_listen is not set"), listen),
+        };
+        if !admin.ip().is_loopback() {
             doubts.push(Doubt {
-                says: format!(
-                    "listen is {listen} and admin_listen is not set, so the management API (/admin/v1) is open to the network without TLS"
-                ),
+                says: format!("{setting}, so the management API (/admin/v1) is open to the network without TLS"),
                 to_do: "set admin_listen to a loopback address, such as 127.0.0.1:3001",
             });
         }
@@ -71,5 +73,6 @@ mod tests {
             assert_eq!(doubts(all, url, admin), [""; 0]);
         }
         assert_eq!(doubts("192.168.1.5:3000", None, None), ["admin_listen"], "its links can be called");
+        assert_eq!(doubts("127.0.0.1:3000", None, Some("0.0.0.0:3001")), ["admin_listen"]);
     }
 }

@@ -163,6 +163,8 @@ async fn a_folder_that_may_not_be_read_is_not_one_without_a_gateway() -> Test {
         );
         assert!(!refused.stderr.contains("no gateway runs"), "{refused:?}");
     }
+    let doctor = as_stranger(host.data(), &["doctor"]).await?.expect(1)?;
+    assert!(doctor.stdout.contains("fail database: "), "{doctor:?}");
     // And where there is none, that is said.
     let nowhere = cli::ripost(places::ripost()?, &["status", "--data", "/nowhere"], &[]).await?.expect(69)?;
     assert!(nowhere.stderr.contains("no gateway runs on the data folder /nowhere"), "{nowhere:?}");

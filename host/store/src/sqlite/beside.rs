@@ -1,7 +1,7 @@
 //! A look into a data folder that a gateway may be running on. It leaves no file behind: one that root made beside the
 //! database would keep the gateway out.
 
-use super::{DATABASE_FILE, reads, schema, seal};
+use super::{DATABASE_FILE, files, reads, schema, seal};
 use crate::store::{Mark, OpenError, SealedSample, StoreError};
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -21,7 +21,9 @@ impl Beside {
     /// It cannot be read.
     pub fn open(folder: &Utf8Path) -> Result<Option<Self>, StoreError> {
         let path = folder.join(DATABASE_FILE);
-        if !path.exists() {
+        // A folder that may not be entered is not one without a database.
+        let is_there = path.try_exists().map_err(|error| files::failed(&path, &error))?;
+        if !is_there {
             return Ok(None);
         }
         let connection = match Utf8Path::new(&format!("{path}-wal")).exists() {

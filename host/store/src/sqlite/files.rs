@@ -96,7 +96,7 @@ pub(super) fn list(folder: &Utf8Path, shard: u32) -> Vec<Listed> {
     files.collect()
 }
 
-fn failed(path: &Utf8Path, error: &io::Error) -> StoreError {
+pub(super) fn failed(path: &Utf8Path, error: &io::Error) -> StoreError {
     StoreError::File { path: path.to_string(), message: error.to_string() }
 }
 
