@@ -330,10 +330,19 @@ impl Webhooks {
                 "It was being made this moment. Look at the request again in a few seconds.",
             )
             .retry_after(Duration::from_secs(1))),
-            Redelivered::Unknown => Err(Problem::new(
-                Kind::NotFound,
-                format!("This request has no webhook `{event}` to send again: none was asked for, or not yet made."),
-            )),
+            Redelivered::Unknown => {
+                let hint = if matches!(event, "failed" | "cancelled" | "expired") {
+                    " The webhook of a request that has ended is `completed` here, however it ended."
+                } else {
+                    ""
+                };
+                Err(Problem::new(
+                    Kind::NotFound,
+                    format!(
+                        "This request has no webhook `{event}` to send again: none was asked for, or not yet made.{hint}"
+                    ),
+                ))
+            }
             Redelivered::UnderWay(delivery) => {
                 let detail = "An attempt is under way or due this moment. Look at the request again in a few seconds.";
                 Err(Problem::new(Kind::DeliveryInFlight, detail)
@@ -431,6 +440,14 @@ impl Webhooks {
                     Err(problem) => return Err(problem),
                 }
             }
+        }
+        if let (Some(id), 0, 0) = (asked.id, redelivered, not_made) {
+            return Err(Problem::new(
+                Kind::NotFound,
+                format!(
+                    "No webhook {id} is to be sent again: there is none, it was delivered, an attempt is under way, or the other filters leave it out. What was delivered is sent again with POST /requests/{{id}}/redeliver."
+                ),
+            ));
         }
         Ok(RedeliveredMany { redelivered, not_made, more })
     }

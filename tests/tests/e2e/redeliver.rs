@@ -206,6 +206,11 @@ async fn a_wrong_wish_to_redeliver_is_refused_and_changes_nothing() -> Test {
     assert_eq!(consumer.redeliver(&without).send().await?.expect(404)?.problem()?, "not-found");
     let started = consumer.redeliver(&id).json(&json!({ "event": "started" })).send().await?.expect(404)?;
     assert_eq!(started.problem()?, "not-found");
+    let failed = consumer.redeliver(&id).json(&json!({ "event": "failed" })).send().await?.expect(404)?;
+    assert!(
+        failed.json()?["detail"].as_str().is_some_and(|detail| detail.contains("is `completed` here")),
+        "{failed:?}"
+    );
     assert_eq!(consumer.with_key(None).redeliver(&id).send().await?.expect(401)?.problem()?, "missing-key");
     consumer.redeliver(&id).raw("application/json", "{").send().await?.expect(400)?;
     for url in ["nowhere", "ftp://127.0.0.1/", "https://10.0.0.1/", "https://169.254.169.254/", "http://u:p@127.0.0.1/"]
@@ -336,6 +341,12 @@ async fn the_operator_sends_anybodys_again() -> Test {
     let delivery = second.delivery_of(&of_second[0], "completed").await?;
     assert_eq!(operator(&host, &json!({ "id": delivery["id"] })).await?["redelivered"], 1);
     second.delivery(&of_second[0], "delivered").await?;
+    let delivered = json!({ "id": delivery["id"] });
+    let refused = host.admin_json(Method::POST, "/admin/v1/deliveries/redeliver", &delivered).await?.expect(404)?;
+    assert!(
+        refused.json()?["detail"].as_str().is_some_and(|detail| detail.contains("it was delivered")),
+        "{refused:?}"
+    );
     assert_eq!(second.view(&of_second[1]).await?["delivery"]["state"], "exhausted");
     // Everybody's.
     assert_eq!(operator(&host, &json!({ "state": "exhausted" })).await?["redelivered"], 1);
