@@ -177,7 +177,8 @@ async fn a_read_only_disk_is_named_as_one() -> Test {
     let log = stopped.log();
     let line = log.lines().last().unwrap_or_default();
     assert_eq!(stopped.status.code(), Some(73), "{line}");
-    assert!(line.contains("read-only") && line.contains(stopped.data().as_str()), "{line}");
+    assert!(line.ends_with("Read-only file system (os error 30)"), "{line}");
+    assert!(line.contains("mount its disk for writing") && line.contains(stopped.data().as_str()), "{line}");
     disk.remount("rw")?;
     stopped.start().await?;
     Ok(())
