@@ -452,7 +452,7 @@ fn finding(error: SourceError) -> Finding {
         SourceError::Manifest(_) => Stage::Manifest,
         SourceError::Refused(_) | SourceError::Read { .. } => Stage::Discover,
     };
-    Finding::Bad(stage, error.to_string())
+    Finding::Bad(stage, chain(&error))
 }
 
 impl From<&PluginStatus> for Rejected {

@@ -2,6 +2,7 @@
 
 use super::manifest::{self, Bounds, Manifest, ManifestError, is_ignored};
 use super::revision::Revision;
+use crate::causes::chain;
 use crate::{schema, wall};
 use camino::{Utf8Path, Utf8PathBuf};
 use ripost_domain::api::Digest;
@@ -126,13 +127,12 @@ pub struct ReadError(String);
 /// # Errors
 /// What the host would refuse before it looks into a component.
 pub fn read_folder(folder: &Utf8Path, bounds: &Bounds) -> Result<Files, ReadError> {
-    let error = |error: &dyn std::fmt::Display| ReadError(error.to_string());
-    let path = folder.canonicalize_utf8().map_err(|cause| error(&format!("reading {folder}: {cause}")))?;
+    let path = folder.canonicalize_utf8().map_err(|cause| ReadError(format!("reading {folder}: {cause}")))?;
     let key = path.file_name().unwrap_or("plugin").to_owned();
     let place = Place { key, path, kind: Kind::Folder };
-    let fingerprint = place.fingerprint().map_err(|cause| error(&cause))?;
+    let fingerprint = place.fingerprint().map_err(|error| ReadError(chain(&error)))?;
     let Source { manifest, revision } =
-        place.read(&fingerprint, bounds, Bare::Refuse).map_err(|cause| error(&cause))?;
+        place.read(&fingerprint, bounds, Bare::Refuse).map_err(|error| ReadError(chain(&error)))?;
     Ok(Files { manifest, revision })
 }
 
@@ -195,13 +195,13 @@ pub(super) enum SourceError {
     #[error("the files are being written")]
     Torn,
     /// The manifest is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A file that the manifest names is not there, too large, or outside the folder.
     #[error("{0}")]
     Refused(String),
     /// The disk.
-    #[error("reading {path}: {source}{}", wall::hint(path, source))]
+    #[error("reading {path}{}", wall::hint(path, source))]
     Read { path: Utf8PathBuf, source: io::Error },
 }
 
@@ -320,7 +320,7 @@ impl Place {
 /// What the host would refuse before it looks into a component.
 pub(crate) fn read_files(files: BTreeMap<String, Vec<u8>>, bounds: &Bounds) -> Result<Files, ReadError> {
     let Source { manifest, revision } =
-        of_files(files, manifest::FILE_NAME, bounds).map_err(|cause| ReadError(cause.to_string()))?;
+        of_files(files, manifest::FILE_NAME, bounds).map_err(|error| ReadError(chain(&error)))?;
     Ok(Files { manifest, revision })
 }
 
