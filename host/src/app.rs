@@ -93,6 +93,8 @@ async fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, S
 /// # Errors
 /// A folder cannot be made, or the wall is required and this kernel does not have all of it.
 pub fn enclose(config: &Config) -> Result<(), StartError> {
+    // First, so that a wrong name leaves no new data folder behind.
+    check_plugins(config)?;
     folder::ensure_private(&config.data)?;
     folder::ensure_plugins(config)?;
     if config.wall.mode == WallMode::Off {

@@ -12,16 +12,16 @@ use tokio_util::task::TaskTracker;
 /// When a file that could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// The default plugins folder is made; one that somebody named is there, or its name has a typing error.
+/// Makes the default plugins folder; [`check_plugins`] has seen one that somebody named.
 pub(super) fn ensure_plugins(config: &Config) -> Result<(), StartError> {
-    if config.plugins_named {
-        return check_plugins(config);
-    }
     let path = &config.plugins_folder;
-    std::fs::create_dir_all(path).map_err(|source| StartError::cannot_write(path, source))
+    match config.plugins_named {
+        true => Ok(()),
+        false => std::fs::create_dir_all(path).map_err(|source| StartError::cannot_write(path, source)),
+    }
 }
 
-/// Whether the plugins folder is there, if somebody named it.
+/// Whether the plugins folder is a folder, and there if somebody named it: otherwise its name has a typing error.
 pub(crate) fn check_plugins(config: &Config) -> Result<(), StartError> {
     let path = &config.plugins_folder;
     match std::fs::metadata(path) {

@@ -64,6 +64,7 @@ use ripost_domain::ledger::Account;
 use ripost_domain::money::Amount;
 use ripost_domain::time::Timestamp;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use writer::{Fatal, Patience, Writer};
@@ -191,6 +192,9 @@ fn check_log(database: &Utf8Path, begun: &begun::Register) -> Result<(), OpenErr
     match log::state(database, cut) {
         Ok(log::State::Whole) => Ok(()),
         Ok(log::State::Damaged { frame, commits }) => Err(OpenError::DamagedLog { path, frame, commits }),
+        Err(source) if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::IsADirectory) => {
+            Err(OpenError::NotWritable { path, source })
+        }
         Err(error) => Err(OpenError::Database { path, message: error.to_string() }),
     }
 }

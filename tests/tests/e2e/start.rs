@@ -56,6 +56,22 @@ async fn a_data_folder_that_cannot_be_written_ends_the_start_with_73() -> Test {
 }
 
 #[tokio::test]
+async fn a_file_of_the_database_that_cannot_be_written_is_named_with_73() -> Test {
+    for file in ["ripost.sqlite3", "ripost.sqlite3-wal"] {
+        let stopped = host().start().await?.sigterm().await?;
+        let path = stopped.data().join(file);
+        // Root may write everything but a folder.
+        let _ = std::fs::remove_file(&path);
+        std::fs::create_dir(&path)?;
+        let again = stopped.start_unready().await?.ended().await?;
+        let line = last_line(&again);
+        assert_eq!((again.status.code(), line.matches(path.as_str()).count()), (Some(73), 1), "{line}");
+        assert!(line.ends_with(&format!("{file} cannot be written: Is a directory (os error 21)")), "{line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_data_folder_of_a_newer_version_is_left_alone_with_65() -> Test {
     let stopped = host().start().await?.sigterm().await?;
     let database = ripost_tests::audit::database(stopped.data());
@@ -264,7 +280,7 @@ async fn the_default_plugins_folder_is_made_and_a_named_one_must_be_there() -> T
     ] {
         let refused = cli::ripost(places::ripost()?, &arguments, environment.as_slice()).await?.expect(64)?.stderr;
         assert!(refused.contains("plugnis does not exist") && refused.contains("--plugins"), "{refused}");
-        assert!(!named.exists());
+        assert!(!named.exists() && !data.exists());
     }
     std::fs::write(&named, "not a folder")?;
     let refused = ripost(&[&serve[..], &["--plugins", named.to_str().unwrap()]].concat()).await?.expect(64)?.stderr;

@@ -3,6 +3,8 @@
 use crate::store::OpenError;
 use camino::Utf8Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// One script a version; `user_version` counts those that have run.
@@ -44,6 +46,18 @@ fn failed(path: &Utf8Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
+/// The same of a start, which says in the system's words which file it cannot write: SQLite names neither. A start ends
+/// with that, so that it does no harm that closing a database's file gives up the locks of all connections to it.
+fn failed_to_write(path: &Utf8Path, error: &rusqlite::Error) -> OpenError {
+    let is_about_files = matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+    let files = ["", "-wal", "-shm"].map(|end| format!("{path}{end}"));
+    let mut refused = files.into_iter().filter(|_| is_about_files).filter_map(|path| {
+        let source = File::options().read(true).write(true).open(&path).err()?;
+        (source.kind() != ErrorKind::NotFound).then_some(OpenError::NotWritable { path, source })
+    });
+    refused.next().unwrap_or_else(|| failed(path, error))
+}
+
 /// The version that this program reads and writes.
 pub(super) fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
@@ -51,8 +65,14 @@ pub(super) fn known() -> i64 {
 
 /// The version of a database, which is not newer than this program.
 pub(super) fn version(connection: &Connection, path: &Utf8Path) -> Result<i64, OpenError> {
-    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let found: i64 = found.map_err(|error| failed(path, &error))?;
+    not_newer(version_of(connection).map_err(|error| failed(path, &error))?, path)
+}
+
+fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn not_newer(found: i64, path: &Utf8Path) -> Result<i64, OpenError> {
     if found > known() {
         let path = path.parent().unwrap_or(path).to_string();
         return Err(OpenError::Newer { path, found, known: known() });
@@ -62,9 +82,9 @@ pub(super) fn version(connection: &Connection, path: &Utf8Path) -> Result<i64, O
 
 /// The writer's connection, with all migrations run. Data of a newer version is refused before anything is written.
 pub(super) fn open_writer(path: &Utf8Path) -> Result<Connection, OpenError> {
-    let failed = |error: rusqlite::Error| failed(path, &error);
+    let failed = |error: rusqlite::Error| failed_to_write(path, &error);
     let mut connection = Connection::open(path).map_err(failed)?;
-    let found = version(&connection, path)?;
+    let found = not_newer(version_of(&connection).map_err(failed)?, path)?;
     if found == 0 {
         // Before the first table: it cannot be changed afterwards.
         connection.pragma_update(None, "page_size", 4096).map_err(failed)?;
