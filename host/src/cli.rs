@@ -34,12 +34,13 @@ mod variables;
 mod verify;
 mod webhook_test;
 
-use crate::config::{Config, Overrides, listen_address};
+use crate::config::{Config, Overrides, gateway_url, listen_address};
 use anyhow::Error;
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::{Exit, Failure};
 use out::note;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use url::Url;
@@ -135,7 +136,7 @@ struct Listening {
     #[arg(long, env = "RIPOST_PLUGINS", value_name = "DIR")]
     plugins: Option<Utf8PathBuf>,
     /// What the outside calls this gateway [default: http:// and the listen address]
-    #[arg(long, env = "RIPOST_PUBLIC_URL", value_name = "URL")]
+    #[arg(long, env = "RIPOST_PUBLIC_URL", value_name = "URL", value_parser = gateway_url)]
     public_url: Option<Url>,
     /// Development mode: owner `demo`, a well-known key with a balance, webhooks to this machine over plain HTTP
     #[arg(long, env = "RIPOST_DEV")]
@@ -172,9 +173,15 @@ pub fn main() -> ExitCode {
     let cli = match parsed.map_err(|error| variables::blame(error, &command, &arguments)) {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            let printed = error.print();
+            if error.use_stderr() {
+                return ExitCode::from(Exit::Configuration as u8);
+            }
             // Help and version are no errors.
-            return if error.use_stderr() { ExitCode::from(Exit::Configuration as u8) } else { ExitCode::SUCCESS };
+            return match printed.err().filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+                Some(error) => unprinted(error).print(),
+                None => ExitCode::SUCCESS,
+            };
         }
     };
     // A gateway has a log for that, and what starts a compiler has said so.
@@ -212,13 +219,17 @@ pub fn main() -> ExitCode {
         Command::CompileWorker(command) => return command.run(),
     };
     let done = done.and_then(|()| match out::failure() {
-        Some(error) => Err(Failure::new(Exit::CannotWrite, Error::new(error).context("writing to standard output"))),
+        Some(error) => Err(unprinted(error)),
         None => Ok(()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.print(),
     }
+}
+
+fn unprinted(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::new(Exit::CannotWrite, Error::new(error).context("writing to standard output"))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod storage;
 mod upstream;
 mod wall;
 
-pub(crate) use address::listen_address;
+pub(crate) use address::{gateway_url, listen_address};
 pub use alerts::Alerts;
 pub use compile::Compile;
 pub use connections::Connections;
@@ -95,6 +95,7 @@ pub struct Config {
     #[serde(skip)]
     pub plugins_named: bool,
     /// What the outside calls us: links and callback URLs begin with it. Not set: the listen address.
+    #[serde(deserialize_with = "address::deserialize_url")]
     pub public_url: Option<Url>,
     /// Development mode.
     pub dev: bool,

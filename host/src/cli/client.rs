@@ -5,7 +5,7 @@ mod connect;
 pub(super) use connect::{connect, is_this_machine};
 
 use super::{Common, Exit, Failure, Listening};
-use crate::config::Config;
+use crate::config::{Config, gateway_url};
 use crate::keyring::{AdminToken, KeyringError};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
@@ -30,7 +30,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(60);
 #[derive(Args, Clone)]
 pub(super) struct Gateway {
     /// The gateway [default: the one that runs on the data folder]
-    #[arg(long, env = "RIPOST_TO", value_name = "URL")]
+    #[arg(long, env = "RIPOST_TO", value_name = "URL", value_parser = gateway_url)]
     to: Option<Url>,
     /// Token of an operator or owner [default: that of the data folder]
     #[arg(long, env = "RIPOST_TOKEN", value_name = "TOKEN", hide_env_values = true)]

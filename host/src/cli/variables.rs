@@ -5,7 +5,7 @@ use crate::keyring::master_key;
 use crate::nearest::nearest;
 use crate::telemetry;
 use clap::builder::Resettable;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Command, Error};
 use std::collections::BTreeSet;
 
@@ -39,6 +39,14 @@ pub(super) fn switched(name: &str) -> Option<bool> {
 
 /// The same error, and what is wrong is the variable where the value came from one.
 pub(super) fn blame(mut error: Error, command: &Command, arguments: &[String]) -> Error {
+    // Of text that is not UTF-8 clap does not say whose it is. The arguments have a replacement for such bytes.
+    if error.kind() == ErrorKind::InvalidUtf8 && !arguments.iter().any(|argument| argument.contains('\u{fffd}')) {
+        let is_unreadable = |name: &String| std::env::var_os(name).is_some_and(|value| value.into_string().is_err());
+        if let Some(name) = known(command).into_iter().find(is_unreadable) {
+            return Error::raw(ErrorKind::InvalidUtf8, format!("the value of {name} is not UTF-8 text\n"))
+                .with_cmd(command);
+        }
+    }
     for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
         let Some(ContextValue::String(flag)) = error.get(kind) else { continue };
         let flag = flag.split([' ', '=', '[']).next().unwrap_or_default();
@@ -79,7 +87,7 @@ fn unknown_of(names: impl Iterator<Item = String>, known: &BTreeSet<String>) -> 
         match candidates.iter().find(|(short, _)| Some(short.as_str()) == nearest) {
             Some((_, meant)) => format!("the variable {name} is not known and ignored; did you mean {meant}?"),
             None => format!(
-                "the variable {name} is not known and ignored; most settings belong into ripost.toml, `ripost config show` lists them"
+                "the variable {name} is not known and ignored; most settings belong in ripost.toml, `ripost config show` lists them"
             ),
         }
     };

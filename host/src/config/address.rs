@@ -1,7 +1,8 @@
-//! Addresses to listen on, as people write them.
+//! Addresses to listen on and to call, as people write them.
 
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use url::{ParseError, Url};
 
 /// `127.0.0.1:3000`, `[::1]:3000`, `localhost:3000` or another name of this machine; `:3000` and `3000` are that port of
 /// 127.0.0.1, where the default listens too.
@@ -22,6 +23,25 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let found: Vec<SocketAddr> = found.map_err(|error| format!("`{host}` has no address: {error}"))?.collect();
     let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
     first.copied().ok_or_else(|| format!("`{host}` has no address"))
+}
+
+/// The address of a gateway, with its scheme.
+///
+/// # Errors
+/// It is something else.
+pub(crate) fn gateway_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        // `localhost:3000` has a scheme too, which is `localhost`.
+        Ok(_) | Err(ParseError::RelativeUrlWithoutBase) => {
+            Err("write it with http:// or https:// in front, such as https://gateway.example.com".to_owned())
+        }
+        Err(error) => Err(format!("{error}; write it like https://gateway.example.com")),
+    }
+}
+
+pub(super) fn deserialize_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    gateway_url(&String::deserialize(deserializer)?).map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -55,5 +75,16 @@ mod tests {
             assert!(listen_address(text).unwrap_err().contains("localhost:3000"), "{text}");
         }
         assert!(listen_address("no such host:80").unwrap_err().contains("`no such host` has no address"));
+    }
+
+    #[test]
+    fn the_address_of_a_gateway_has_its_scheme_and_the_error_says_so() {
+        for text in ["https://gateway.example.com", "http://localhost:3000", "HTTP://10.0.0.7"] {
+            assert!(gateway_url(text).is_ok(), "{text}");
+        }
+        for text in ["gateway.example.com", "localhost:3000", "ftp://example.com", "", "//example.com"] {
+            assert!(gateway_url(text).unwrap_err().contains("http:// or https:// in front"), "{text}");
+        }
+        assert!(gateway_url("http://localhost:99999").unwrap_err().contains("invalid port number"));
     }
 }

@@ -177,12 +177,14 @@ async fn a_receiver_ends_at_the_first_webhook_that_nobody_reads() -> Test {
 #[tokio::test]
 async fn an_output_that_cannot_be_written_is_an_error() -> Test {
     let full = || std::fs::File::options().write(true).open("/dev/full");
-    let mut command = Command::new(places::ripost()?);
-    command.args(["plugins", "schema"]).stdin(Stdio::null()).stdout(full()?).stderr(Stdio::piped());
-    let output = command.spawn()?.wait_with_output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(73), "{said}");
-    assert!(said.contains("standard output") && said.contains("No space left"), "{said}");
+    for arguments in [&["plugins", "schema"][..], &["--help"], &["status", "--help"], &["--version"]] {
+        let mut command = Command::new(places::ripost()?);
+        command.args(arguments).stdin(Stdio::null()).stdout(full()?).stderr(Stdio::piped());
+        let output = command.spawn()?.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(73), "{arguments:?}: {said}");
+        assert!(said.contains("standard output") && said.contains("No space left"), "{arguments:?}: {said}");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::{Test, host};
 use anyhow::Result;
 use camino::Utf8PathBuf;
 use ripost_tests::{Host, HostBuilder, Output, Stopped, cli, places};
+use std::os::unix::ffi::OsStrExt as _;
 
 /// Runs a host that must end by itself: its exit code and what it said.
 async fn refused(host: HostBuilder) -> Result<(Option<i32>, String)> {
@@ -223,12 +224,18 @@ async fn what_is_wrong_in_the_environment_is_named_by_its_variable() -> Test {
         ("RIPOST_LISTEN", "nonsense", "localhost:3000"),
         ("RIPOST_ADMIN_LISTEN", "127.0.0.1", "localhost:3000"),
         ("RIPOST_DEV", "maybe", "write 1 or 0"),
-        ("RIPOST_PUBLIC_URL", "example", "relative URL"),
+        ("RIPOST_PUBLIC_URL", "example", "https://gateway.example.com"),
+        ("RIPOST_PUBLIC_URL", "localhost:3000", "https://gateway.example.com"),
     ] {
         let refused = shown(&[(name, value)]).await?.expect(64)?.stderr;
         assert!(refused.contains(name) && refused.contains(value) && refused.contains(said), "{refused}");
         assert!(!refused.replace("'--help'", "").contains("'--"), "{refused}");
     }
+    let mut command = tokio::process::Command::new(places::ripost()?);
+    command.args(["config", "show"]).env("RIPOST_LISTEN", std::ffi::OsStr::from_bytes(b"\xff"));
+    let output = command.output().await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && said.contains("RIPOST_LISTEN is not UTF-8"), "{said}");
     let flag = ripost(&["config", "show", "--listen", "nonsense"]).await?.expect(64)?.stderr;
     assert!(flag.contains("--listen") && !flag.contains("RIPOST_LISTEN"), "{flag}");
     let (code, line) = refused(host().env("RIPOST_LOG", "info,ripost::==")).await?;
