@@ -100,7 +100,7 @@ fn sent_id(sent: &[Delivery]) -> &str {
 
 #[tokio::test]
 async fn progress_is_told_once_and_kept_nowhere() -> Test {
-    let (_host, consumer, sink) = with([Api::new("demo", "slow", guests::reports_progress(500))]).await?;
+    let (_host, consumer, sink) = with([Api::new("demo", "slow", guests::reports_progress(1500))]).await?;
     sink.script([Reply::status(500)]);
     let body = json!({ "n": 1, "webhook_url": sink.url("/"), "webhook_events": ["progress", "completed"] });
     let id = consumer.call("demo/slow").json(&body).accepted().await?;
@@ -108,6 +108,7 @@ async fn progress_is_told_once_and_kept_nowhere() -> Test {
     let sent = sink.of(&id);
     assert_eq!(sent.len(), 2, "one progress, although it failed, and the end");
     let progress = sent[0].json()?;
+    assert_eq!((&progress["event"], sent[0].header("ripost-event")), (&json!("progress"), "progress"));
     assert_eq!(
         (&progress["progress"]["percent"], &progress["progress"]["message"]),
         (&json!(40), &json!("halfway there"))
